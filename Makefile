@@ -1,0 +1,139 @@
+# Postern. Needs make, a shell and apt at first; deps/need.sh brings or names the rest.
+#
+#   make                 build/postern, the release binary
+#   make run ARGS=...    build and start it
+#   make test            unit tests, fuzz corpora, end-to-end tests; the last line is "N passed, N failed"
+#   make asan            the same under AddressSanitizer and UBSan
+#   make lint            layers, headers, format, clang-tidy, cppcheck, shellcheck; figures
+#   make fuzz            libFuzzer over every target, FUZZ_SECS=60 each; F=name for one
+#   make live            a real model server behind the gateway
+#   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
+#   make e2e             the end-to-end tests; T=cache for the files whose name has it
+#   make format          clang-format over the tree
+#   make install         PREFIX=/usr/local, DESTDIR=
+#   make clean           objects and binaries; distclean: also what was fetched or set up
+#
+# MODE=release|debug|asan|fuzz|cov   CC=gcc|clang   ARCH=aarch64 (cross)   DEPS=bundled|system   V=1 (show commands)
+MODE ?= release
+HOST := $(shell uname -m)
+ARCH ?= $(HOST)
+DEPS ?= bundled
+PREFIX ?= /usr/local
+BUILD ?= build
+FUZZ_SECS ?= 60
+LLVM := 19
+CROSS := $(if $(filter-out $(HOST),$(ARCH)),$(ARCH)-linux-gnu-)
+ifeq ($(origin CC),default)
+CC := $(if $(filter fuzz,$(MODE)),clang-$(LLVM),$(CROSS)gcc)
+endif
+AR := $(CROSS)ar
+RUNNER := $(if $(CROSS),qemu-$(ARCH) -L /usr/$(ARCH)-linux-gnu)
+Q := $(if $(V),,@)
+ifeq ($(filter release debug asan fuzz cov,$(MODE)),)
+$(error MODE is one of release debug asan fuzz cov, not $(MODE))
+endif
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+B := $(BUILD)$(if $(CROSS),/$(ARCH))/$(MODE)$(if $(filter system,$(DEPS)),-system)
+D := build/deps/$(ARCH)
+
+WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+        -Wformat=2 -Wundef -Wwrite-strings -Wpointer-arith -Wswitch-enum -Wimplicit-fallthrough -Werror
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_release := -O2 -D_FORTIFY_SOURCE=3
+CFLAGS_debug := -Og -DCHK_PARANOID
+CFLAGS_asan := -O1 -DCHK_PARANOID $(SAN)
+CFLAGS_fuzz := -O1 -DCHK_PARANOID $(SAN) -fsanitize=fuzzer-no-link
+CFLAGS_cov := -O0 --coverage
+# gcc is not sure of what it sees without optimisation, or between the checks of a sanitizer
+ifeq ($(filter release,$(MODE))$(findstring clang,$(CC)),)
+WARN += -Wno-maybe-uninitialized
+endif
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread -fstack-protector-strong -fno-strict-aliasing -fno-common \
+        -ffunction-sections -fdata-sections -Isrc $(WARN) $(CFLAGS_$(MODE))
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS_$(MODE))
+
+LIBS := mbedtls uv cares lmdb zstd z xxhash yyjson yaml llhttp
+ifeq ($(DEPS),system)
+PKG := mbedtls mbedx509 mbedcrypto libuv libcares lmdb libzstd zlib libxxhash yyjson yaml-0.1 libllhttp
+DEPS_CFLAGS := $(shell pkg-config --cflags $(PKG) 2>/dev/null)
+DEPS_LIBS := $(or $(shell pkg-config --libs $(PKG) 2>/dev/null),$(error DEPS=system: pkg-config has to find all of $(PKG)))
+CMOCKA := -lcmocka
+DEPS_READY :=
+else
+DEPS_CFLAGS := -isystem $D/include
+DEPS_LIBS := $(LIBS:%=$D/lib/lib%.a)
+CMOCKA := $D/lib/libcmocka.a
+DEPS_READY := $D/ready
+endif
+ALL_CFLAGS += $(DEPS_CFLAGS)
+
+ROOMDIRS := $(if $(ROOMS),$(ROOMS:%=src/%),src $(patsubst %/,%,$(wildcard src/*/)))
+SRC := $(sort $(wildcard $(ROOMDIRS:%=%/*.c)))
+OBJ := $(SRC:%.c=$B/%.o)
+LIB := $B/libpostern$(if $(ROOMS),-$(subst $() $(),-,$(ROOMS))).a
+UNIT := $(patsubst tests/unit/%.c,$B/unit/%,$(sort $(wildcard tests/unit/test_$(or $(T),*).c)))
+FUZZ := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_$(or $F,*).c)))
+POSTERN := $B/postern
+export MODE POSTERN RUNNER LLVM
+
+all: $(POSTERN) $(if $(CROSS),,$(if $(filter release,$(MODE)),$(BUILD)/postern))
+
+$(POSTERN): $B/src/main.o $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
+$(BUILD)/postern: $(POSTERN)
+	@ln -f $< $@
+$(LIB): $(filter-out $B/src/main.o,$(OBJ)) | $(ROOMDIRS)
+	@rm -f $@ && $(AR) rcsT $@ $^
+$B/%.o: %.c $(DEPS_READY) Makefile | build/need/build
+	@echo "  CC   $<"
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$B/unit/%: $B/tests/unit/%.o $(LIB)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CMOCKA) $(DEPS_LIBS) -lm
+$B/fuzz/%: $B/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$B/tests/fuzz/replay.o) $(LIB)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
+
+build/need/%: deps/need.sh
+	@deps/need.sh $* && mkdir -p $(@D) && touch $@
+build/deps/%/ready: $(wildcard deps/*) | build/need/build $(if $(CROSS),build/need/cross)
+	+@mkdir -p $(@D) && flock build/.deps.lock $(MAKE) --no-print-directory -C deps ARCH=$* && touch $@
+
+run: all
+	@$(POSTERN) $(ARGS)
+test: all $(UNIT) $(FUZZ)
+	@deps/need.sh test && tests/run unit $(UNIT) -- fuzz $(FUZZ) -- e2e
+asan:
+	@$(MAKE) --no-print-directory MODE=asan test
+unit: $(UNIT)
+	@tests/run unit $(UNIT)
+replay: $(FUZZ)
+	@tests/run fuzz $(FUZZ)
+e2e: all
+	@deps/need.sh test && tests/run e2e
+fuzz: build/need/fuzz
+	@$(MAKE) --no-print-directory MODE=fuzz fuzz-run
+fuzz-run: $(FUZZ)
+	@FUZZ_SECS=$(FUZZ_SECS) tests/fuzz/run $(FUZZ)
+live: all
+	@deps/need.sh live && tests/live/run
+lint: $(DEPS_READY)
+	@deps/need.sh lint && CC='$(CC)' CFLAGS='$(ALL_CFLAGS)' tests/lint/run
+format:
+	@deps/need.sh lint && clang-format-$(LLVM) -i $(SRC) $(wildcard src/*.h src/*/*.h tests/*/*.[ch])
+install: all
+	install -D -m 755 $(POSTERN) $(DESTDIR)$(PREFIX)/bin/postern
+	$(if $(wildcard deploy/postern.1),install -D -m 644 deploy/postern.1 $(DESTDIR)$(PREFIX)/share/man/man1/postern.1)
+clean:
+	@rm -rf $(filter-out $(addprefix $(BUILD)/,dl node npm need live),$(wildcard $(BUILD)/*))
+distclean:
+	@rm -rf $(BUILD) tests/e2e/node_modules
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+.PHONY: all run test asan unit replay e2e fuzz fuzz-run live lint format install clean distclean help
+.SECONDARY:
+.DELETE_ON_ERROR:
+-include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

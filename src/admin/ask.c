@@ -1,0 +1,107 @@
+/* The caller's side of the control socket: plain blocking calls, for the command line. */
+#include "admin/control.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int
+connect_to(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(at.sun_path))
+		return -1;
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static bool
+write_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = send(fd, p, n, MSG_NOSIGNAL);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return false;
+		p += done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+static bool
+read_all(int fd, void *out, size_t n)
+{
+	char *p = out;
+	while (n > 0) {
+		ssize_t done = read(fd, p, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return false;
+		p += done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+static bool
+copy(int fd, size_t n, FILE *to)
+{
+	char piece[16 * 1024];
+	while (n > 0) {
+		size_t part = n < sizeof(piece) ? n : sizeof(piece);
+		if (!read_all(fd, piece, part) || fwrite(piece, 1, part, to) != part)
+			return false;
+		n -= part;
+	}
+	return true;
+}
+
+/* Frames until the end; -2: cut. */
+static int
+copy_frames(int fd)
+{
+	unsigned char head[5];
+	while (read_all(fd, head, sizeof(head))) {
+		size_t n = head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
+		unsigned char code;
+		if (head[0] == 'x' && n == 1 && read_all(fd, &code, 1))
+			return code;
+		if (head[0] == 'e')
+			fputs("postern: ", stderr);
+		if (!copy(fd, n, head[0] == 'e' ? stderr : stdout))
+			return -2;
+		if (head[0] == 'e')
+			fputc('\n', stderr);
+	}
+	return -2;
+}
+
+int
+control_ask(const char *path, const char *const *args)
+{
+	int fd = connect_to(path);
+	if (fd < 0)
+		return -1;
+	bool ok = true;
+	for (; ok && *args != NULL; args++)
+		ok = write_all(fd, *args, strlen(*args) + 1);
+	int code = ok && write_all(fd, "", 1) ? copy_frames(fd) : -2;
+	close(fd);
+	if (code == -2) {
+		fprintf(stderr, "postern: the server went away before its answer was complete\n");
+		code = 2;
+	}
+	return code;
+}

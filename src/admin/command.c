@@ -1,0 +1,323 @@
+#include "admin/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "journal/query.h"
+#include "store/entries.h"
+#include "store/records.h"
+
+#define STEP_RECORDS 500
+#define DEFAULT_LIMIT 50
+
+enum verb { VERB_LOGS, VERB_LOG, VERB_CACHE_STATS, VERB_CACHE_PURGE };
+
+struct command {
+	struct command_stores stores;
+	enum verb verb;
+	struct query query;
+	struct id id;
+	bool is_json, has_begun;
+	uint64_t left; /* records still to show; 0 with has_limit false: all */
+	bool has_limit;
+	char *copies[64]; /* the arguments, which the query points into */
+};
+
+/* ---- arguments ---- */
+
+struct option {
+	const char *name;
+	bool takes_value;
+	bool (*apply)(struct command *c, struct span value);
+	const char *wants;
+};
+
+static bool
+set_gateway(struct command *c, struct span v)
+{
+	c->query.gateway = v;
+	return v.n > 0;
+}
+static bool
+set_provider(struct command *c, struct span v)
+{
+	c->query.provider = v;
+	return v.n > 0;
+}
+static bool
+set_model(struct command *c, struct span v)
+{
+	c->query.model = v;
+	return v.n > 0;
+}
+static bool
+set_since(struct command *c, struct span v)
+{
+	return query_parse_time(v, clock_wall_ms(), &c->query.since_ms);
+}
+static bool
+set_until(struct command *c, struct span v)
+{
+	return query_parse_time(v, clock_wall_ms(), &c->query.until_ms);
+}
+static bool
+set_status(struct command *c, struct span v)
+{
+	return query_parse_status(v, &c->query);
+}
+static bool
+set_cached(struct command *c, struct span v)
+{
+	UNUSED(v);
+	c->query.cached = 1;
+	return true;
+}
+static bool
+set_json(struct command *c, struct span v)
+{
+	UNUSED(v);
+	c->is_json = true;
+	return true;
+}
+static bool
+set_limit(struct command *c, struct span v)
+{
+	c->has_limit = true;
+	return num_u64(v, &c->left) && c->left > 0;
+}
+
+static const struct option logs_options[] = {
+	{ "--gateway", true, set_gateway, "a gateway's name" },
+	{ "--provider", true, set_provider, "a provider's slug" },
+	{ "--model", true, set_model, "a model's name" },
+	{ "--since", true, set_since, "a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)" },
+	{ "--until", true, set_until, "a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)" },
+	{ "--status", true, set_status, "a status, a class or a range (429, 5xx, 400-499)" },
+	{ "--cached", false, set_cached, NULL },
+	{ "--json", false, set_json, NULL },
+	{ "--limit", true, set_limit, "a number from 1" },
+	{ NULL, false, NULL, NULL },
+};
+static const struct option purge_options[] = {
+	{ "--gateway", true, set_gateway, "a gateway's name" },
+	{ "--provider", true, set_provider, "a provider's slug" },
+	{ "--model", true, set_model, "a model's name" },
+	{ NULL, false, NULL, NULL },
+};
+static const struct option stats_options[] = {
+	{ "--json", false, set_json, NULL },
+	{ NULL, false, NULL, NULL },
+};
+
+static bool
+complain(struct buf *err, const char *what, const char *arg, const char *mend)
+{
+	bool ok = buf_printf(err, "%s '%s'; %s", what, arg, mend);
+	UNUSED(ok);
+	return false;
+}
+
+/* One option at args[*i], "--name value" or "--name=value". */
+static bool
+take_option(struct command *c, const struct option *options, char **args, size_t *i, struct buf *err)
+{
+	const char *arg = args[*i];
+	size_t n = strcspn(arg, "=");
+	const struct option *o = options;
+	while (o->name != NULL && (strlen(o->name) != n || strncmp(o->name, arg, n) != 0))
+		o++;
+	if (o->name == NULL)
+		return complain(err, "unknown option", arg, "see 'postern help'");
+	struct span value = SPAN_NONE;
+	if (o->takes_value && arg[n] == '=')
+		value = span_str(arg + n + 1);
+	else if (o->takes_value && args[*i + 1] != NULL)
+		value = span_str(args[++*i]);
+	else if (o->takes_value || arg[n] == '=')
+		return complain(err, "wrong use of", arg, o->takes_value ? o->wants : "it takes no value");
+	if (!o->apply(c, value))
+		return complain(err, "not understood:", args[*i], o->wants);
+	return true;
+}
+
+static bool
+parse_logs(struct command *c, char **args, struct buf *err)
+{
+	for (size_t i = 0; args[i] != NULL; i++) {
+		if (args[i][0] == '-') {
+			if (!take_option(c, logs_options, args, &i, err))
+				return false;
+			continue;
+		}
+		if (c->verb == VERB_LOG || !id_parse(span_str(args[i]), &c->id))
+			return complain(err, "not a record's id:", args[i], "ids are the UUIDs that 'postern logs' shows");
+		c->verb = VERB_LOG;
+	}
+	if (!c->has_limit)
+		c->left = DEFAULT_LIMIT;
+	return true;
+}
+
+static bool
+parse_cache(struct command *c, char **args, struct buf *err)
+{
+	const struct option *options = stats_options;
+	if (args[0] == NULL || (strcmp(args[0], "stats") != 0 && strcmp(args[0], "purge") != 0))
+		return complain(err, "unknown cache command", args[0] == NULL ? "" : args[0], "use 'cache stats' or 'cache purge'");
+	c->verb = VERB_CACHE_STATS;
+	if (strcmp(args[0], "purge") == 0) {
+		c->verb = VERB_CACHE_PURGE;
+		options = purge_options;
+	}
+	for (size_t i = 1; args[i] != NULL; i++)
+		if (!take_option(c, options, args, &i, err))
+			return false;
+	if (c->stores.entries == NULL) {
+		bool ok = buf_printf(err, "no server runs on this data directory, and the cache is a running server's; start it first");
+		UNUSED(ok);
+		return false;
+	}
+	return true;
+}
+
+struct command *
+command_new(const struct command_stores *stores, const char *const *args, struct buf *err)
+{
+	struct command *c = xcalloc(1, sizeof(*c));
+	c->stores = *stores;
+	query_init(&c->query);
+	size_t n = 0;
+	while (args[n] != NULL && n < COUNT_OF(c->copies) - 1) {
+		c->copies[n] = xstrdup(args[n]);
+		n++;
+	}
+	bool ok = false;
+	if (n > 0 && strcmp(c->copies[0], "logs") == 0)
+		ok = parse_logs(c, c->copies + 1, err);
+	else if (n > 0 && strcmp(c->copies[0], "cache") == 0)
+		ok = parse_cache(c, c->copies + 1, err);
+	else
+		ok = complain(err, "unknown command", n > 0 ? c->copies[0] : "", "see 'postern help'");
+	if (ok)
+		return c;
+	command_free(c);
+	return NULL;
+}
+
+void
+command_free(struct command *c)
+{
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < COUNT_OF(c->copies); i++)
+		free(c->copies[i]);
+	free(c);
+}
+
+/* ---- work ---- */
+
+struct page {
+	struct command *c;
+	struct buf *out;
+	struct id last;
+	uint64_t n;
+	bool is_full;
+};
+
+static bool
+put_record(void *ctx, const struct record *r)
+{
+	struct page *p = ctx;
+	bool ok = p->c->is_json ? record_json(r, p->out) && buf_putc(p->out, '\n') : query_row(r, p->out);
+	if (!ok) {
+		p->is_full = true;
+		return false;
+	}
+	p->last = r->id;
+	p->n++;
+	return true;
+}
+
+/* The id just below: where the next page begins. */
+static struct id
+id_before(struct id id)
+{
+	for (int i = ID_BYTES - 1; i >= 0; i--)
+		if (id.b[i]-- != 0)
+			break;
+	return id;
+}
+
+static enum command_result
+list_page(struct command *c, struct buf *out)
+{
+	if (!c->has_begun && !c->is_json && !query_heading(out))
+		return COMMAND_DONE;
+	c->has_begun = true;
+	struct page p = { .c = c, .out = out };
+	c->query.limit = c->left < STEP_RECORDS ? c->left : STEP_RECORDS;
+	query_run(c->stores.records, &c->query, put_record, &p);
+	c->left -= p.n;
+	if (c->left == 0 || (p.n < c->query.limit && !p.is_full))
+		return COMMAND_DONE;
+	if (p.n > 0)
+		c->query.ceiling = id_before(p.last);
+	return COMMAND_MORE;
+}
+
+static enum command_result
+show_one(struct command *c, struct buf *out)
+{
+	struct buf bytes;
+	struct record r;
+	buf_init(&bytes, 64 * 1024);
+	enum command_result result = COMMAND_FAILED;
+	if (!record_read(c->stores.records, &c->id, &bytes) || !record_decode(buf_view(&bytes), &r)) {
+		bool ok = buf_printf(out, "no record has this id");
+		UNUSED(ok);
+	} else if (c->is_json ? query_show_json(c->stores.records, &r, out) && buf_putc(out, '\n') :
+	                        query_show(c->stores.records, &r, out)) {
+		result = COMMAND_DONE;
+	} else {
+		buf_reset(out);
+		bool ok = buf_printf(out, "the record is too large to show");
+		UNUSED(ok);
+	}
+	buf_fini(&bytes);
+	return result;
+}
+
+static enum command_result
+show_stats(struct command *c, struct buf *out)
+{
+	struct entries_stats s;
+	char size[NUM_TEXT_SIZE], most[NUM_TEXT_SIZE];
+	entries_stats(c->stores.entries, &s);
+	bool ok = c->is_json ?
+	    buf_printf(out, "{\"entries\":%llu,\"bytes\":%llu,\"max_bytes\":%llu,\"pending\":%llu}\n",
+	        (unsigned long long)s.entries, (unsigned long long)s.bytes, (unsigned long long)s.max_bytes,
+	        (unsigned long long)s.pending) :
+	    buf_printf(out, "entries  %llu\nsize     %s of %s\n", (unsigned long long)(s.entries + s.pending),
+	        num_size_text(s.bytes, size), num_size_text(s.max_bytes, most));
+	return ok ? COMMAND_DONE : COMMAND_FAILED;
+}
+
+enum command_result
+command_step(struct command *c, struct buf *out)
+{
+	switch (c->verb) {
+	case VERB_LOGS:
+		return list_page(c, out);
+	case VERB_LOG:
+		return show_one(c, out);
+	case VERB_CACHE_STATS:
+		return show_stats(c, out);
+	case VERB_CACHE_PURGE: {
+		uint64_t n = entries_purge(c->stores.entries, c->query.gateway, c->query.provider, c->query.model);
+		return buf_printf(out, "%llu entries removed\n", (unsigned long long)n) ? COMMAND_DONE : COMMAND_FAILED;
+	}
+	}
+	return COMMAND_FAILED;
+}

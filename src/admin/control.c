@@ -1,0 +1,224 @@
+#include "admin/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "net/listener.h"
+#include "net/loop.h"
+
+#define REQUEST_MAX (16 * 1024)
+#define WORDS_MAX 60
+#define OUTPUT_MAX (256 * 1024 * 1024)
+
+struct control {
+	struct loop *loop;
+	struct listener *listener;
+	struct command_stores stores;
+	struct list callers;
+	bool is_closing;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+	struct defer reap;
+};
+
+/* One command being run. */
+struct caller {
+	struct list link;
+	struct control *control;
+	struct stream *stream; /* NULL once closed */
+	struct buf request, output;
+	struct command *command;
+	enum command_result result;
+	bool is_working, is_ended;
+};
+
+static void
+report_closed(void *ctx)
+{
+	struct control *c = ctx;
+	void (*closed)(void *) = c->closed;
+	void *closed_ctx = c->closed_ctx;
+	free(c);
+	closed(closed_ctx);
+}
+
+static void
+free_if_done(struct caller *a)
+{
+	struct control *c = a->control;
+	if (a->stream != NULL || a->is_working)
+		return;
+	list_remove(&a->link);
+	command_free(a->command);
+	buf_fini(&a->request);
+	buf_fini(&a->output);
+	free(a);
+	if (c->is_closing && list_is_empty(&c->callers))
+		defer_start(c->loop, &c->reap, report_closed, c);
+}
+
+static void
+put_frame(struct caller *a, char kind, struct span bytes)
+{
+	uint32_t n = (uint32_t)bytes.n;
+	unsigned char head[5] = { (unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
+		(unsigned char)(n >> 16), (unsigned char)(n >> 24) };
+	struct span parts[2] = { span_of(head, sizeof(head)), bytes };
+	stream_write(a->stream, parts, 2);
+}
+
+static void
+finish(struct caller *a, int code)
+{
+	char byte = (char)code;
+	a->is_ended = true;
+	put_frame(a, 'x', span_of(&byte, 1));
+	stream_shutdown(a->stream);
+}
+
+static void
+work(void *ctx)
+{
+	struct caller *a = ctx;
+	a->result = command_step(a->command, &a->output);
+}
+
+static void
+worked(void *ctx)
+{
+	struct caller *a = ctx;
+	a->is_working = false;
+	if (a->stream == NULL) {
+		free_if_done(a);
+		return;
+	}
+	if (buf_len(&a->output) > 0)
+		put_frame(a, a->result == COMMAND_FAILED ? 'e' : 'o', buf_view(&a->output));
+	buf_reset(&a->output);
+	if (a->result != COMMAND_MORE) {
+		finish(a, a->result == COMMAND_DONE ? 0 : 1);
+	} else if (stream_backlog(a->stream) == 0) {
+		a->is_working = true;
+		work_start(a->control->loop, work, worked, a);
+	}
+}
+
+static void
+begin(struct caller *a)
+{
+	const char *words[WORDS_MAX + 1];
+	size_t n = 0;
+	struct span rest = span_head(buf_view(&a->request), buf_len(&a->request) - 1), word;
+	while (n < WORDS_MAX && rest.n > 0 && span_next(&rest, '\0', &word))
+		words[n++] = word.p;
+	words[n] = NULL;
+	a->command = command_new(&a->control->stores, words, &a->output);
+	if (a->command == NULL) {
+		put_frame(a, 'e', buf_view(&a->output));
+		finish(a, 1);
+		return;
+	}
+	a->is_working = true;
+	work_start(a->control->loop, work, worked, a);
+}
+
+static size_t
+on_caller_read(void *ctx, struct span bytes)
+{
+	struct caller *a = ctx;
+	if (a->command != NULL || a->is_ended)
+		return bytes.n;
+	if (!buf_put_span(&a->request, bytes)) {
+		finish(a, 1);
+		return bytes.n;
+	}
+	if (span_ends(buf_view(&a->request), span_of("\0\0", 2)))
+		begin(a);
+	return bytes.n;
+}
+
+static void
+on_caller_ended(void *ctx, enum err why)
+{
+	struct caller *a = ctx;
+	UNUSED(why);
+	stream_close(a->stream);
+}
+
+static void
+on_caller_drained(void *ctx)
+{
+	struct caller *a = ctx;
+	if (a->command == NULL || a->is_working || a->is_ended)
+		return;
+	a->is_working = true;
+	work_start(a->control->loop, work, worked, a);
+}
+
+static void
+on_caller_closed(void *ctx)
+{
+	struct caller *a = ctx;
+	a->stream = NULL;
+	free_if_done(a);
+}
+
+static const struct stream_events caller_events = {
+	.read = on_caller_read,
+	.ended = on_caller_ended,
+	.drained = on_caller_drained,
+	.closed = on_caller_closed,
+};
+
+static void
+on_accepted(void *ctx, struct stream *s)
+{
+	struct control *c = ctx;
+	struct caller *a = xcalloc(1, sizeof(*a));
+	a->control = c;
+	a->stream = s;
+	buf_init(&a->request, REQUEST_MAX);
+	buf_init(&a->output, OUTPUT_MAX);
+	list_append(&c->callers, &a->link);
+	stream_adopt(s, &caller_events, a);
+	stream_set_low_water(s, 0);
+	stream_read_start(s);
+}
+
+struct control *
+control_new(struct loop *l, const char *path, const struct command_stores *stores, char *detail, size_t detail_size)
+{
+	struct control *c = xcalloc(1, sizeof(*c));
+	struct address at;
+	char text[ADDRESS_TEXT_SIZE + 16];
+	const char *why = "the path is too long for a socket; choose a shorter data directory";
+	c->loop = l;
+	c->stores = *stores;
+	list_init(&c->callers);
+	int n = snprintf(text, sizeof(text), "unix:%s", path);
+	if (n > 0 && (size_t)n < sizeof(text) && address_parse_listen(span_str(text), &at))
+		c->listener = listener_open(l, &at, &(struct listener_options){ .unix_mode = 0600 }, on_accepted, c, &why);
+	if (c->listener != NULL)
+		return c;
+	snprintf(detail, detail_size, "cannot listen on %s: %s", path, why);
+	free(c);
+	return NULL;
+}
+
+void
+control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
+{
+	c->is_closing = true;
+	c->closed = closed;
+	c->closed_ctx = ctx;
+	listener_close(c->listener);
+	LIST_EACH(node, &c->callers) {
+		struct caller *a = CONTAINER_OF(node, struct caller, link);
+		if (a->stream != NULL)
+			stream_close(a->stream);
+	}
+	if (list_is_empty(&c->callers))
+		defer_start(c->loop, &c->reap, report_closed, c);
+}

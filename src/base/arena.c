@@ -1,0 +1,137 @@
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ALIGN 16
+#define FIRST_BLOCK 4096 /* what an idle kept-alive connection goes on holding */
+#define NEXT_BLOCK 16384
+
+struct arena_block {
+	struct arena_block *next;
+	size_t size;
+	size_t used;
+	_Alignas(ALIGN) char bytes[];
+};
+
+void
+arena_init(struct arena *a, size_t max)
+{
+	*a = (struct arena){.max = max};
+}
+
+/* Frees down to, and without, the block `keep`. */
+static void
+free_blocks(struct arena *a, const struct arena_block *keep)
+{
+	while (a->blocks != keep) {
+		struct arena_block *b = a->blocks;
+
+		a->blocks = b->next;
+		free(b);
+	}
+	a->used = 0;
+}
+
+void
+arena_fini(struct arena *a)
+{
+	free_blocks(a, NULL);
+}
+
+void
+arena_reset(struct arena *a)
+{
+	struct arena_block *first = a->blocks;
+
+	while (first != NULL && first->next != NULL)
+		first = first->next;
+	if (first != NULL && first->size > FIRST_BLOCK)
+		first = NULL;
+	free_blocks(a, first);
+	if (first != NULL)
+		first->used = 0;
+}
+
+/* A large request gets a block of its own behind the newest, whose rest stays in use. */
+static struct arena_block *
+add_block(struct arena *a, size_t n)
+{
+	size_t head = sizeof(struct arena_block);
+	size_t usual = (a->blocks == NULL ? FIRST_BLOCK : NEXT_BLOCK) - head;
+	bool is_large = n > usual / 4 && a->blocks != NULL;
+	size_t size = n > usual || is_large ? n : usual;
+	struct arena_block *b = malloc(head + size);
+
+	if (b == NULL)
+		return NULL;
+	b->size = size;
+	b->used = 0;
+	b->next = is_large ? a->blocks->next : a->blocks;
+	if (is_large)
+		a->blocks->next = b;
+	else
+		a->blocks = b;
+	return b;
+}
+
+void *
+arena_alloc(struct arena *a, size_t n)
+{
+	struct arena_block *b = a->blocks;
+	size_t left = a->max - a->used;
+	void *p;
+
+	if (n > left || n > SIZE_MAX / 2)
+		return NULL;
+	n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	if (b == NULL || n > b->size - b->used)
+		b = add_block(a, n);
+	if (b == NULL)
+		return NULL;
+	p = b->bytes + b->used;
+	b->used += n;
+	a->used += n < left ? n : left;
+	return p;
+}
+
+void *
+arena_zalloc(struct arena *a, size_t n)
+{
+	void *p = arena_alloc(a, n);
+
+	return p == NULL ? NULL : memset(p, 0, n);
+}
+
+struct span
+arena_dup(struct arena *a, struct span s)
+{
+	char *p = s.n == SIZE_MAX ? NULL : arena_alloc(a, s.n + 1);
+
+	if (p == NULL)
+		return SPAN_NONE;
+	if (s.n > 0)
+		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
+	return span_of(p, s.n);
+}
+
+struct span
+arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	if (p == NULL)
+		return SPAN_NONE;
+	va_start(ap, fmt);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	return span_of(p, (size_t)n);
+}

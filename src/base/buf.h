@@ -1,0 +1,53 @@
+/*
+ * buf: a contiguous byte queue with a cap. Append at the end, drop at the front.
+ *
+ * Purpose    the only growable memory in the program: what a peer sends or makes us hold.
+ * Ownership  caller's storage; the bytes are the buf's until buf_fini or buf_take.
+ * Limits     `max` bytes held at once; an append over it fails whole and changes nothing.
+ *            Growing may move the bytes: a view is valid until the next append, drop or reset.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stdarg.h>
+
+#include "base/chk.h"
+#include "base/span.h"
+
+struct buf {
+	char *p;
+	size_t off; /* first live byte */
+	size_t end; /* one past the last */
+	size_t cap; /* allocated */
+	size_t max; /* most bytes held at once */
+};
+
+void buf_init(struct buf *b, size_t max);
+void buf_fini(struct buf *b); /* fine on a zeroed one; leaves it empty, the max kept */
+
+static inline size_t
+buf_len(const struct buf *b)
+{
+	return b->end - b->off;
+}
+static inline struct span
+buf_view(const struct buf *b)
+{
+	return span_of(b->p == NULL ? "" : b->p + b->off, b->end - b->off);
+}
+
+/* False, and nothing changed, when the cap or memory does not allow it. */
+MUST_CHECK bool buf_put(struct buf *b, const void *p, size_t n);
+MUST_CHECK bool buf_put_span(struct buf *b, struct span s);
+MUST_CHECK bool buf_putc(struct buf *b, char c);
+MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Room for n bytes at the returned place, to be followed by buf_commit(<= n). NULL as above. */
+MUST_CHECK char *buf_reserve(struct buf *b, size_t n);
+void buf_commit(struct buf *b, size_t n);
+void buf_drop(struct buf *b, size_t n);  /* from the front; n <= buf_len */
+void buf_cut(struct buf *b, size_t len); /* keep only the first len bytes */
+void buf_reset(struct buf *b);           /* empty, memory kept */
+/* Moves the contents out (heap, owner frees) and leaves the buf empty. *n gets the length. */
+char *buf_take(struct buf *b, size_t *n);
+
+#endif

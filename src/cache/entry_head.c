@@ -1,0 +1,29 @@
+#include "cache/entry_head.h"
+
+#include <string.h>
+
+#include "http/message.h"
+#include "http/writer.h"
+
+bool
+entry_head_write(const struct headers *h, uint64_t request_hash, struct buf *out)
+{
+	static const enum header_id kept[] = { H_CONTENT_TYPE, H_CONTENT_ENCODING, H_CONTENT_DISPOSITION };
+	bool ok = buf_put(out, &request_hash, sizeof(request_hash));
+	for (size_t i = 0; ok && i < COUNT_OF(kept); i++) {
+		struct span value = headers_value(h, kept[i]);
+		if (value.p != NULL)
+			ok = head_put_field(out, header_name(kept[i]), value);
+	}
+	return ok;
+}
+
+bool
+entry_head_read(struct span stored, struct entry_head *out)
+{
+	if (stored.n < sizeof(out->request_hash))
+		return false;
+	memcpy(&out->request_hash, stored.p, sizeof(out->request_hash));
+	out->fields = span_skip(stored, sizeof(out->request_hash));
+	return out->fields.n == 0 || span_ends(out->fields, SPAN_LIT("\r\n"));
+}

@@ -1,0 +1,241 @@
+#include "cache/preimage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/crypto.h"
+#include "http/message.h"
+#include "http/target.h"
+#include "json/canon.h"
+#include "provider/redact.h"
+#include "provider/registry.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define PREIMAGE_VERSION 1
+#define IGNORE_MAX 32
+#define CREDENTIALS_MAX 32 /* fields that count; more of them make the request uncacheable */
+
+struct cache_keys {
+	uint8_t scope[32];
+	uint64_t seed;
+};
+
+/* Tags of the fields. Each is written as tag, 32-bit length, bytes. */
+enum field { F_GATEWAY = 1, F_SCOPE, F_PROVIDER, F_ORIGIN, F_METHOD, F_PATH, F_QUERY, F_HEADER, F_CODING, F_STREAM,
+	F_CANONICAL, F_RAW, F_CUSTOM };
+
+struct cache_keys *
+cache_keys_new(const uint8_t scope_key[32], const uint8_t seed_key[32])
+{
+	struct cache_keys *k = xcalloc(1, sizeof(*k));
+	memcpy(k->scope, scope_key, sizeof(k->scope));
+	memcpy(&k->seed, seed_key, sizeof(k->seed));
+	return k;
+}
+
+void
+cache_keys_free(struct cache_keys *k)
+{
+	if (k != NULL)
+		zeroize(k, sizeof(*k));
+	free(k);
+}
+
+static bool
+put_length(struct buf *out, enum field tag, size_t n)
+{
+	uint32_t length = (uint32_t)n;
+	return n <= UINT32_MAX && buf_putc(out, (char)tag) && buf_put(out, &length, sizeof(length));
+}
+
+static bool
+put(struct buf *out, enum field tag, struct span value)
+{
+	return put_length(out, tag, value.n) && buf_put_span(out, value);
+}
+
+/* What tells callers apart: every credential header and parameter in full, and whose bill it is. */
+static size_t
+collect_credentials(const struct cache_request *rq, struct span *parts, bool *too_many)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < rq->headers->n; i++) {
+		const struct header *h = &rq->headers->items[i];
+		if (!is_credential_header(h) && h->id != H_OPENAI_ORGANIZATION && h->id != H_OPENAI_PROJECT)
+			continue;
+		if (n + 2 > CREDENTIALS_MAX * 2)
+			*too_many = true;
+		else {
+			parts[n++] = h->name;
+			parts[n++] = h->value;
+		}
+	}
+	struct span rest = rq->query, name, value;
+	while (query_next(&rest, &name, &value)) {
+		if (!is_credential_param(name))
+			continue;
+		if (n + 2 > CREDENTIALS_MAX * 2)
+			*too_many = true;
+		else {
+			parts[n++] = name;
+			parts[n++] = value;
+		}
+	}
+	return n;
+}
+
+/* HMAC over the parts with a length before each and names in lower case. */
+static bool
+put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
+{
+	struct span parts[CREDENTIALS_MAX * 2];
+	bool too_many = false;
+	if (rq->is_shared)
+		return put(out, F_SCOPE, SPAN_NONE);
+	size_t n = collect_credentials(rq, parts, &too_many);
+	if (too_many)
+		return false;
+	if (n == 0)
+		return put(out, F_SCOPE, SPAN_LIT("anonymous"));
+	struct buf text;
+	buf_init(&text, 256 * 1024);
+	bool ok = true;
+	for (size_t i = 0; ok && i < n; i++) {
+		uint32_t length = (uint32_t)parts[i].n;
+		ok = buf_put(&text, &length, sizeof(length));
+		for (size_t j = 0; ok && i % 2 == 0 && j < parts[i].n; j++) {
+			char c = parts[i].p[j];
+			ok = buf_putc(&text, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
+		}
+		if (ok && i % 2 == 1)
+			ok = buf_put_span(&text, parts[i]);
+	}
+	uint8_t mac[SHA256_BYTES];
+	struct span all = buf_view(&text);
+	if (ok)
+		hmac_sha256(k->scope, &all, 1, mac);
+	zeroize(text.p, text.cap);
+	buf_fini(&text);
+	return ok && put(out, F_SCOPE, span_of(mac, sizeof(mac)));
+}
+
+static bool
+put_origin(const struct upstream_target *to, struct buf *out)
+{
+	return put(out, F_ORIGIN, to->host_header) && buf_putc(out, to->is_tls ? 's' : 'p');
+}
+
+/* A query where only what is no credential counts. */
+static bool
+put_query(struct span query, struct buf *out)
+{
+	if (query.p == NULL)
+		return true;
+	struct buf kept;
+	buf_init(&kept, query.n + 1);
+	bool ok = query_without_credentials(query, &kept) && put(out, F_QUERY, buf_view(&kept));
+	buf_fini(&kept);
+	return ok;
+}
+
+/* The part of the query that a custom key does not stand in for. */
+static bool
+put_alt(struct span query, struct buf *out)
+{
+	struct span rest = query, name, value;
+	while (query_next(&rest, &name, &value))
+		if (span_eq(name, SPAN_LIT("alt")) && !put(out, F_QUERY, value))
+			return false;
+	return true;
+}
+
+static struct span
+accept_class(const struct headers *h)
+{
+	struct span accept = headers_value(h, H_ACCEPT);
+	if (accept.p == NULL || span_find_span(accept, SPAN_LIT("*/*")) < accept.n)
+		return SPAN_LIT("any");
+	if (span_contains_nocase(accept, SPAN_LIT("event-stream")))
+		return SPAN_LIT("stream");
+	if (span_contains_nocase(accept, SPAN_LIT("json")))
+		return SPAN_LIT("json");
+	return accept;
+}
+
+static bool
+put_headers(const struct headers *h, struct buf *out)
+{
+	static const enum header_id ids[] = { H_ANTHROPIC_VERSION, H_ANTHROPIC_BETA, H_OPENAI_BETA };
+	for (size_t i = 0; i < COUNT_OF(ids); i++) {
+		for (size_t j = 0; j < h->n; j++)
+			if (h->items[j].id == ids[i] &&
+			    (!put(out, F_HEADER, header_name(ids[i])) || !put(out, F_HEADER, h->items[j].value)))
+				return false;
+	}
+	return put(out, F_HEADER, accept_class(h));
+}
+
+/* The canonical form where it says the same as what was written, else the bytes as they came. */
+static enum preimage_result
+put_body(const struct cache_request *rq, struct buf *out)
+{
+	struct span ignore[IGNORE_MAX];
+	size_t n = 0;
+	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX; name++)
+		ignore[n++] = span_str(*name);
+	size_t before = buf_len(out);
+	if (!put_length(out, F_CANONICAL, 0))
+		return PREIMAGE_FULL;
+	size_t start = buf_len(out);
+	switch (canon_write(rq->doc, ignore, n, out)) {
+	case CANON_OK:
+		break;
+	case CANON_LOSSY:
+		buf_cut(out, before);
+		return put(out, F_RAW, rq->body) ? PREIMAGE_OK : PREIMAGE_FULL;
+	case CANON_REFUSED:
+		return PREIMAGE_NONE;
+	case CANON_FULL:
+		return PREIMAGE_FULL;
+	}
+	uint32_t length = (uint32_t)(buf_len(out) - start);
+	memcpy(out->p + out->off + start - sizeof(length), &length, sizeof(length));
+	return PREIMAGE_OK;
+}
+
+enum preimage_result
+preimage_write(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
+{
+	bool ok = buf_putc(out, PREIMAGE_VERSION) && put(out, F_GATEWAY, rq->gateway) &&
+	    put_scope(k, rq, out) && put(out, F_PROVIDER, rq->provider) && put_origin(rq->to, out) &&
+	    put(out, F_METHOD, rq->method) && put(out, F_PATH, rq->to->path) &&
+	    put(out, F_CODING, rq->coding) &&
+	    put(out, F_STREAM, rq->is_stream ? SPAN_LIT("1") : SPAN_LIT("0"));
+	if (!ok)
+		return PREIMAGE_FULL;
+	if (rq->custom_key.n > 0)
+		return put_alt(rq->query, out) && put(out, F_CUSTOM, rq->custom_key) ? PREIMAGE_OK : PREIMAGE_FULL;
+	if (!put_query(rq->query, out) || !put_headers(rq->headers, out))
+		return PREIMAGE_FULL;
+	if (rq->doc == NULL)
+		return PREIMAGE_NONE;
+	return put_body(rq, out);
+}
+
+struct entry_key
+preimage_key(const struct cache_keys *k, struct span preimage)
+{
+	struct entry_key key;
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(preimage.p, preimage.n, k->seed));
+	memcpy(key.b, canonical.digest, sizeof(key.b));
+	return key;
+}
+
+uint64_t
+cache_hash(const struct cache_keys *k, struct span bytes)
+{
+	return XXH3_64bits_withSeed(bytes.p, bytes.n, k->seed ^ 0x9e3779b97f4a7c15u);
+}

@@ -1,0 +1,276 @@
+#include "base/clock.h"
+#include "config/config.h"
+#include "gateway/client.h"
+#include "gateway/exchange_int.h"
+#include "gateway/forward.h"
+#include "gateway/gateway_int.h"
+#include "gateway/setup.h"
+#include "gateway/upstream.h"
+#include "http/writer.h"
+#include "obs/log.h"
+#include "obs/metric.h"
+
+#define INFORMATIONAL_MAX 8
+
+static bool start_attempt(struct exchange *x, bool fresh);
+
+static const struct span crlf = { "\r\n", 2 };
+static const struct span last_chunk = { "0\r\n\r\n", 5 };
+
+static void
+on_upstream_timeout(void *ctx)
+{
+	struct exchange *x = ctx;
+	attempt_drop(x);
+	exchange_fail(x, E_UPSTREAM_TIMEOUT, NULL);
+}
+
+void
+exchange_watch_idle(struct exchange *x, uint64_t after_ms)
+{
+	timer_start(x->g->loop, &x->timer, after_ms, on_upstream_timeout, x);
+}
+
+/* ---- the request ---- */
+
+/* Which framing the body has towards the provider. A held body has a length whatever it came with. */
+static enum body_framing
+framing_upstream(const struct exchange *x, uint64_t *length)
+{
+	*length = x->head.length;
+	if (x->is_held && x->head.framing != BODY_NONE) {
+		*length = buf_len(&x->body);
+		return BODY_LENGTH;
+	}
+	return x->head.framing;
+}
+
+static bool
+send_request(struct exchange *x)
+{
+	uint64_t length;
+	enum body_framing framing = framing_upstream(x, &length);
+	buf_reset(&x->out);
+	if (!forward_request(&(struct forward_request){ .head = &x->head,
+	                         .to = &x->to,
+	                         .query = x->target.query,
+	                         .framing = framing,
+	                         .length = length,
+	                         .via = x->setup->via },
+	        &x->out))
+		return false;
+	x->is_body_chunked = framing == BODY_CHUNKED;
+	struct span parts[2] = { buf_view(&x->out), buf_view(&x->body) };
+	bool has_body = x->is_held && parts[1].n > 0;
+	upstream_write(x->up, parts, has_body ? 2 : 1);
+	x->is_request_sent = true;
+	buf_reset(&x->out);
+	exchange_watch_idle(x, x->setup->config->upstream.first_byte_ms);
+	if (x->is_held)
+		return true;
+	/* What came while the connection was made. */
+	struct span waiting = buf_view(&x->body);
+	if (waiting.n > 0) {
+		attempt_send_body(x, waiting);
+		buf_reset(&x->body);
+	}
+	if (x->is_body_done)
+		attempt_end_body(x);
+	return true;
+}
+
+bool
+attempt_send_body(struct exchange *x, struct span bytes)
+{
+	if (!x->is_request_sent || x->up == NULL) {
+		if (!buf_put_span(&x->body, bytes))
+			exchange_fail(x, E_OVERLOADED, NULL);
+		return buf_len(&x->body) < HIGH_WATER;
+	}
+	if (x->is_body_chunked && bytes.n > 0) {
+		char line[CHUNK_LINE_SIZE];
+		size_t n = chunk_line(bytes.n, line);
+		struct span parts[3] = { span_of(line, n), bytes, crlf };
+		upstream_write(x->up, parts, 3);
+	} else {
+		upstream_write(x->up, &bytes, 1);
+	}
+	if (!x->is_head_sent)
+		exchange_watch_idle(x, x->setup->config->upstream.first_byte_ms);
+	return upstream_backlog(x->up) < HIGH_WATER;
+}
+
+void
+attempt_end_body(struct exchange *x)
+{
+	if (!x->is_request_sent || x->is_held || x->up == NULL || !x->is_body_chunked)
+		return;
+	upstream_write(x->up, &last_chunk, 1);
+	x->is_body_chunked = false;
+}
+
+/* ---- the upstream's events ---- */
+
+static void
+on_ready(void *ctx)
+{
+	struct exchange *x = ctx;
+	x->attempt_us = clock_mono_us();
+	if (!send_request(x))
+		exchange_fail(x, E_OVERLOADED, NULL);
+	else if (x->client != NULL && !x->is_held && buf_len(&x->body) == 0)
+		client_read_more(x->client);
+}
+
+/* A pooled connection may have been closed by the provider just as we wrote: once more on a fresh one,
+ * if not a byte of an answer came and we still have all of the request. */
+static bool
+may_try_again(const struct exchange *x)
+{
+	bool is_whole = x->is_held || x->head.framing == BODY_NONE;
+	return upstream_is_reused(x->up) && !upstream_has_answered(x->up) && is_whole && !x->has_answer;
+}
+
+static void
+on_failed(void *ctx, enum err why)
+{
+	struct exchange *x = ctx;
+	bool again = may_try_again(x);
+	metric_add(M_UPSTREAM_FAILED, 1);
+	if (why != E_UPSTREAM_CLOSED && upstream_detail(x->up)[0] != '\0')
+		log_line(LOG_WARN, "%.*s: %s: %s", SPAN_FMT(x->to.host), err_row(why)->word,
+		    upstream_detail(x->up));
+	if (again) {
+		attempt_drop(x);
+		if (start_attempt(x, true))
+			return;
+	}
+	if (x->has_answer)
+		relay_flush(x);
+	attempt_drop(x);
+	exchange_fail(x, why, NULL);
+}
+
+static void
+on_informational(struct exchange *x, const struct response_head *head)
+{
+	if (++x->informational > INFORMATIONAL_MAX || head->status == 101) {
+		attempt_drop(x);
+		exchange_fail(x, E_UPSTREAM_PROTOCOL, NULL);
+		return;
+	}
+	/* 100 and 102 are between the provider and us; 103 is for the client, if it can know it. */
+	if (head->status != 103 || x->head.minor == 0 || x->client == NULL)
+		return;
+	buf_reset(&x->out);
+	bool ok = head_put_status_line(&x->out, head->status, head->reason);
+	for (size_t i = 0; ok && i < head->headers.n; i++)
+		if (!is_hop_by_hop(&head->headers, &head->headers.items[i]))
+			ok = head_put_field(&x->out, head->headers.items[i].name, head->headers.items[i].value);
+	if (ok && head_put_end(&x->out)) {
+		struct span all = buf_view(&x->out);
+		client_write(x->client, &all, 1);
+	}
+	buf_reset(&x->out);
+}
+
+static void
+on_answer_head(void *ctx, const struct response_head *head)
+{
+	struct exchange *x = ctx;
+	if (head->status / 100 == 1) {
+		on_informational(x, head);
+		return;
+	}
+	x->step = STEP_RELAY;
+	x->answer_us = clock_mono_us();
+	relay_head(x, head);
+}
+
+static void
+on_answer_body(void *ctx, struct span bytes)
+{
+	relay_body(ctx, bytes);
+}
+
+static void
+on_answer_complete(void *ctx)
+{
+	struct exchange *x = ctx;
+	x->is_answer_complete = true;
+}
+
+static void
+on_answer_batch(void *ctx)
+{
+	struct exchange *x = ctx;
+	if (x->has_answer)
+		relay_batch(x);
+}
+
+static void
+on_request_drained(void *ctx)
+{
+	struct exchange *x = ctx;
+	if (x->client != NULL)
+		client_read_more(x->client);
+}
+
+static const struct upstream_events upstream_ops = {
+	.ready = on_ready,
+	.head = on_answer_head,
+	.body = on_answer_body,
+	.complete = on_answer_complete,
+	.batch = on_answer_batch,
+	.failed = on_failed,
+	.drained = on_request_drained,
+};
+
+/* ---- the step ---- */
+
+static bool
+start_attempt(struct exchange *x, bool fresh)
+{
+	const struct provider *p = x->route.provider;
+	const struct config *cf = x->setup->config;
+	struct tls_ctx *tls = x->to.is_tls ? setup_tls(x->setup, p) : NULL;
+	if (x->to.is_tls && tls == NULL) {
+		exchange_fail(x, E_UPSTREAM_TLS, "no root certificates were found; set upstream.ca");
+		return false;
+	}
+	x->attempts++;
+	x->is_request_sent = false;
+	x->attempt_us = clock_mono_us();
+	x->up = pool_lease(x->g->pool,
+	    &(struct origin){ .host = x->to.host,
+	        .port = x->to.port,
+	        .tls = tls,
+	        .allow_private = p->allow_private },
+	    &(struct upstream_timeouts){ .connect_ms = (unsigned)cf->upstream.connect_ms,
+	        .tls_ms = (unsigned)cf->upstream.tls_ms,
+	        .idle_ms = (unsigned)cf->upstream.pool_idle_ms },
+	    fresh);
+	upstream_attach(x->up, &upstream_ops, x, &x->arena, x->head.method);
+	if (upstream_is_ready(x->up) && !send_request(x)) {
+		exchange_fail(x, E_OVERLOADED, NULL);
+		return false;
+	}
+	return true;
+}
+
+enum step_result
+step_attempt(struct exchange *x)
+{
+	if (x->up == NULL && x->attempts == 0 && !start_attempt(x, false))
+		return STEP_MORE;
+	return STEP_WAIT;
+}
+
+void
+attempt_drop(struct exchange *x)
+{
+	timer_stop(x->g->loop, &x->timer);
+	if (x->up != NULL)
+		upstream_cancel(x->up);
+	x->up = NULL;
+}

@@ -1,0 +1,526 @@
+#include "gateway/client.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "config/config.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway_int.h"
+#include "gateway/refuse.h"
+#include "gateway/setup.h"
+#include "http/parser.h"
+#include "net/listener.h"
+#include "net/stream.h"
+#include "obs/metric.h"
+
+#define LINGER_MS 5000
+#define LINGER_BYTES (1024 * 1024)
+#define AHEAD_MAX (64 * 1024) /* bytes of later requests held while one is answered */
+#define BODY_GRACE_MS 20000   /* before body_min_rate counts */
+
+enum client_rx { RX_IDLE, RX_HEAD, RX_BODY, RX_DONE, RX_LINGER };
+enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_FIN };
+
+/*
+ * 1. x is set from a request's first byte to client_exchange_over or to the client's end; close_client
+ *    is called without it.
+ * 2. `ahead` holds bytes that came before those the stream has: it is parsed first.
+ */
+struct client {
+	struct list link;
+	struct gateway *g;
+	struct setup *setup; /* limits of the time it was accepted */
+	struct stream *stream;
+	struct parser *parser;
+	struct exchange *x;
+	enum client_rx rx;
+	enum client_wait wait;
+	enum client_next over;
+	struct buf ahead;
+	struct timer timer;
+	struct defer next;
+	uint64_t requests;
+	uint64_t body_started_ms, body_bytes, linger_bytes;
+	uint64_t written, flushed_before; /* bytes given to the stream; gone out when the timer was set */
+	bool is_admin_listener, is_closing, is_eof, is_paused;
+	bool wants_continue, keep_alive, must_close;
+};
+
+static void
+close_client(struct client *c, bool abort)
+{
+	if (c->is_closing)
+		return;
+	CHK(c->x == NULL);
+	c->is_closing = true;
+	timer_stop(c->g->loop, &c->timer);
+	defer_stop(&c->next);
+	if (abort)
+		stream_abort(c->stream);
+	else
+		stream_close(c->stream);
+}
+
+static const struct config *
+limits_of(const struct client *c)
+{
+	return c->setup->config;
+}
+
+static enum client_wait
+wanted_wait(const struct client *c)
+{
+	bool is_writing = stream_backlog(c->stream) > 0;
+	switch (c->rx) {
+	case RX_IDLE:
+		return is_writing ? WAIT_WRITE : WAIT_REQUEST;
+	case RX_HEAD:
+		return WAIT_HEAD;
+	case RX_BODY:
+		return c->is_paused ? (is_writing ? WAIT_WRITE : WAIT_NOTHING) : WAIT_BODY;
+	case RX_DONE:
+		return is_writing ? WAIT_WRITE : WAIT_NOTHING;
+	case RX_LINGER:
+		return is_writing ? WAIT_WRITE : WAIT_FIN;
+	}
+	return WAIT_NOTHING;
+}
+
+static uint64_t
+wait_ms(const struct client *c)
+{
+	const struct config *cf = limits_of(c);
+	switch (c->wait) {
+	case WAIT_NOTHING:
+		return 0;
+	case WAIT_REQUEST:
+		return cf->limits.keepalive_idle_ms;
+	case WAIT_HEAD:
+		return cf->limits.header_timeout_ms;
+	case WAIT_BODY:
+		return cf->limits.body_idle_ms;
+	case WAIT_WRITE:
+		return cf->limits.write_stall_ms;
+	case WAIT_FIN:
+		return LINGER_MS;
+	}
+	return 0;
+}
+
+static void on_client_timeout(void *ctx);
+
+/* The one place that starts and stops the timer. Only a body's time-out moves with progress: a trickle
+ * must not extend the others (writing looks at its own progress when the time is up). */
+static void
+arm(struct client *c)
+{
+	enum client_wait w = wanted_wait(c);
+	if (c->is_closing || (w == c->wait && w != WAIT_BODY))
+		return;
+	c->wait = w;
+	c->flushed_before = c->written - stream_backlog(c->stream);
+	if (w == WAIT_NOTHING)
+		timer_stop(c->g->loop, &c->timer);
+	else
+		timer_start(c->g->loop, &c->timer, wait_ms(c), on_client_timeout, c);
+}
+
+/* The connection carries no other request: say goodbye properly. A close with unread input would make
+ * the kernel send RST, which can destroy our answer on its way. */
+static void
+linger(struct client *c)
+{
+	if (c->is_closing)
+		return;
+	c->rx = RX_LINGER;
+	buf_reset(&c->ahead);
+	stream_shutdown(c->stream);
+	if (c->is_eof && stream_backlog(c->stream) == 0) {
+		close_client(c, false);
+		return;
+	}
+	stream_read_start(c->stream);
+	arm(c);
+}
+
+/* A request that cannot be understood gets an answer, but no exchange and no record. */
+static void
+refuse_unparsed(struct client *c, enum err why)
+{
+	struct exchange *x = c->x;
+	c->x = NULL;
+	exchange_drop(x);
+	struct buf out;
+	buf_init(&out, 8192);
+	if (refuse_bare(why, &out)) {
+		struct span all = buf_view(&out);
+		client_write(c, &all, 1);
+	}
+	buf_fini(&out);
+	metric_add(M_REFUSED, 1);
+	linger(c);
+}
+
+static void
+on_parse_failed(struct client *c)
+{
+	c->must_close = true;
+	if (c->rx == RX_HEAD)
+		refuse_unparsed(c, parser_error(c->parser));
+	else if (c->x != NULL)
+		exchange_body_failed(c->x, parser_error(c->parser));
+}
+
+static void
+on_head(struct client *c)
+{
+	const struct request_head *head = parser_request(c->parser);
+	c->rx = RX_BODY;
+	c->requests++;
+	c->keep_alive = head->keep_alive;
+	c->wants_continue = head->expects_continue;
+	c->is_paused = false;
+	c->body_started_ms = loop_now_ms(c->g->loop);
+	c->body_bytes = 0;
+	exchange_begin(c->x, head);
+}
+
+static void
+on_body(struct client *c, struct span bytes)
+{
+	c->body_bytes += bytes.n;
+	if (c->x != NULL && !exchange_body(c->x, bytes))
+		c->is_paused = true;
+	uint64_t ms = loop_now_ms(c->g->loop) - c->body_started_ms;
+	if (c->x != NULL && !c->is_paused && ms > BODY_GRACE_MS &&
+	    c->body_bytes * 1000 < limits_of(c)->limits.body_min_rate * (ms - BODY_GRACE_MS)) {
+		c->must_close = true;
+		exchange_body_failed(c->x, E_BODY_STALL);
+	}
+}
+
+/* Gives `in` to the parser until it is used up, a request is whole, or the exchange wants no more.
+ * Returns what is left. */
+static struct span
+parse(struct client *c, struct span in)
+{
+	struct span body;
+	while (!c->is_closing && !c->is_paused && c->rx != RX_DONE && c->rx != RX_LINGER) {
+		if (in.n == 0)
+			return in;
+		if (c->rx == RX_IDLE) {
+			c->x = exchange_new(c->g, c);
+			parser_reset(c->parser, exchange_arena(c->x), METHOD_OTHER);
+			c->rx = RX_HEAD;
+		}
+		enum parse_event e = parser_next(c->parser, &in, &body);
+		while (e == PARSE_HEAD || e == PARSE_BODY) {
+			if (e == PARSE_HEAD)
+				on_head(c);
+			else
+				on_body(c, body);
+			if (c->is_closing || c->is_paused || c->rx == RX_LINGER)
+				return in;
+			e = parser_next(c->parser, &in, &body);
+		}
+		if (e == PARSE_FAILED) {
+			on_parse_failed(c);
+			return span_skip(in, in.n);
+		}
+		if (e == PARSE_END) {
+			c->rx = RX_DONE;
+			if (c->x != NULL)
+				exchange_body_end(c->x);
+		}
+	}
+	return in;
+}
+
+static void
+parse_ahead(struct client *c)
+{
+	struct span all = buf_view(&c->ahead);
+	struct span left = parse(c, all);
+	if (c->rx != RX_LINGER)
+		buf_drop(&c->ahead, all.n - left.n);
+}
+
+/* What may not be parsed yet is held up to a bound, so that reading stays armed and the client's end
+ * is noticed. */
+static size_t
+hold(struct client *c, struct span bytes)
+{
+	size_t room = AHEAD_MAX - buf_len(&c->ahead);
+	size_t n = bytes.n < room ? bytes.n : room;
+	return buf_put(&c->ahead, bytes.p, n) ? n : 0;
+}
+
+static size_t
+on_client_read(void *ctx, struct span bytes)
+{
+	struct client *c = ctx;
+	size_t used = bytes.n;
+	if (c->rx == RX_LINGER) {
+		c->linger_bytes += bytes.n;
+		if (c->linger_bytes > LINGER_BYTES)
+			close_client(c, false);
+		return bytes.n;
+	}
+	if (buf_len(&c->ahead) > 0) {
+		used = hold(c, bytes);
+		parse_ahead(c);
+	} else {
+		struct span left = parse(c, bytes);
+		used = bytes.n - left.n;
+		if (c->rx == RX_DONE && left.n > 0)
+			used += hold(c, left);
+	}
+	if (c->is_closing || c->rx == RX_LINGER)
+		return bytes.n;
+	arm(c);
+	return used;
+}
+
+/* The client cannot be answered any more. */
+static void
+lose(struct client *c, enum err why, bool abort)
+{
+	struct exchange *x = c->x;
+	c->x = NULL;
+	if (x != NULL && c->rx == RX_HEAD)
+		exchange_drop(x);
+	else if (x != NULL)
+		exchange_client_gone(x, why);
+	close_client(c, abort);
+}
+
+static void
+on_client_ended(void *ctx, enum err why)
+{
+	struct client *c = ctx;
+	c->is_eof = true;
+	if (c->rx == RX_LINGER) {
+		if (why != E_EOF || stream_backlog(c->stream) == 0)
+			close_client(c, false);
+		return;
+	}
+	/* A whole request and then FIN is how clients leave; a few only say that nothing follows. */
+	if (why == E_EOF && c->rx == RX_DONE && limits_of(c)->limits.half_close) {
+		c->must_close = true;
+		return;
+	}
+	/* Between requests with bytes still on their way out: let them go. */
+	if (why == E_EOF && c->x == NULL && stream_backlog(c->stream) > 0) {
+		linger(c);
+		return;
+	}
+	lose(c, E_CLIENT_GONE, false);
+}
+
+static void
+on_client_drained(void *ctx)
+{
+	struct client *c = ctx;
+	if (c->rx == RX_LINGER && c->is_eof) {
+		close_client(c, false);
+		return;
+	}
+	arm(c);
+	if (c->x != NULL)
+		exchange_drained(c->x);
+}
+
+static void
+on_client_closed(void *ctx)
+{
+	struct client *c = ctx;
+	struct gateway *g = c->g;
+	list_remove(&c->link);
+	parser_free(c->parser);
+	buf_fini(&c->ahead);
+	setup_unref(c->setup);
+	gateway_client_closed(g, c->stream);
+	free(c);
+}
+
+static const struct stream_events client_stream_events = {
+	.read = on_client_read,
+	.ended = on_client_ended,
+	.drained = on_client_drained,
+	.closed = on_client_closed,
+};
+
+static void
+on_client_timeout(void *ctx)
+{
+	struct client *c = ctx;
+	enum client_wait w = c->wait;
+	c->wait = WAIT_NOTHING;
+	uint64_t flushed = c->written - stream_backlog(c->stream);
+	switch (w) {
+	case WAIT_NOTHING:
+		return;
+	case WAIT_REQUEST:
+	case WAIT_FIN:
+		close_client(c, false);
+		return;
+	case WAIT_HEAD:
+		refuse_unparsed(c, E_REQUEST_TIMEOUT);
+		return;
+	case WAIT_BODY:
+		c->must_close = true;
+		if (c->x != NULL)
+			exchange_body_failed(c->x, E_BODY_STALL);
+		else
+			linger(c);
+		return;
+	case WAIT_WRITE:
+		if (flushed > c->flushed_before)
+			arm(c);
+		else
+			lose(c, E_WRITE_STALL, true);
+		return;
+	}
+}
+
+/* After an exchange: the next request, from what was sent ahead, then from the stream. */
+static void
+on_next(void *ctx)
+{
+	struct client *c = ctx;
+	if (c->is_closing)
+		return;
+	if (c->over == CLIENT_ABORT) {
+		close_client(c, true);
+		return;
+	}
+	if (c->over == CLIENT_LINGER || c->rx != RX_DONE || c->is_eof) {
+		linger(c);
+		return;
+	}
+	c->rx = RX_IDLE;
+	parse_ahead(c);
+	if (c->is_closing || c->rx == RX_LINGER)
+		return;
+	if (!c->is_paused)
+		stream_read_start(c->stream);
+	arm(c);
+}
+
+void
+client_new(struct gateway *g, struct stream *s, bool is_admin_listener)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+	c->g = g;
+	c->setup = setup_ref(g->setup);
+	c->stream = s;
+	c->is_admin_listener = is_admin_listener;
+	const struct config *cf = limits_of(c);
+	c->parser = parser_new_request(&(struct parser_limits){
+	    .header_size = cf->limits.header_size,
+	    .headers = cf->limits.headers,
+	    .request_line = cf->limits.request_line });
+	buf_init(&c->ahead, AHEAD_MAX);
+	list_append(&g->clients, &c->link);
+	stream_adopt(s, &client_stream_events, c);
+	stream_set_low_water(s, 0);
+	stream_read_start(s);
+	arm(c);
+}
+
+struct client *
+client_of(struct list *node)
+{
+	return CONTAINER_OF(node, struct client, link);
+}
+
+void
+client_drain(struct client *c)
+{
+	c->must_close = true;
+	if (c->x == NULL && c->rx == RX_IDLE)
+		linger(c);
+}
+
+void
+client_cut(struct client *c)
+{
+	if (!c->is_closing)
+		lose(c, E_SHUTTING_DOWN, true);
+}
+
+const struct address *
+client_peer(const struct client *c)
+{
+	return stream_peer(c->stream);
+}
+
+const struct address *
+client_local(const struct client *c)
+{
+	return stream_local(c->stream);
+}
+
+bool
+client_is_admin_listener(const struct client *c)
+{
+	return c->is_admin_listener;
+}
+
+bool
+client_write(struct client *c, const struct span *parts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		c->written += parts[i].n;
+	bool ok = stream_write(c->stream, parts, n);
+	if (stream_backlog(c->stream) > 0)
+		arm(c);
+	return ok;
+}
+
+size_t
+client_backlog(const struct client *c)
+{
+	return stream_backlog(c->stream);
+}
+
+void
+client_read_more(struct client *c)
+{
+	if (c->is_closing || !c->is_paused)
+		return;
+	c->is_paused = false;
+	/* Parsing happens in the stream's read event; bytes held ahead go first, there. */
+	if (buf_len(&c->ahead) > 0)
+		parse_ahead(c);
+	if (!c->is_closing && !c->is_paused)
+		stream_read_start(c->stream);
+	arm(c);
+}
+
+void
+client_continue(struct client *c)
+{
+	if (!c->wants_continue)
+		return;
+	c->wants_continue = false;
+	struct span text = SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n");
+	client_write(c, &text, 1);
+}
+
+void
+client_exchange_over(struct client *c, enum client_next next)
+{
+	c->x = NULL;
+	c->over = next;
+	c->is_paused = false;
+	defer_start(c->g->loop, &c->next, on_next, c);
+}
+
+bool
+client_may_keep(const struct client *c)
+{
+	/* An unread body behind a final answer: the client may send it or not (Expect). Do not guess. */
+	return c->keep_alive && !c->must_close && !c->is_eof && !c->g->is_draining &&
+	    c->rx == RX_DONE && c->requests < limits_of(c)->limits.keepalive_requests;
+}

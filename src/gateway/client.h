@@ -1,0 +1,50 @@
+/*
+ * client: one connection of a client: requests in, one exchange at a time, answers out in order.
+ *
+ * Model      rx: IDLE (between requests) -> HEAD -> BODY -> DONE (waiting for the answer) -> IDLE
+ *            tx: IDLE -> OPEN (an answer is being written) -> IDLE; then LINGER (drain, then close) or CLOSED.
+ * Reading    stays armed through the exchange, up to 64 KB of what was sent ahead, so that a client that
+ *            leaves is noticed; it stops only for back-pressure.
+ * Time-outs  header_timeout from a request's first byte to its head's end; body_idle and body_min_rate;
+ *            keepalive_idle between requests; write_stall while bytes wait for a client that does not read.
+ * Ownership  owns its stream and parser; frees itself when both the stream is closed and no exchange refers to it.
+ */
+#ifndef GATEWAY_CLIENT_H
+#define GATEWAY_CLIENT_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct address;
+struct client;
+struct gateway;
+struct stream;
+
+/* Takes over the stream. */
+void client_new(struct gateway *g, struct stream *s, bool is_admin_listener);
+/* At drain: ends it now if it is idle, else after its exchange. */
+void client_drain(struct client *c);
+void client_cut(struct client *c); /* at the end of the drain */
+
+/* For the exchange. */
+const struct address *client_peer(const struct client *c);
+const struct address *client_local(const struct client *c);
+bool client_is_admin_listener(const struct client *c);
+bool client_write(struct client *c, const struct span *parts, size_t n);
+size_t client_backlog(const struct client *c);
+void client_read_more(struct client *c); /* the exchange has room for more of the body again */
+void client_continue(struct client *c);  /* sends "100 Continue", once, if the client waits for it */
+
+enum client_next {
+	CLIENT_KEEP,   /* the next request, if any */
+	CLIENT_LINGER, /* finish writing, drain what the client still sends, close */
+	CLIENT_ABORT,  /* cut: what was sent is not complete. Framing shows it; RST where it cannot */
+};
+/* The exchange is over and forgets the client. */
+void client_exchange_over(struct client *c, enum client_next next);
+/* Whether the answer may say that the connection stays open. */
+bool client_may_keep(const struct client *c);
+
+#endif

@@ -1,0 +1,485 @@
+#include "gateway/exchange_int.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "cache/preimage.h"
+#include "config/config.h"
+#include "gateway/client.h"
+#include "gateway/forward.h"
+#include "gateway/gateway_int.h"
+#include "gateway/setup.h"
+#include "http/writer.h"
+#include "json/json.h"
+#include "obs/metric.h"
+
+#define ARENA_MAX (1024 * 1024)
+#define OFF_LOOP_BYTES (256 * 1024) /* bodies above are canonicalised by a worker */
+#define KEEP_BYTES (64 * 1024)      /* buffers above are given back when the exchange ends */
+#define SPARES_MAX 256
+
+static enum step_result step_route(struct exchange *x);
+static enum step_result step_receive(struct exchange *x);
+static enum step_result step_prepare(struct exchange *x);
+static enum step_result step_lookup(struct exchange *x);
+static enum step_result step_relay(struct exchange *x);
+
+/* In the order of enum step. */
+static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
+	step_route,
+	step_receive,
+	step_prepare,
+	step_lookup,
+	step_replay,
+	step_attempt,
+	step_relay,
+	step_settle,
+};
+
+/* A step that returns STEP_MORE has set x->step to the next one. */
+void
+exchange_pump(struct exchange *x)
+{
+	if (x->is_pumping || x->is_over)
+		return;
+	x->is_pumping = true;
+	while (!x->is_over && !x->is_working && steps[x->step](x) == STEP_MORE)
+		continue;
+	x->is_pumping = false;
+}
+
+static enum step_result
+next(struct exchange *x, enum step step)
+{
+	x->step = step;
+	return STEP_MORE;
+}
+
+void
+exchange_fail(struct exchange *x, enum err why, const char *hint)
+{
+	if (x->is_over || x->step == STEP_SETTLE)
+		return;
+	x->why = why;
+	x->hint = hint;
+	x->ended_in = x->step;
+	x->is_refusal = !x->is_head_sent;
+	x->is_truncated = x->is_head_sent;
+	x->step = STEP_SETTLE;
+	exchange_pump(x);
+}
+
+static enum step_result
+refuse(struct exchange *x, enum err why, const char *hint)
+{
+	x->why = why;
+	x->hint = hint;
+	x->ended_in = x->step;
+	x->is_refusal = true;
+	return next(x, STEP_SETTLE);
+}
+
+/* ---- route ---- */
+
+static bool
+is_json_body(const struct request_head *head)
+{
+	struct span type = headers_value(&head->headers, H_CONTENT_TYPE);
+	if (headers_value(&head->headers, H_CONTENT_ENCODING).p != NULL)
+		return false;
+	return type.p == NULL || span_contains_nocase(type, SPAN_LIT("json"));
+}
+
+static enum err
+check_head(struct exchange *x)
+{
+	enum err e = target_parse(x->head.target, &x->target);
+	if (e != E_OK)
+		return e;
+	if (x->head.is_upgrade && headers_has_token(&x->head.headers, H_UPGRADE, SPAN_LIT("websocket"))) {
+		x->hint = "WebSocket endpoints are not part of this version";
+		return E_NOT_IMPLEMENTED;
+	}
+	if (connection_nominates_forbidden(&x->head.headers))
+		return E_BAD_HEADER;
+	return is_looping(&x->head, x->setup->via) ? E_LOOP : E_OK;
+}
+
+static enum err
+read_wishes(struct exchange *x)
+{
+	const struct config_gateway *cg = x->route.gateway;
+	x->log_wishes.collect = cg->log.collect;
+	x->log_wishes.payload = cg->log.payload == PAYLOAD_FULL;
+	enum err e = journal_wishes_read(&x->head.headers, &x->log_wishes, &x->hint);
+	/* The gateway's settings are a lid: a caller may ask for less, not for more. */
+	x->log_wishes.payload = x->log_wishes.payload && cg->log.payload == PAYLOAD_FULL;
+	return e != E_OK ? e : cache_wishes_read(&x->head.headers, &x->wishes, &x->hint);
+}
+
+static enum step_result
+step_route(struct exchange *x)
+{
+	enum err e = check_head(x);
+	if (e != E_OK)
+		return refuse(x, e, x->hint);
+	e = route_find(x->setup, x->target.path, &x->route);
+	if (e == E_OK && x->route.is_local) {
+		x->is_local = true;
+		return next(x, STEP_RECEIVE);
+	}
+	if (e != E_OK)
+		return refuse(x, e, x->route.hint);
+	const struct provider *p = x->route.provider;
+	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
+	e = provider_join(p, x->route.rest, fal, &x->arena, &x->to);
+	if (e == E_OK && span_starts_nocase(headers_value(&x->head.headers, H_AUTHORIZATION), SPAN_LIT("AWS4-HMAC-")) &&
+	    span_ends(x->to.host, SPAN_LIT(".amazonaws.com")))
+		e = E_SIGV4_CLIENT;
+	if (e == E_OK)
+		e = read_wishes(x);
+	if (e != E_OK)
+		return refuse(x, e, x->hint);
+	x->endpoint = endpoint_classify(p->dialect, x->head.method == METHOD_POST, x->to.path);
+	uint64_t limit = x->setup->config->limits.body;
+	x->is_held = x->endpoint.is_held && is_json_body(&x->head) && x->head.framing != BODY_NONE &&
+	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
+	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
+	if (x->head.framing != BODY_NONE)
+		client_continue(x->client);
+	if (x->is_held || x->head.framing == BODY_NONE)
+		return next(x, STEP_RECEIVE);
+	x->uploaded.max = x->log_wishes.payload ? x->route.gateway->log.max_payload : 0;
+	x->ready_us = clock_mono_us();
+	return next(x, STEP_ATTEMPT);
+}
+
+/* ---- receive ---- */
+
+static enum step_result
+step_receive(struct exchange *x)
+{
+	if (!x->is_body_done)
+		return STEP_WAIT;
+	x->ready_us = clock_mono_us();
+	return x->is_local ? next(x, STEP_SETTLE) : next(x, STEP_PREPARE);
+}
+
+/* ---- prepare: what the body says, and the cache's preimage ---- */
+
+static void
+prepare(void *ctx)
+{
+	struct exchange *x = ctx;
+	if (x->is_held)
+		x->doc = json_parse(buf_view(&x->body));
+	x->facts.model = x->endpoint.model;
+	if (x->doc == NULL && x->wishes.key.n == 0)
+		return;
+	struct json_val none = { NULL };
+	request_facts_read(&x->endpoint, x->doc == NULL ? none : json_root(x->doc), &x->facts);
+	const struct config_gateway *cg = x->route.gateway;
+	x->plan = cache_plan_make(cg, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
+	if (!x->plan.may_store)
+		return;
+	x->preimage.max = buf_len(&x->body) * 6 + KEEP_BYTES;
+	x->has_preimage = preimage_write(x->g->parts.cache_keys,
+	                      &(struct cache_request){ .gateway = span_str(cg->name),
+	                          .provider = x->route.provider->slug,
+	                          .method = x->head.method_text,
+	                          .to = &x->to,
+	                          .query = x->target.query,
+	                          .headers = &x->head.headers,
+	                          .coding = accepted_coding(&x->head),
+	                          .is_shared = cg->cache.scope == SCOPE_SHARED,
+	                          .is_stream = x->facts.is_stream,
+	                          .custom_key = x->wishes.key,
+	                          .body = buf_view(&x->body),
+	                          .doc = x->doc,
+	                          .ignore = cg->cache.ignore },
+	                      &x->preimage) == PREIMAGE_OK;
+	if (!x->has_preimage)
+		x->plan = (struct cache_plan){ 0 };
+	else
+		x->key = preimage_key(x->g->parts.cache_keys, buf_view(&x->preimage));
+}
+
+static void
+prepared(void *ctx)
+{
+	struct exchange *x = ctx;
+	x->is_working = false;
+	if (x->is_over) {
+		defer_start(x->g->loop, &x->reap, x->reap.fn, x);
+		return;
+	}
+	exchange_pump(x);
+}
+
+static enum step_result
+step_prepare(struct exchange *x)
+{
+	x->step = STEP_LOOKUP;
+	if (buf_len(&x->body) <= OFF_LOOP_BYTES) {
+		prepare(x);
+		return STEP_MORE;
+	}
+	x->is_working = true;
+	work_start(x->g->loop, prepare, prepared, x);
+	return STEP_WAIT;
+}
+
+/* ---- look up ---- */
+
+static enum step_result
+step_lookup(struct exchange *x)
+{
+	gateway_reads_entries(x->g);
+	if (x->plan.may_read)
+		x->entry = entry_find(x->g->parts.entries, &x->key, buf_view(&x->preimage), clock_wall_ms());
+	return next(x, x->entry != NULL ? STEP_REPLAY : STEP_ATTEMPT);
+}
+
+static enum step_result
+step_relay(struct exchange *x)
+{
+	UNUSED(x); /* driven by the upstream's events */
+	return STEP_WAIT;
+}
+
+/* ---- life ---- */
+
+static void
+trim(struct buf *b)
+{
+	if (b->cap > KEEP_BYTES)
+		buf_fini(b);
+	else
+		buf_reset(b);
+}
+
+static void
+clear(struct exchange *x)
+{
+	json_free(x->doc);
+	meter_free(x->meter.meter);
+	if (x->entry != NULL)
+		entry_release(x->entry);
+	setup_unref(x->setup);
+	arena_reset(&x->arena);
+	trim(&x->body);
+	trim(&x->uploaded);
+	trim(&x->preimage);
+	trim(&x->out);
+	trim(&x->tail);
+	trim(&x->capture.body);
+}
+
+static void
+free_exchange(struct exchange *x)
+{
+	arena_fini(&x->arena);
+	buf_fini(&x->body);
+	buf_fini(&x->uploaded);
+	buf_fini(&x->preimage);
+	buf_fini(&x->out);
+	buf_fini(&x->tail);
+	buf_fini(&x->capture.body);
+	free(x);
+}
+
+/* Once a turn, when no callback stands on the object any more. Its buffers stay warm for the next one. */
+static void
+reap(void *ctx)
+{
+	struct exchange *x = ctx;
+	struct gateway *g = x->g;
+	if (x->is_working)
+		return; /* `prepared` comes back */
+	list_remove(&x->link);
+	clear(x);
+	if (g->n_spares < SPARES_MAX) {
+		list_push(&g->spares, &x->link);
+		g->n_spares++;
+	} else {
+		free_exchange(x);
+	}
+	metric_sub(M_EXCHANGES, 1);
+	gateway_shrunk(g);
+}
+
+void
+exchange_free_spares(struct gateway *g)
+{
+	LIST_EACH(node, &g->spares) {
+		struct exchange *x = CONTAINER_OF(node, struct exchange, link);
+		list_remove(&x->link);
+		free_exchange(x);
+	}
+	g->n_spares = 0;
+}
+
+static struct exchange *
+take_spare(struct gateway *g)
+{
+	if (list_is_empty(&g->spares)) {
+		struct exchange *x = xcalloc(1, sizeof(*x));
+		arena_init(&x->arena, ARENA_MAX);
+		buf_init(&x->out, KEEP_BYTES * 2);
+		buf_init(&x->tail, 4 * HIGH_WATER);
+		return x;
+	}
+	struct exchange *x = CONTAINER_OF(g->spares.next, struct exchange, link);
+	list_remove(&x->link);
+	g->n_spares--;
+	/* Everything but the memory that is worth keeping starts from zero. */
+	struct exchange warm = { .arena = x->arena,
+		.body = x->body,
+		.uploaded = x->uploaded,
+		.preimage = x->preimage,
+		.out = x->out,
+		.tail = x->tail };
+	warm.capture.body = x->capture.body;
+	*x = warm;
+	return x;
+}
+
+struct exchange *
+exchange_new(struct gateway *g, struct client *c)
+{
+	struct exchange *x = take_spare(g);
+	x->g = g;
+	x->setup = setup_ref(g->setup);
+	x->client = c;
+	x->began_us = clock_mono_us();
+	x->created_ms = clock_wall_ms();
+	x->id = id_new(&g->ids, x->created_ms);
+	id_text(&x->id, x->id_text);
+	x->reap.fn = reap;
+	list_append(&g->exchanges, &x->link);
+	metric_add(M_EXCHANGES, 1);
+	return x;
+}
+
+struct arena *
+exchange_arena(struct exchange *x)
+{
+	return &x->arena;
+}
+
+void
+exchange_drop(struct exchange *x)
+{
+	x->client = NULL;
+	x->is_over = true;
+	defer_start(x->g->loop, &x->reap, reap, x);
+}
+
+void
+exchange_cut(struct list *node)
+{
+	struct exchange *x = CONTAINER_OF(node, struct exchange, link);
+	if (x->is_over || x->client != NULL)
+		return;
+	x->why = E_SHUTTING_DOWN;
+	x->ended_in = x->step;
+	x->step = STEP_SETTLE;
+	exchange_pump(x);
+}
+
+/* ---- events from the client ---- */
+
+void
+exchange_begin(struct exchange *x, const struct request_head *head)
+{
+	x->head = *head;
+	address_ip_text(client_peer(x->client), x->client_text);
+	x->route.gateway = &x->setup->config->gateways[0];
+	x->log_wishes.collect = x->route.gateway->log.collect;
+	/* Without a body its end follows at once: then the answer may say keep-alive. */
+	if (head->framing != BODY_NONE && !(head->framing == BODY_LENGTH && head->length == 0))
+		exchange_pump(x);
+}
+
+/* The body turned out larger than limits.body: it streams through from here on, uninspected. */
+static void
+stop_holding(struct exchange *x)
+{
+	x->is_held = false;
+	x->body.max += HIGH_WATER + KEEP_BYTES;
+	x->uploaded.max = x->log_wishes.payload ? x->route.gateway->log.max_payload : 0;
+	struct span head = span_head(buf_view(&x->body), x->uploaded.max);
+	if (!buf_put_span(&x->uploaded, head))
+		buf_reset(&x->uploaded);
+	x->ready_us = clock_mono_us();
+	x->step = STEP_ATTEMPT;
+}
+
+bool
+exchange_body(struct exchange *x, struct span bytes)
+{
+	x->request_size += bytes.n;
+	if (x->is_over || x->is_local || x->step == STEP_SETTLE)
+		return true; /* answered already: what still comes is not wanted */
+	if (x->is_held) {
+		if (buf_put_span(&x->body, bytes))
+			return true;
+		stop_holding(x);
+		bool wants_more = attempt_send_body(x, bytes);
+		exchange_pump(x);
+		return wants_more;
+	}
+	size_t room = x->uploaded.max - buf_len(&x->uploaded);
+	if (!buf_put_span(&x->uploaded, span_head(bytes, room)))
+		x->uploaded.max = buf_len(&x->uploaded);
+	return attempt_send_body(x, bytes);
+}
+
+void
+exchange_body_end(struct exchange *x)
+{
+	x->is_body_done = true;
+	if (x->step == STEP_ATTEMPT || x->step == STEP_RELAY)
+		attempt_end_body(x);
+	exchange_pump(x);
+}
+
+void
+exchange_drained(struct exchange *x)
+{
+	if (x->is_over)
+		return;
+	if (x->step == STEP_RELAY)
+		relay_batch(x);
+	else
+		exchange_pump(x);
+}
+
+void
+exchange_client_gone(struct exchange *x, enum err why)
+{
+	x->client = NULL;
+	if (x->is_over)
+		return;
+	metric_add(M_CLIENT_GONE, 1);
+	bool is_upstream_at_work = x->step == STEP_ATTEMPT || x->step == STEP_RELAY;
+	if (is_upstream_at_work && x->plan.may_store && x->is_body_done && why == E_CLIENT_GONE &&
+	    x->route.gateway->on_disconnect == DISCONNECT_FINISH) {
+		x->why = why;
+		x->ended_in = x->step;
+		if (x->step == STEP_RELAY)
+			relay_batch(x);
+		return;
+	}
+	x->why = why;
+	x->ended_in = x->step;
+	x->is_truncated = x->is_head_sent;
+	x->step = STEP_SETTLE;
+	exchange_pump(x);
+}
+
+void
+exchange_body_failed(struct exchange *x, enum err why)
+{
+	exchange_fail(x, why, NULL);
+}

@@ -1,0 +1,140 @@
+/*
+ * What the files of the exchange share: its state and the functions that one half calls of the other.
+ *
+ *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
+ *   relay.c     the answer towards the client           replay.c   an entry towards the client
+ *   settle.c    storing, record, end
+ *
+ * Invariants
+ * 1. client and up are NULL once given back or gone; each holds one pointer back, nulled in the same function.
+ * 2. is_recorded is set before the last byte of an answer is handed to the client.
+ * 3. after is_over nothing but the reaper touches the exchange.
+ */
+#ifndef GATEWAY_EXCHANGE_INT_H
+#define GATEWAY_EXCHANGE_INT_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "cache/policy.h"
+#include "gateway/exchange.h"
+#include "gateway/route.h"
+#include "gateway/tap.h"
+#include "http/message.h"
+#include "http/target.h"
+#include "journal/journal.h"
+#include "net/address.h"
+#include "net/loop.h"
+#include "provider/dialect.h"
+#include "provider/registry.h"
+#include "store/entries.h"
+
+struct json_doc;
+struct upstream;
+
+#define HIGH_WATER (256 * 1024)
+#define PIECES 48 /* parts of one write */
+#define PIECE_LINE 24
+
+enum step { STEP_ROUTE, STEP_RECEIVE, STEP_PREPARE, STEP_LOOKUP, STEP_REPLAY, STEP_ATTEMPT, STEP_RELAY, STEP_SETTLE, STEP_COUNT };
+enum step_result { STEP_MORE, STEP_WAIT };
+
+/* What is about to be written to the client: views, and which of them are body. */
+struct outbox {
+	struct span parts[PIECES];
+	bool is_body[PIECES];
+	char lines[PIECES][PIECE_LINE];
+	size_t n, n_lines;
+};
+
+struct exchange {
+	struct list link;
+	struct gateway *g;
+	struct setup *setup;
+	struct client *client;
+	struct arena arena;
+	struct defer reap;
+	struct timer timer;
+	enum step step;
+	bool is_pumping, is_working, is_over, is_recorded, is_local;
+
+	struct id id;
+	char id_text[ID_TEXT_SIZE];
+	char client_text[ADDRESS_TEXT_SIZE]; /* the peer's address; it may be gone at the end */
+	int64_t created_ms;
+	/* monotonic microseconds; 0: not yet */
+	uint64_t began_us, ready_us, attempt_us, answer_us, replied_us;
+
+	/* request */
+	struct request_head head;
+	struct target target;
+	struct route route;
+	struct endpoint endpoint;
+	struct request_facts facts;
+	struct cache_wishes wishes;
+	struct journal_wishes log_wishes;
+	struct json_doc *doc;
+	struct buf body; /* held, or waiting to be sent on */
+	struct buf uploaded; /* what a streamed body had, for the log */
+	bool is_held, is_body_done;
+	uint64_t request_size;
+
+	/* cache */
+	struct cache_plan plan;
+	struct buf preimage;
+	bool has_preimage;
+	struct entry_key key;
+	struct entry *entry;
+	struct entry_meta found; /* of the entry that is replayed */
+	uint64_t replayed;
+
+	/* attempt */
+	struct upstream_target to;
+	struct upstream *up;
+	int attempts, informational;
+	bool is_request_sent, is_body_chunked;
+
+	/* answer */
+	int status;
+	struct response_head answer;
+	bool has_answer, is_head_sent, is_answer_complete;
+	enum body_framing out_framing;
+	uint64_t response_size, sent_bytes;
+	struct buf out; /* head bytes */
+	struct buf tail; /* the last write, held until the client has read the rest */
+	bool has_tail;
+	struct outbox box;
+	struct tap *taps;
+	struct capture_tap capture;
+	struct meter_tap meter;
+
+	/* end */
+	enum err why;
+	enum step ended_in;
+	const char *hint;
+	bool is_refusal, is_truncated, is_kept_alive;
+};
+
+/* exchange.c */
+void exchange_pump(struct exchange *x);
+/* Ends it with an error of ours: as an answer if nothing was sent yet, else as a cut. */
+void exchange_fail(struct exchange *x, enum err why, const char *hint);
+/* attempt.c */
+enum step_result step_attempt(struct exchange *x);
+bool attempt_send_body(struct exchange *x, struct span bytes); /* false: enough for now */
+void attempt_end_body(struct exchange *x);
+void attempt_drop(struct exchange *x); /* gives the upstream connection up */
+/* relay.c */
+void relay_head(struct exchange *x, const struct response_head *head);
+void relay_body(struct exchange *x, struct span bytes);
+void relay_batch(struct exchange *x);
+void relay_flush(struct exchange *x); /* writes the outbox out */
+bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
+void exchange_watch_idle(struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
+/* replay.c */
+enum step_result step_replay(struct exchange *x);
+/* settle.c */
+enum step_result step_settle(struct exchange *x);
+
+#endif

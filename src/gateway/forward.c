@@ -1,0 +1,170 @@
+#include "gateway/forward.h"
+
+#include "base/clock.h"
+#include "http/writer.h"
+#include "provider/registry.h"
+
+#include <time.h>
+
+/* Fields that end here whatever Connection says: written anew, for us, or about a client that the
+ * provider has no business to know (security.md 1.3). */
+static bool
+is_for_us(enum header_id id)
+{
+	static const enum header_id ours[] = { H_HOST, H_CONTENT_LENGTH, H_TRANSFER_ENCODING, H_EXPECT, H_VIA,
+		H_CDN_LOOP, H_FORWARDED, H_X_FORWARDED_FOR, H_X_FORWARDED_PROTO, H_X_FORWARDED_HOST,
+		H_X_FORWARDED_PORT, H_X_REAL_IP, H_TRUE_CLIENT_IP, H_ACCEPT_ENCODING, H_X_FAL_TARGET_URL,
+		H_CF_CACHE_TTL, H_CF_SKIP_CACHE };
+	if (id >= H_CF_AIG_AUTHORIZATION && id <= H_CF_AIG_ANY)
+		return true;
+	for (size_t i = 0; i < COUNT_OF(ours); i++)
+		if (ours[i] == id)
+			return true;
+	return false;
+}
+
+static bool
+is_cache_directive(const struct headers *h, const struct header *f)
+{
+	return f->id == H_CACHE_CONTROL && (headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-cache")) ||
+	                                       headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-store")));
+}
+
+struct span
+accepted_coding(const struct request_head *head)
+{
+	struct span accept = headers_value(&head->headers, H_ACCEPT_ENCODING);
+	if (accept.p == NULL)
+		return SPAN_LIT("identity");
+	struct span rest = accept, item;
+	while (span_next(&rest, ',', &item)) {
+		struct span coding = item, q = item;
+		coding.n = span_find(item, ';');
+		coding = span_trim(coding);
+		if (!span_eq_nocase(coding, SPAN_LIT("gzip")) && !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
+			continue;
+		q = span_trim(span_skip(item, span_find(item, ';') + 1));
+		bool is_refused = span_eq(q, SPAN_LIT("q=0")) || span_starts(q, SPAN_LIT("q=0.0"));
+		return is_refused ? SPAN_LIT("identity") : SPAN_LIT("gzip");
+	}
+	return SPAN_LIT("identity");
+}
+
+bool
+is_looping(const struct request_head *head, const char *via)
+{
+	for (size_t i = 0; i < head->headers.n; i++) {
+		const struct header *f = &head->headers.items[i];
+		if (f->id == H_VIA && span_contains_nocase(f->value, span_str(via)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+put_via(const struct headers *h, const char *via, int minor, struct buf *out)
+{
+	if (!buf_printf(out, "via: "))
+		return false;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].id == H_VIA &&
+		    (!buf_put_span(out, h->items[i].value) || !buf_put(out, ", ", 2)))
+			return false;
+	return buf_printf(out, "1.%d %s\r\n", minor, via);
+}
+
+static bool
+put_framing(enum body_framing framing, uint64_t length, struct buf *out)
+{
+	if (framing == BODY_LENGTH)
+		return head_put_field_u64(out, SPAN_LIT("content-length"), length);
+	if (framing == BODY_CHUNKED)
+		return head_put_field(out, SPAN_LIT("transfer-encoding"), SPAN_LIT("chunked"));
+	return true;
+}
+
+bool
+forward_request(const struct forward_request *f, struct buf *out)
+{
+	const struct headers *h = &f->head->headers;
+	bool ok = buf_put_span(out, f->head->method_text) && buf_putc(out, ' ') &&
+	    buf_put_span(out, f->to->path);
+	if (ok && f->query.p != NULL)
+		ok = buf_putc(out, '?') && buf_put_span(out, f->query);
+	ok = ok && buf_put(out, " HTTP/1.1\r\n", 11) &&
+	    head_put_field(out, SPAN_LIT("host"), f->to->host_header);
+	for (size_t i = 0; ok && i < h->n; i++) {
+		const struct header *field = &h->items[i];
+		if (is_for_us(field->id) || is_hop_by_hop(h, field) || is_cache_directive(h, field))
+			continue;
+		ok = head_put_field(out, field->name, field->value);
+	}
+	return ok && head_put_field(out, SPAN_LIT("accept-encoding"), accepted_coding(f->head)) &&
+	    put_via(h, f->via, f->head->minor, out) && put_framing(f->framing, f->length, out) &&
+	    head_put_end(out);
+}
+
+static bool
+put_gateway_fields(const struct gateway_fields *f, struct buf *out)
+{
+	bool ok = true;
+	if (f->id != NULL) {
+		struct span id = span_str(f->id);
+		ok = head_put_field(out, SPAN_LIT("cf-aig-log-id"), id) &&
+		    head_put_field(out, SPAN_LIT("cf-aig-request-id"), id) &&
+		    head_put_field(out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
+		    head_put_field(out, SPAN_LIT("cf-aig-step"), SPAN_LIT("0"));
+	}
+	if (ok && f->cache_status != NULL)
+		ok = head_put_field(out, SPAN_LIT("cf-aig-cache-status"), span_str(f->cache_status));
+	if (ok && f->age_s >= 0)
+		ok = head_put_field_u64(out, SPAN_LIT("age"), (uint64_t)f->age_s);
+	if (ok && f->overhead_us >= 0)
+		ok = head_put_field_u64(out, SPAN_LIT("postern-overhead-us"), (uint64_t)f->overhead_us);
+	if (ok && f->error_word != NULL)
+		ok = head_put_field(out, SPAN_LIT("postern-error"), span_str(f->error_word));
+	if (ok && !f->keep_alive)
+		ok = head_put_field(out, SPAN_LIT("connection"), SPAN_LIT("close"));
+	else if (ok && f->is_http10)
+		ok = head_put_field(out, SPAN_LIT("connection"), SPAN_LIT("keep-alive"));
+	return ok && put_framing(f->framing, f->length, out) && head_put_end(out);
+}
+
+/* Ours replace the same fields of a provider that is a gateway itself. */
+static bool
+is_replaced(const struct header *f)
+{
+	return f->id == H_CONTENT_LENGTH || f->id == H_TRANSFER_ENCODING ||
+	    span_starts_nocase(f->name, SPAN_LIT("cf-aig-")) ||
+	    span_starts_nocase(f->name, SPAN_LIT("postern-"));
+}
+
+bool
+forward_response(const struct response_head *head, const struct gateway_fields *f, struct buf *out)
+{
+	bool ok = head_put_status_line(out, head->status, head->reason);
+	for (size_t i = 0; ok && i < head->headers.n; i++) {
+		const struct header *field = &head->headers.items[i];
+		if (!is_replaced(field) && !is_hop_by_hop(&head->headers, field))
+			ok = head_put_field(out, field->name, field->value);
+	}
+	return ok && put_gateway_fields(f, out);
+}
+
+static bool
+put_date(struct buf *out)
+{
+	char text[40];
+	struct tm tm;
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	gmtime_r(&now, &tm);
+	size_t n = strftime(text, sizeof(text), "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+	return buf_put(out, text, n);
+}
+
+bool
+own_response(int status, struct span fields, const struct gateway_fields *f, struct buf *out)
+{
+	return head_put_status_line(out, status, SPAN_NONE) && put_date(out) &&
+	    buf_put_span(out, fields) && put_gateway_fields(f, out);
+}

@@ -1,0 +1,46 @@
+/*
+ * forward: heads as they go on: a request's towards the provider, an answer's towards the client. Pure.
+ *
+ * Names, values and order stay; hop-by-hop fields, our own control headers and what would mislead the
+ * next hop go; framing is written anew.
+ */
+#ifndef GATEWAY_FORWARD_H
+#define GATEWAY_FORWARD_H
+
+#include "base/buf.h"
+#include "http/message.h"
+
+struct upstream_target;
+
+struct forward_request {
+	const struct request_head *head;
+	const struct upstream_target *to;
+	struct span query; /* p == NULL: none */
+	enum body_framing framing;
+	uint64_t length;
+	const char *via; /* our pseudonym */
+};
+MUST_CHECK bool forward_request(const struct forward_request *f, struct buf *out);
+/* Whether the request came through us already, by its Via. */
+bool is_looping(const struct request_head *head, const char *via);
+/* What the client accepts, cut to what we can read: "gzip" or "identity". */
+struct span accepted_coding(const struct request_head *head);
+
+/* The fields of ours on every answer. */
+struct gateway_fields {
+	const char *id;              /* log id; NULL: no record was made */
+	struct span event_id;        /* the client's own, else empty */
+	const char *cache_status;    /* "HIT" ...; NULL: none */
+	int64_t age_s;               /* -1: none */
+	int64_t overhead_us;         /* -1: none */
+	const char *error_word;      /* NULL: not a refusal */
+	enum body_framing framing;   /* towards the client */
+	uint64_t length;
+	bool is_http10, keep_alive;
+};
+/* A provider's answer. */
+MUST_CHECK bool forward_response(const struct response_head *head, const struct gateway_fields *f, struct buf *out);
+/* An answer of our own making. fields: whole header lines ("content-type: ...\r\n"). */
+MUST_CHECK bool own_response(int status, struct span fields, const struct gateway_fields *f, struct buf *out);
+
+#endif

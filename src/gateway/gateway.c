@@ -1,0 +1,335 @@
+#include "gateway/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cache/preimage.h"
+#include "config/config.h"
+#include "gateway/client.h"
+#include "gateway/gateway_int.h"
+#include "gateway/setup.h"
+#include "gateway/upstream.h"
+#include "net/listener.h"
+#include "obs/log.h"
+#include "obs/metric.h"
+#include "store/entries.h"
+#include "tls/context.h"
+
+struct address_count {
+	struct map_node node;
+	struct address address;
+	unsigned n;
+};
+
+struct gateway *
+gateway_new(const struct gateway_parts *parts)
+{
+	struct gateway *g = xcalloc(1, sizeof(*g));
+	g->parts = *parts;
+	g->loop = parts->loop;
+	g->setup = parts->setup;
+	g->pool = pool_new(parts->loop, parts->resolver);
+	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
+	list_init(&g->clients);
+	list_init(&g->exchanges);
+	list_init(&g->spares);
+	map_init(&g->by_address);
+	return g;
+}
+
+/* ---- connections from one address ---- */
+
+static uint64_t
+hash_address(const struct gateway *g, const struct address *a)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	address_ip_text(a, text);
+	return cache_hash(g->parts.cache_keys, span_str(text));
+}
+
+static struct address_count *
+count_of(struct gateway *g, const struct address *a, uint64_t hash)
+{
+	for (struct map_node *n = map_first(&g->by_address, hash); n != NULL; n = map_next(n)) {
+		struct address_count *c = CONTAINER_OF(n, struct address_count, node);
+		if (address_eq_ip(&c->address, a))
+			return c;
+	}
+	return NULL;
+}
+
+static bool
+is_exempt(const struct address *a)
+{
+	return address_kind(a) == ADDRESS_UNIX || address_is_loopback(a);
+}
+
+/* False: the address has as many connections as it may. */
+static bool
+enter(struct gateway *g, const struct address *a)
+{
+	if (is_exempt(a))
+		return true;
+	uint64_t hash = hash_address(g, a);
+	struct address_count *c = count_of(g, a, hash);
+	if (c == NULL) {
+		c = xcalloc(1, sizeof(*c));
+		c->address = *a;
+		map_insert(&g->by_address, &c->node, hash);
+	}
+	if (c->n >= g->setup->config->limits.connections_per_address)
+		return false;
+	c->n++;
+	return true;
+}
+
+static void
+leave(struct gateway *g, const struct address *a)
+{
+	if (is_exempt(a))
+		return;
+	struct address_count *c = count_of(g, a, hash_address(g, a));
+	if (c == NULL || --c->n > 0)
+		return;
+	map_remove(&g->by_address, &c->node);
+	free(c);
+}
+
+/* ---- listeners ---- */
+
+static size_t
+connections_max(const struct gateway *g)
+{
+	size_t configured = g->setup->config->limits.connections;
+	size_t possible = loop_descriptor_budget() / 2; /* one for the client, one for its upstream */
+	return configured < possible ? configured : possible;
+}
+
+static const struct stream_events no_events;
+
+static void
+on_accepted(void *ctx, struct stream *s, bool is_admin)
+{
+	struct gateway *g = ctx;
+	if (g->is_draining || !enter(g, stream_peer(s))) {
+		stream_adopt(s, &no_events, NULL);
+		stream_abort(s);
+		return;
+	}
+	g->n_clients++;
+	metric_add(M_CONNECTIONS, 1);
+	client_new(g, s, is_admin);
+	if (g->n_clients >= connections_max(g) && !g->is_paused) {
+		g->is_paused = true;
+		for (size_t i = 0; i < g->n_listeners; i++)
+			listener_pause(g->listeners[i]);
+	}
+}
+
+static void
+on_accepted_public(void *ctx, struct stream *s)
+{
+	on_accepted(ctx, s, false);
+}
+
+static void
+on_accepted_admin(void *ctx, struct stream *s)
+{
+	on_accepted(ctx, s, true);
+}
+
+void
+gateway_client_closed(struct gateway *g, const struct stream *s)
+{
+	leave(g, stream_peer(s));
+	g->n_clients--;
+	metric_sub(M_CONNECTIONS, 1);
+	if (g->is_paused && !g->is_draining && g->n_clients < connections_max(g)) {
+		g->is_paused = false;
+		for (size_t i = 0; i < g->n_listeners; i++)
+			listener_resume(g->listeners[i]);
+	}
+	gateway_shrunk(g);
+}
+
+/* Admin paths exist on loopback and Unix listeners and on those that admin.listen names. */
+static bool
+serves_admin(const struct config *c, const char *written, const struct address *a)
+{
+	for (char **name = c->admin_listen; name != NULL && *name != NULL; name++)
+		if (span_eq(span_str(*name), span_str(written)))
+			return true;
+	return is_exempt(a);
+}
+
+static bool
+open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t detail_size)
+{
+	struct address a;
+	const char *why = "not an address";
+	struct tls_ctx *tls = NULL;
+	const struct config *c = g->setup->config;
+	size_t i = g->n_listeners;
+	if (!address_parse_listen(span_str(cl->address), &a))
+		goto refused;
+	if (cl->tls_certificate != NULL) {
+		tls = tls_server_new(cl->tls_certificate, cl->tls_key, detail, detail_size);
+		if (tls == NULL)
+			return false;
+	}
+	bool is_admin = serves_admin(c, cl->address, &a);
+	g->listeners[i] = listener_open(g->loop, &a,
+	    &(struct listener_options){ .tls = tls, .tls_ms = (unsigned)c->limits.tls_timeout_ms, .unix_mode = 0600 },
+	    is_admin ? on_accepted_admin : on_accepted_public, g, &why);
+	tls_ctx_unref(tls);
+	if (g->listeners[i] == NULL)
+		goto refused;
+	g->listener_is_admin[i] = is_admin;
+	g->listener_is_tls[i] = cl->tls_certificate != NULL;
+	g->n_listeners++;
+	return true;
+refused:
+	snprintf(detail, detail_size, "cannot listen on %s: %s", cl->address, why);
+	return false;
+}
+
+static void
+close_listeners(struct gateway *g)
+{
+	for (size_t i = 0; i < g->n_listeners; i++)
+		listener_close(g->listeners[i]);
+	g->n_listeners = 0;
+}
+
+bool
+gateway_listen(struct gateway *g, char *detail, size_t detail_size)
+{
+	const struct config *c = g->setup->config;
+	g->listeners = xcalloc(c->n_listen, sizeof(*g->listeners));
+	g->listener_is_admin = xcalloc(c->n_listen, sizeof(bool));
+	g->listener_is_tls = xcalloc(c->n_listen, sizeof(bool));
+	for (size_t i = 0; i < c->n_listen; i++) {
+		if (!open_one(g, &c->listen[i], detail, detail_size)) {
+			close_listeners(g);
+			return false;
+		}
+	}
+	return true;
+}
+
+size_t
+gateway_listener_count(const struct gateway *g)
+{
+	return g->n_listeners;
+}
+
+void
+gateway_listener_url(const struct gateway *g, size_t i, char *out, size_t size)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	const struct address *a = listener_address(g->listeners[i]);
+	address_text(a, text);
+	const char *scheme = g->listener_is_tls[i] ? "https://" : "http://";
+	snprintf(out, size, "%s%s", address_kind(a) == ADDRESS_UNIX ? "" : scheme, text);
+}
+
+/* ---- settings ---- */
+
+void
+gateway_swap_setup(struct gateway *g, struct setup *s)
+{
+	setup_unref(g->setup);
+	g->setup = s;
+}
+
+const struct setup *
+gateway_setup(const struct gateway *g)
+{
+	return g->setup;
+}
+
+static void
+end_turn(void *ctx)
+{
+	struct gateway *g = ctx;
+	entries_turn_end(g->parts.entries);
+}
+
+void
+gateway_reads_entries(struct gateway *g)
+{
+	defer_start(g->loop, &g->turn_end, end_turn, g);
+}
+
+/* ---- drain ---- */
+
+bool
+gateway_is_draining(const struct gateway *g)
+{
+	return g->is_draining;
+}
+
+static void
+report_drained(void *ctx)
+{
+	struct gateway *g = ctx;
+	g->drained(g->drained_ctx);
+}
+
+void
+gateway_shrunk(struct gateway *g)
+{
+	if (!g->is_draining || !list_is_empty(&g->clients) || !list_is_empty(&g->exchanges))
+		return;
+	timer_stop(g->loop, &g->drain_timer);
+	defer_start(g->loop, &g->drained_call, report_drained, g);
+}
+
+static void
+on_drain_over(void *ctx)
+{
+	struct gateway *g = ctx;
+	if (!list_is_empty(&g->exchanges))
+		log_line(LOG_WARN, "drain: the time is up, %s", "cutting what is left");
+	LIST_EACH(node, &g->clients)
+		client_cut(client_of(node));
+	LIST_EACH(node, &g->exchanges)
+		exchange_cut(node);
+}
+
+void
+gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx)
+{
+	if (g->is_draining) {
+		on_drain_over(g);
+		return;
+	}
+	g->is_draining = true;
+	g->drained = drained;
+	g->drained_ctx = ctx;
+	close_listeners(g);
+	LIST_EACH(node, &g->clients)
+		client_drain(client_of(node));
+	timer_start(g->loop, &g->drain_timer, g->setup->config->limits.drain_ms, on_drain_over, g);
+	gateway_shrunk(g);
+}
+
+void
+gateway_abandon(struct gateway *g)
+{
+	close_listeners(g);
+	gateway_free(g);
+}
+
+void
+gateway_free(struct gateway *g)
+{
+	exchange_free_spares(g);
+	pool_free(g->pool);
+	map_fini(&g->by_address);
+	setup_unref(g->setup);
+	free(g->listeners);
+	free(g->listener_is_admin);
+	free(g->listener_is_tls);
+	free(g);
+}

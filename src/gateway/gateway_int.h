@@ -1,0 +1,49 @@
+/*
+ * What the files of this room share: the server's state.
+ *
+ * Invariants: 1. every client is in `clients`, every exchange in `exchanges`, from new to free.
+ * 2. n_clients and by_address count clients whose stream is not yet closed.
+ */
+#ifndef GATEWAY_GATEWAY_INT_H
+#define GATEWAY_GATEWAY_INT_H
+
+#include "base/map.h"
+#include "gateway/gateway.h"
+
+struct stream;
+
+struct gateway {
+	struct gateway_parts parts;
+	struct loop *loop;
+	struct setup *setup;
+	struct pool *pool;
+	struct id_source ids;
+	struct listener **listeners;
+	bool *listener_is_admin, *listener_is_tls;
+	size_t n_listeners;
+	struct list clients;
+	size_t n_clients;
+	struct map by_address; /* struct address_count */
+	struct list exchanges;
+	struct list spares; /* ended exchanges, kept for their warm buffers */
+	size_t n_spares;
+	bool is_draining, is_paused;
+	struct timer drain_timer;
+	void (*drained)(void *ctx);
+	void *drained_ctx;
+	struct defer drained_call;
+	struct defer turn_end;
+};
+
+/* A client's stream is closed: frees its place, resumes accepting. */
+void gateway_client_closed(struct gateway *g, const struct stream *s);
+/* A client or an exchange is gone: reports the end of a drain when it was the last. */
+void gateway_shrunk(struct gateway *g);
+/* Before entries are read: their read transaction ends with the turn. */
+void gateway_reads_entries(struct gateway *g);
+void exchange_free_spares(struct gateway *g);
+/* From their links in the lists above. */
+struct client *client_of(struct list *node);
+void exchange_cut(struct list *node); /* at the end of a drain: one whose client left already */
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * refuse: the answers that are the gateway's own errors (design.md 4.6).
+ */
+#ifndef GATEWAY_REFUSE_H
+#define GATEWAY_REFUSE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "provider/dialect.h"
+
+/* For requests that could not be parsed: no exchange, no record, no id; the connection closes. */
+MUST_CHECK bool refuse_bare(enum err why, struct buf *out);
+
+#endif

@@ -1,0 +1,211 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "gateway/client.h"
+#include "gateway/exchange_int.h"
+#include "gateway/forward.h"
+#include "gateway/gateway_int.h"
+#include "gateway/setup.h"
+#include "gateway/upstream.h"
+#include "http/writer.h"
+
+static const struct span crlf = { "\r\n", 2 };
+
+bool
+box_put(struct exchange *x, struct span part, bool is_body)
+{
+	struct outbox *b = &x->box;
+	if (b->n == PIECES)
+		return false;
+	b->parts[b->n] = part;
+	b->is_body[b->n] = is_body;
+	b->n++;
+	return true;
+}
+
+/* ---- the head ---- */
+
+static bool
+has_no_body(const struct exchange *x, int status)
+{
+	return x->head.method == METHOD_HEAD || status == 204 || status == 304;
+}
+
+static enum body_framing
+framing_downstream(const struct exchange *x, const struct response_head *head)
+{
+	if (has_no_body(x, head->status))
+		return BODY_NONE;
+	if (head->framing == BODY_LENGTH)
+		return BODY_LENGTH;
+	return x->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
+}
+
+/* Who looks on: the meter always, the capture when the cache or the log wants the bytes. */
+static void
+hang_taps(struct exchange *x, const struct response_head *head)
+{
+	const struct config_gateway *cg = x->route.gateway;
+	struct tap **last = &x->taps;
+	struct meter *m = meter_new(&x->endpoint, head->status, headers_value(&head->headers, H_CONTENT_TYPE),
+	    headers_value(&head->headers, H_CONTENT_ENCODING));
+	if (m != NULL) {
+		meter_tap_init(&x->meter, m);
+		*last = &x->meter.tap;
+		last = &x->meter.tap.next;
+	}
+	uint64_t keep = x->log_wishes.collect && x->log_wishes.payload ? cg->log.max_payload : 0;
+	if (x->plan.may_store && cg->cache.max_entry > keep)
+		keep = cg->cache.max_entry;
+	capture_tap_init(&x->capture, keep);
+	if (keep > 0)
+		*last = &x->capture.tap;
+}
+
+static const char *
+verdict_word(const struct exchange *x)
+{
+	return x->plan.may_store ? "MISS" : "BYPASS";
+}
+
+static int64_t
+overhead_us(const struct exchange *x, uint64_t now)
+{
+	uint64_t before = x->attempt_us > x->ready_us ? x->attempt_us - x->ready_us : 0;
+	return (int64_t)(before + (now - x->answer_us));
+}
+
+void
+relay_head(struct exchange *x, const struct response_head *head)
+{
+	x->answer = *head;
+	x->has_answer = true;
+	x->status = head->status;
+	x->out_framing = framing_downstream(x, head);
+	hang_taps(x, head);
+	if (x->client == NULL)
+		return;
+	bool is_delimited = x->out_framing != BODY_UNTIL_CLOSE;
+	x->is_kept_alive = is_delimited && client_may_keep(x->client);
+	/* HEAD and 304 carry the length that a GET would have had. */
+	bool has_length = x->out_framing == BODY_LENGTH ||
+	    (x->out_framing == BODY_NONE && head->framing == BODY_LENGTH && head->status != 204) ||
+	    (x->out_framing == BODY_NONE && headers_value(&head->headers, H_CONTENT_LENGTH).p != NULL);
+	uint64_t length = head->length;
+	buf_reset(&x->out);
+	bool ok = forward_response(head,
+	    &(struct gateway_fields){ .id = x->id_text,
+	        .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+	        .cache_status = verdict_word(x),
+	        .age_s = -1,
+	        .overhead_us = overhead_us(x, clock_mono_us()),
+	        .framing = has_length ? BODY_LENGTH : x->out_framing,
+	        .length = length,
+	        .is_http10 = x->head.minor == 0,
+	        .keep_alive = x->is_kept_alive },
+	    &x->out);
+	if (!ok) {
+		attempt_drop(x);
+		exchange_fail(x, E_UPSTREAM_PROTOCOL, "the head of the answer is larger than the gateway takes");
+		return;
+	}
+	x->is_head_sent = true;
+	x->replied_us = clock_mono_us();
+	CHK(box_put(x, buf_view(&x->out), false));
+}
+
+/* ---- the body ---- */
+
+static void
+feed_taps(struct exchange *x)
+{
+	for (size_t i = 0; i < x->box.n; i++)
+		for (struct tap *t = x->box.is_body[i] ? x->taps : NULL; t != NULL; t = t->next)
+			t->bytes(t, x->box.parts[i]);
+}
+
+static void
+empty_box(struct exchange *x)
+{
+	x->box.n = x->box.n_lines = 0;
+}
+
+/* The client first, then who looks on. */
+void
+relay_flush(struct exchange *x)
+{
+	if (x->box.n == 0)
+		return;
+	if (x->client != NULL)
+		client_write(x->client, x->box.parts, x->box.n);
+	feed_taps(x);
+	empty_box(x);
+}
+
+void
+relay_body(struct exchange *x, struct span bytes)
+{
+	if (x->is_over || x->step != STEP_RELAY)
+		return;
+	x->response_size += bytes.n;
+	if (x->box.n + 3 > PIECES)
+		relay_flush(x);
+	if (x->out_framing == BODY_CHUNKED) {
+		char *line = x->box.lines[x->box.n_lines++];
+		size_t n = chunk_line(bytes.n, line);
+		CHK(box_put(x, span_of(line, n), false));
+	}
+	CHK(box_put(x, bytes, true));
+	if (x->out_framing == BODY_CHUNKED)
+		CHK(box_put(x, crlf, false));
+}
+
+/* The answer is whole. Its last write waits until the client has read the rest: the record goes out
+ * before it, and says how the exchange really ended. */
+static void
+finish(struct exchange *x)
+{
+	if (!x->has_tail) {
+		feed_taps(x);
+		for (struct tap *t = x->taps; t != NULL; t = t->next)
+			t->end(t);
+		x->has_tail = true;
+		timer_stop(x->g->loop, &x->timer);
+	}
+	if (x->client == NULL || client_backlog(x->client) == 0) {
+		x->step = STEP_SETTLE;
+		exchange_pump(x);
+		return;
+	}
+	for (size_t i = 0; i < x->box.n; i++)
+		if (!buf_put_span(&x->tail, x->box.parts[i]))
+			x->is_truncated = true;
+	empty_box(x);
+	/* The provider's connection need not wait for a client that reads slowly. */
+	if (x->up != NULL)
+		upstream_return(x->up, x->is_body_done || x->head.framing == BODY_NONE);
+	x->up = NULL;
+}
+
+void
+relay_batch(struct exchange *x)
+{
+	if (x->is_over || x->step != STEP_RELAY)
+		return;
+	if (x->is_answer_complete) {
+		finish(x);
+		return;
+	}
+	relay_flush(x);
+	if (x->up == NULL)
+		return;
+	if (x->client != NULL && client_backlog(x->client) > HIGH_WATER) {
+		/* The provider may not be blamed for a client that reads slowly. */
+		timer_stop(x->g->loop, &x->timer);
+		upstream_read_stop(x->up);
+		return;
+	}
+	exchange_watch_idle(x, x->setup->config->upstream.idle_ms);
+	upstream_read_start(x->up);
+}

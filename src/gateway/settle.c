@@ -1,0 +1,374 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cache/entry_head.h"
+#include "cache/preimage.h"
+#include "config/config.h"
+#include "gateway/client.h"
+#include "gateway/exchange_int.h"
+#include "gateway/forward.h"
+#include "gateway/gateway_int.h"
+#include "gateway/setup.h"
+#include "gateway/upstream.h"
+#include "obs/metric.h"
+
+/* In the order of enum step: the second letter of a record's ending. */
+static const char step_letters[] = "RBPLHADS";
+
+/* ---- an answer of our own ---- */
+
+static const char *
+verdict_word(const struct exchange *x)
+{
+	if (x->entry != NULL)
+		return "HIT";
+	return x->plan.may_store ? "MISS" : "BYPASS";
+}
+
+static void
+put_own_answer(struct exchange *x, const char *content_type, struct span body)
+{
+	char fields[128];
+	int n = snprintf(fields, sizeof(fields), "content-type: %s\r\n", content_type);
+	const char *word = x->is_refusal ? err_row(x->why)->word : NULL;
+	x->is_kept_alive = client_may_keep(x->client);
+	x->response_size = body.n;
+	buf_reset(&x->out);
+	bool ok = own_response(x->status, span_of(fields, (size_t)n),
+	    &(struct gateway_fields){ .id = x->is_local ? NULL : x->id_text,
+	        .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+	        .cache_status = x->is_local ? NULL : verdict_word(x),
+	        .age_s = -1,
+	        .overhead_us = -1,
+	        .error_word = word,
+	        .framing = BODY_LENGTH,
+	        .length = body.n,
+	        .is_http10 = x->head.minor == 0,
+	        .keep_alive = x->is_kept_alive },
+	    &x->out);
+	if (ok && x->head.method != METHOD_HEAD)
+		ok = buf_put_span(&x->out, body);
+	x->is_head_sent = true;
+	x->replied_us = clock_mono_us();
+	x->box.n = x->box.n_lines = 0;
+	if (ok)
+		CHK(box_put(x, buf_view(&x->out), false));
+	else
+		x->is_truncated = true;
+}
+
+static enum refusal_shape
+shape_of(const struct exchange *x)
+{
+	if (x->route.is_cloudflare_form)
+		return REFUSAL_CLOUDFLARE;
+	if (x->route.provider == NULL)
+		return REFUSAL_OPENAI;
+	return refusal_shape_of(x->endpoint.class == ENDPOINT_OTHER ? x->route.provider->dialect : x->endpoint.dialect);
+}
+
+/* The table's text, then what is special here. */
+static struct span
+message_of(struct exchange *x)
+{
+	const char *text = err_row(x->why)->text;
+	if (x->hint != NULL)
+		return arena_printf(&x->arena, "%s: %s", text, x->hint);
+	if (x->why == E_UNKNOWN_PROVIDER) {
+		struct span near = registry_nearest(x->setup->registry, x->route.slug);
+		if (near.n > 0)
+			return arena_printf(&x->arena, "%s; did you mean '%.*s'?", text, SPAN_FMT(near));
+	}
+	return span_str(text);
+}
+
+static void
+put_refusal(struct exchange *x)
+{
+	struct buf *body = &x->capture.body;
+	x->status = err_row(x->why)->status;
+	body->max = 8192;
+	buf_reset(body);
+	if (!refusal_body(shape_of(x), x->why, message_of(x), body))
+		buf_reset(body);
+	metric_add(M_REFUSED, 1);
+	put_own_answer(x, "application/json", buf_view(body));
+}
+
+static void
+put_local(struct exchange *x)
+{
+	struct local_reply reply = { .status = 404, .content_type = "text/plain", .refused = E_NOT_FOUND };
+	buf_init(&reply.body, 1024 * 1024);
+	x->g->parts.local(x->g->parts.local_ctx,
+	    &(struct local_request){ .head = &x->head,
+	        .target = x->target,
+	        .local = client_local(x->client),
+	        .is_admin_listener = client_is_admin_listener(x->client) },
+	    &reply);
+	if (reply.refused != E_OK) {
+		x->why = reply.refused;
+		x->is_refusal = true;
+		put_refusal(x);
+	} else {
+		x->status = reply.status;
+		x->out.max = buf_len(&reply.body) + 4096;
+		put_own_answer(x, reply.content_type, buf_view(&reply.body));
+	}
+	buf_fini(&reply.body);
+}
+
+/* ---- the cache ---- */
+
+static bool
+is_answer_whole(const struct exchange *x)
+{
+	return x->is_answer_complete && !x->is_truncated &&
+	    (x->meter.meter == NULL || meter_result(x->meter.meter)->is_complete);
+}
+
+static void
+store_answer(struct exchange *x)
+{
+	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
+	const struct cache_answer answer = { .head = &x->answer,
+		.is_complete = is_answer_whole(x) && !x->capture.is_cut,
+		.has_error = m != NULL && m->has_error,
+		.size = x->response_size };
+	uint64_t ttl_ms = cache_answer_ttl_ms(x->route.gateway, &x->plan, &answer);
+	if (ttl_ms == 0)
+		return;
+	struct buf fields;
+	buf_init(&fields, 8192);
+	struct entry_new n = { .key = x->key,
+		.preimage = buf_view(&x->preimage),
+		.gateway = span_str(x->route.gateway->name),
+		.provider = x->route.provider->slug,
+		.model = x->facts.model,
+		.body = buf_view(&x->capture.body) };
+	n.meta.stored_ms = clock_wall_ms();
+	n.meta.expires_ms = n.meta.stored_ms + (int64_t)ttl_ms;
+	n.meta.status = x->status;
+	n.meta.flags = m != NULL && m->is_stream;
+	for (size_t i = 0; i < USAGE_CLASSES; i++)
+		n.meta.usage[i] = m == NULL ? -1 : m->usage.tokens[i];
+	if (x->log_wishes.collect)
+		memcpy(n.meta.record, x->id.b, sizeof(n.meta.record));
+	if (entry_head_write(&x->answer.headers, cache_hash(x->g->parts.cache_keys, buf_view(&x->body)), &fields)) {
+		n.headers = buf_view(&fields);
+		/* No room is no fault of the exchange; the room counts it. */
+		enum err e = entries_put(x->g->parts.entries, &n);
+		UNUSED(e);
+	}
+	buf_fini(&fields);
+}
+
+/* ---- the record ---- */
+
+/* A stream whose provider said nothing of tokens: an event of content is about a token, and four bytes of
+ * the request are. */
+static bool
+estimate(const struct exchange *x, struct usage *u)
+{
+	const struct meter_result *m = meter_result(x->meter.meter);
+	if (u->is_present || !m->is_stream || m->output_events == 0)
+		return false;
+	u->tokens[USAGE_OUTPUT] = m->output_events;
+	if (x->is_held)
+		u->tokens[USAGE_INPUT] = (int64_t)(x->request_size + 3) / 4;
+	return true;
+}
+
+static void
+fill_usage(const struct exchange *x, struct record *r)
+{
+	struct usage u;
+	usage_init(&u);
+	if (x->entry != NULL) {
+		for (size_t i = 0; i < USAGE_CLASSES; i++)
+			u.tokens[i] = x->found.usage[i];
+		r->cost_usd12 = 0;
+	} else if (x->meter.meter != NULL) {
+		u = meter_result(x->meter.meter)->usage;
+		r->is_estimated = estimate(x, &u);
+	}
+	for (size_t i = 0; i < USAGE_CLASSES; i++)
+		r->usage[i] = u.tokens[i];
+	r->tokens_in = usage_tokens_in(&u);
+	r->tokens_out = usage_tokens_out(&u);
+}
+
+static int64_t
+span_us(uint64_t from, uint64_t to)
+{
+	return from == 0 || to < from ? -1 : (int64_t)(to - from);
+}
+
+static void
+fill_times(const struct exchange *x, struct record *r)
+{
+	r->duration_us = span_us(x->began_us, clock_mono_us());
+	if (x->entry != NULL) {
+		r->ttfb_us = span_us(x->began_us, x->replied_us);
+		r->overhead_us = span_us(x->ready_us, x->replied_us);
+		return;
+	}
+	r->ttfb_us = span_us(x->attempt_us, x->answer_us);
+	r->ttft_us = span_us(x->attempt_us, x->meter.first_output_us);
+	if (x->has_answer && x->replied_us != 0 && x->attempt_us >= x->ready_us)
+		r->overhead_us = (int64_t)((x->attempt_us - x->ready_us) + (x->replied_us - x->answer_us));
+}
+
+static char
+who_ended(enum err why)
+{
+	switch (err_row(why)->blame) {
+	case BLAME_NONE:
+		return '-';
+	case BLAME_CLIENT:
+		return 'C';
+	case BLAME_UPSTREAM:
+		return 'U';
+	case BLAME_GATEWAY:
+		return 'G';
+	case BLAME_TIMEOUT:
+		return 'T';
+	}
+	return '-';
+}
+
+static void
+fill_payloads(struct exchange *x, struct journal_entry *e)
+{
+	if (!x->log_wishes.payload)
+		return;
+	uint64_t max = x->route.gateway->log.max_payload;
+	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
+	struct span reply = buf_view(&x->capture.body);
+	struct entry_head stored;
+	bool is_hit = x->entry != NULL && entry_head_read(entry_headers(x->entry), &stored);
+	struct id none = { { 0 } };
+	if (is_hit && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
+		/* The bodies are those of the exchange that filled the cache: named, not written again. */
+		memcpy(e->record.body_record.b, x->found.record, sizeof(x->found.record));
+		if (stored.request_hash == cache_hash(x->g->parts.cache_keys, request))
+			request = SPAN_NONE;
+		reply = SPAN_NONE;
+	}
+	if (request.n > 0)
+		e->request = span_head(request, max);
+	if (reply.n > 0)
+		e->reply = span_head(reply, max);
+}
+
+static enum record_cache
+verdict(const struct exchange *x)
+{
+	if (x->entry != NULL)
+		return RECORD_HIT;
+	return x->plan.may_store ? RECORD_MISS : RECORD_BYPASS;
+}
+
+static void
+record(struct exchange *x)
+{
+	if (x->is_recorded || x->is_local)
+		return;
+	x->is_recorded = true;
+	char ending[3] = { who_ended(x->why), x->why == E_OK ? '-' : step_letters[x->ended_in], 0 };
+	struct journal_entry e = { .head = &x->head, .target = &x->target };
+	struct record *r = &e.record;
+	record_init(r);
+	r->id = x->id;
+	r->created_ms = x->created_ms;
+	r->gateway = span_str(x->route.gateway->name);
+	r->account = x->route.account;
+	r->provider = x->route.provider == NULL ? x->route.slug : x->route.provider->slug;
+	r->host = x->to.host;
+	r->client = span_str(x->client_text);
+	r->ending = span_of(ending, 2);
+	r->end_reason = span_str(err_row(x->why)->word);
+	r->status = x->is_head_sent ? x->status : err_row(x->why)->status;
+	r->cache = verdict(x);
+	r->is_truncated = x->is_truncated;
+	r->success = x->why == E_OK && r->status >= 200 && r->status < 400;
+	r->attempts = x->attempts;
+	r->request_size = (int64_t)x->request_size;
+	r->response_size = (int64_t)x->response_size;
+	fill_times(x, r);
+	fill_usage(x, r);
+	e.model = x->facts.model;
+	if (x->meter.meter != NULL) {
+		const struct meter_result *m = meter_result(x->meter.meter);
+		r->is_stream = m->is_stream;
+		if (e.model.n == 0)
+			e.model = m->model;
+	}
+	e.response = x->has_answer ? &x->answer.headers : NULL;
+	fill_payloads(x, &e);
+	if (x->log_wishes.collect)
+		journal_write(x->g->parts.journal, &e, &x->arena);
+	else
+		journal_count(r);
+}
+
+/* ---- the end ---- */
+
+static enum client_next
+next_of(const struct exchange *x)
+{
+	if (x->is_truncated)
+		return x->out_framing == BODY_UNTIL_CLOSE ? CLIENT_ABORT : CLIENT_LINGER;
+	return x->is_kept_alive ? CLIENT_KEEP : CLIENT_LINGER;
+}
+
+static void
+write_last(struct exchange *x)
+{
+	static const struct span last_chunk = { "0\r\n\r\n", 5 };
+	struct span parts[PIECES + 2];
+	size_t n = 0;
+	if (x->client == NULL)
+		return;
+	if (buf_len(&x->tail) > 0)
+		parts[n++] = buf_view(&x->tail);
+	for (size_t i = 0; i < x->box.n; i++)
+		parts[n++] = x->box.parts[i];
+	if (x->out_framing == BODY_CHUNKED && x->has_answer && !x->is_truncated)
+		parts[n++] = last_chunk;
+	if (n > 0)
+		client_write(x->client, parts, n);
+}
+
+static void
+let_go(struct exchange *x)
+{
+	timer_stop(x->g->loop, &x->timer);
+	if (x->up != NULL && x->is_answer_complete)
+		upstream_return(x->up, x->is_body_done || x->head.framing == BODY_NONE);
+	else if (x->up != NULL)
+		upstream_cancel(x->up);
+	x->up = NULL;
+	if (x->client != NULL)
+		client_exchange_over(x->client, next_of(x));
+	x->client = NULL;
+	x->is_over = true;
+	defer_start(x->g->loop, &x->reap, x->reap.fn, x);
+}
+
+/* The record first, then the last bytes: whoever saw a whole answer finds it in the log. */
+enum step_result
+step_settle(struct exchange *x)
+{
+	if (x->is_local && !x->is_refusal && x->client != NULL)
+		put_local(x);
+	else if (x->is_refusal && x->client != NULL)
+		put_refusal(x);
+	if (x->has_answer && x->is_answer_complete && x->has_preimage)
+		store_answer(x);
+	record(x);
+	write_last(x);
+	let_go(x);
+	return STEP_WAIT;
+}

@@ -1,0 +1,55 @@
+#include "gateway/tap.h"
+
+#include "base/clock.h"
+#include "provider/dialect.h"
+
+static void
+capture_bytes(struct tap *tap, struct span piece)
+{
+	struct capture_tap *t = CONTAINER_OF(tap, struct capture_tap, tap);
+	if (t->is_cut)
+		return;
+	size_t room = t->body.max - buf_len(&t->body);
+	if (piece.n > room)
+		t->is_cut = true;
+	if (!buf_put_span(&t->body, span_head(piece, room)))
+		t->is_cut = true;
+}
+
+static void
+capture_end(struct tap *tap)
+{
+	UNUSED(tap);
+}
+
+void
+capture_tap_init(struct capture_tap *t, size_t max)
+{
+	t->tap = (struct tap){ .bytes = capture_bytes, .end = capture_end };
+	t->is_cut = false;
+	t->body.max = max;
+	buf_reset(&t->body);
+}
+
+static void
+meter_bytes(struct tap *tap, struct span piece)
+{
+	struct meter_tap *t = CONTAINER_OF(tap, struct meter_tap, tap);
+	meter_feed(t->meter, piece);
+	if (t->first_output_us == 0 && meter_result(t->meter)->has_output)
+		t->first_output_us = clock_mono_us();
+}
+
+static void
+meter_end(struct tap *tap)
+{
+	meter_finish(CONTAINER_OF(tap, struct meter_tap, tap)->meter);
+}
+
+void
+meter_tap_init(struct meter_tap *t, struct meter *m)
+{
+	t->tap = (struct tap){ .bytes = meter_bytes, .end = meter_end };
+	t->meter = m;
+	t->first_output_us = 0;
+}

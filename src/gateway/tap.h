@@ -1,0 +1,37 @@
+/*
+ * tap: who watches an answer on its way. Taps hang on one list of the exchange, see each piece of the body
+ * after it was written to the client, and can delay nothing.
+ */
+#ifndef GATEWAY_TAP_H
+#define GATEWAY_TAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct meter;
+
+struct tap {
+	struct tap *next;
+	void (*bytes)(struct tap *t, struct span piece);
+	void (*end)(struct tap *t); /* the whole body was seen */
+};
+
+/* Keeps the body, for the cache and the log's payload, up to a cap. */
+struct capture_tap {
+	struct tap tap;
+	struct buf body;
+	bool is_cut; /* there was more than the cap */
+};
+void capture_tap_init(struct capture_tap *t, size_t max); /* body must be zeroed or reusable */
+
+/* Reads usage and completeness. */
+struct meter_tap {
+	struct tap tap;
+	struct meter *meter;      /* owned; NULL: nothing to read */
+	uint64_t first_output_us; /* monotonic; 0: none yet */
+};
+void meter_tap_init(struct meter_tap *t, struct meter *m);
+
+#endif

@@ -1,0 +1,404 @@
+#include "gateway/upstream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "http/parser.h"
+#include "net/resolve.h"
+#include "net/stream.h"
+#include "obs/metric.h"
+#include "tls/context.h"
+
+#define IDLE_MAX 4096          /* pooled connections, all origins together */
+#define LOW_WATER (64 * 1024)
+
+struct pool {
+	struct loop *loop;
+	struct resolver *resolver;
+	struct list idle; /* newest first; one list: origins in use are few, hits are near the front */
+	size_t n_idle;
+	size_t n_open;
+	bool is_freed;
+};
+
+enum upstream_state { UP_RESOLVING, UP_CONNECTING, UP_READY, UP_FAILED, UP_IDLE, UP_CLOSING };
+
+struct upstream {
+	struct list link; /* while idle */
+	struct pool *pool;
+	enum upstream_state state;
+	char *host;
+	uint16_t port;
+	bool allow_private, is_reused, has_answered, is_complete, may_keep;
+	struct tls_ctx *tls;
+	struct upstream_timeouts timeouts;
+	struct resolve_query *query;
+	struct stream *stream;
+	struct parser *parser;
+	struct timer idle_timer;
+	struct defer defer;
+	struct arena *head_arena;
+	enum method method;
+	const struct upstream_events *ev; /* NULL: nobody listens */
+	void *ctx;
+	enum err why;
+};
+
+static void
+free_pool_if_done(struct pool *p)
+{
+	if (p->is_freed && p->n_open == 0)
+		free(p);
+}
+
+static void
+free_upstream(struct upstream *u)
+{
+	struct pool *p = u->pool;
+	parser_free(u->parser);
+	tls_ctx_unref(u->tls);
+	free(u->host);
+	free(u);
+	p->n_open--;
+	free_pool_if_done(p);
+}
+
+static void
+free_later(void *ctx)
+{
+	free_upstream(ctx);
+}
+
+/* The one way out: forgets the lessee and closes what is open. */
+static void
+destroy(struct upstream *u)
+{
+	if (u->state == UP_CLOSING)
+		return;
+	if (u->state == UP_IDLE) {
+		list_remove(&u->link);
+		u->pool->n_idle--;
+	}
+	u->state = UP_CLOSING;
+	u->ev = NULL;
+	timer_stop(u->pool->loop, &u->idle_timer);
+	defer_stop(&u->defer);
+	if (u->query != NULL)
+		resolve_cancel(u->query);
+	u->query = NULL;
+	if (u->stream != NULL)
+		stream_close(u->stream);
+	else
+		defer_start(u->pool->loop, &u->defer, free_later, u);
+}
+
+static void
+fail(struct upstream *u, enum err why)
+{
+	if (u->state == UP_IDLE) {
+		destroy(u);
+		return;
+	}
+	if (u->state == UP_FAILED || u->state == UP_CLOSING)
+		return;
+	u->state = UP_FAILED;
+	u->why = why;
+	if (u->ev != NULL)
+		u->ev->failed(u->ctx, why);
+}
+
+/* Turns one piece of input into events. A lessee may give the connection back inside any of them. */
+static void
+take_input(struct upstream *u, struct span *in)
+{
+	struct span body;
+	while (u->ev != NULL && !u->is_complete) {
+		switch (parser_next(u->parser, in, &body)) {
+		case PARSE_MORE:
+			return;
+		case PARSE_HEAD:
+			u->ev->head(u->ctx, parser_response(u->parser));
+			break;
+		case PARSE_BODY:
+			u->ev->body(u->ctx, body);
+			break;
+		case PARSE_END:
+			if (parser_response(u->parser)->status / 100 == 1 &&
+			    parser_response(u->parser)->status != 101) {
+				parser_reset(u->parser, u->head_arena, u->method);
+				break;
+			}
+			u->is_complete = true;
+			u->may_keep = parser_response(u->parser)->keep_alive && in->n == 0;
+			u->ev->complete(u->ctx);
+			return;
+		case PARSE_FAILED:
+			fail(u, parser_error(u->parser));
+			return;
+		}
+	}
+}
+
+static size_t
+on_upstream_read(void *ctx, struct span bytes)
+{
+	struct upstream *u = ctx;
+	if (u->state == UP_IDLE || u->ev == NULL || u->is_complete) {
+		/* Bytes that nobody asked for: whatever they are, they are not an answer. */
+		u->may_keep = false;
+		if (u->state == UP_IDLE)
+			destroy(u);
+		return bytes.n;
+	}
+	u->has_answered = true;
+	struct span in = bytes;
+	const struct upstream_events *ev = u->ev;
+	take_input(u, &in);
+	if (u->ev == ev)
+		ev->batch(u->ctx);
+	return bytes.n;
+}
+
+static void
+on_upstream_ended(void *ctx, enum err why)
+{
+	struct upstream *u = ctx;
+	if (u->state == UP_IDLE) {
+		destroy(u);
+		return;
+	}
+	u->may_keep = false;
+	if (u->ev == NULL || u->is_complete)
+		return;
+	if (u->state == UP_CONNECTING) {
+		fail(u, why == E_EOF || why == E_RESET ? E_UPSTREAM_CONNECT : why);
+		return;
+	}
+	if (why == E_EOF && parser_finish(u->parser) == PARSE_END) {
+		u->is_complete = true;
+		u->ev->complete(u->ctx);
+		if (u->ev != NULL)
+			u->ev->batch(u->ctx);
+		return;
+	}
+	fail(u, E_UPSTREAM_CLOSED);
+}
+
+static void
+on_upstream_opened(void *ctx)
+{
+	struct upstream *u = ctx;
+	u->state = UP_READY;
+	metric_add(M_UPSTREAM_CONNECTS, 1);
+	stream_read_start(u->stream);
+	if (u->ev != NULL)
+		u->ev->ready(u->ctx);
+}
+
+static void
+on_upstream_drained(void *ctx)
+{
+	struct upstream *u = ctx;
+	if (u->ev != NULL)
+		u->ev->drained(u->ctx);
+}
+
+static void
+on_upstream_closed(void *ctx)
+{
+	free_upstream(ctx);
+}
+
+static const struct stream_events stream_ops = {
+	.opened = on_upstream_opened,
+	.read = on_upstream_read,
+	.ended = on_upstream_ended,
+	.drained = on_upstream_drained,
+	.closed = on_upstream_closed,
+};
+
+static void
+on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
+{
+	struct upstream *u = ctx;
+	u->query = NULL;
+	if (n == 0) {
+		fail(u, why);
+		return;
+	}
+	u->state = UP_CONNECTING;
+	u->stream = stream_connect(u->pool->loop,
+	    &(struct stream_target){ .addresses = addresses,
+	        .n_addresses = n,
+	        .name = u->host,
+	        .tls = u->tls,
+	        .connect_ms = u->timeouts.connect_ms,
+	        .tls_ms = u->timeouts.tls_ms },
+	    &stream_ops, u);
+	stream_set_low_water(u->stream, LOW_WATER);
+}
+
+struct pool *
+pool_new(struct loop *l, struct resolver *r)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+	p->loop = l;
+	p->resolver = r;
+	list_init(&p->idle);
+	return p;
+}
+
+void
+pool_close_idle(struct pool *p)
+{
+	LIST_EACH(node, &p->idle)
+		destroy(CONTAINER_OF(node, struct upstream, link));
+}
+
+void
+pool_free(struct pool *p)
+{
+	pool_close_idle(p);
+	p->is_freed = true;
+	free_pool_if_done(p);
+}
+
+static bool
+is_for(const struct upstream *u, const struct origin *o)
+{
+	return u->port == o->port && u->tls == o->tls && u->allow_private == o->allow_private &&
+	    span_eq(span_str(u->host), o->host);
+}
+
+static struct upstream *
+take_idle(struct pool *p, const struct origin *o)
+{
+	LIST_EACH(node, &p->idle) {
+		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
+		if (!is_for(u, o))
+			continue;
+		list_remove(&u->link);
+		p->n_idle--;
+		timer_stop(p->loop, &u->idle_timer);
+		u->state = UP_READY;
+		u->is_reused = true;
+		u->has_answered = u->is_complete = u->may_keep = false;
+		metric_add(M_UPSTREAM_REUSED, 1);
+		return u;
+	}
+	return NULL;
+}
+
+struct upstream *
+pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t, bool fresh)
+{
+	struct upstream *u = fresh ? NULL : take_idle(p, o);
+	if (u != NULL)
+		return u;
+	u = xcalloc(1, sizeof(*u));
+	u->pool = p;
+	p->n_open++;
+	u->host = span_dup(o->host);
+	u->port = o->port;
+	u->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
+	u->allow_private = o->allow_private;
+	u->timeouts = *t;
+	/* An answer's head may be larger than a request's: providers send many fields. */
+	u->parser = parser_new_response(
+	    &(struct parser_limits){ .header_size = 64 * 1024, .headers = 256, .request_line = 8192 });
+	u->state = UP_RESOLVING;
+	u->query = resolve_start(p->resolver, u->host, u->port, u->allow_private, on_resolved, u);
+	return u;
+}
+
+void
+upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx, struct arena *head_arena,
+    enum method method)
+{
+	u->ev = ev;
+	u->ctx = ctx;
+	u->head_arena = head_arena;
+	u->method = method;
+	parser_reset(u->parser, head_arena, method);
+}
+
+bool
+upstream_is_ready(const struct upstream *u)
+{
+	return u->state == UP_READY;
+}
+
+bool
+upstream_is_reused(const struct upstream *u)
+{
+	return u->is_reused;
+}
+
+bool
+upstream_has_answered(const struct upstream *u)
+{
+	return u->has_answered;
+}
+
+bool
+upstream_write(struct upstream *u, const struct span *parts, size_t n)
+{
+	return u->state == UP_READY && stream_write(u->stream, parts, n);
+}
+
+size_t
+upstream_backlog(const struct upstream *u)
+{
+	return u->stream == NULL ? 0 : stream_backlog(u->stream);
+}
+
+void
+upstream_read_stop(struct upstream *u)
+{
+	if (u->state == UP_READY)
+		stream_read_stop(u->stream);
+}
+
+void
+upstream_read_start(struct upstream *u)
+{
+	if (u->state == UP_READY)
+		stream_read_start(u->stream);
+}
+
+static void
+on_idle_timeout(void *ctx)
+{
+	destroy(ctx);
+}
+
+void
+upstream_return(struct upstream *u, bool request_complete)
+{
+	struct pool *p = u->pool;
+	if (u->state != UP_READY || !u->is_complete || !u->may_keep || !request_complete ||
+	    p->is_freed || p->n_idle >= IDLE_MAX) {
+		destroy(u);
+		return;
+	}
+	u->ev = NULL;
+	u->state = UP_IDLE;
+	list_push(&p->idle, &u->link);
+	p->n_idle++;
+	timer_start(p->loop, &u->idle_timer, u->timeouts.idle_ms, on_idle_timeout, u);
+	stream_read_start(u->stream);
+}
+
+void
+upstream_cancel(struct upstream *u)
+{
+	destroy(u);
+}
+
+const char *
+upstream_detail(const struct upstream *u)
+{
+	return u->stream == NULL ? "" : stream_detail(u->stream);
+}

@@ -1,0 +1,68 @@
+/*
+ * upstream: connections towards providers and the pool of idle ones.
+ *
+ * Model      connecting -> ready -> busy (one request, one response) -> idle (pooled) -> closed.
+ *            pool_lease gives the newest idle connection of that origin and TLS context, or opens one:
+ *            resolve, connect, verify, `ready`.
+ * Reading    armed whenever leased or idle. While idle any byte, or the end, destroys the connection.
+ * Ownership  the pool owns the connections; the lessee gives each back by upstream_return or
+ *            upstream_cancel, exactly once, also after `failed`. No event comes after that.
+ * Re-entrancy no event comes inside a call into this file.
+ */
+#ifndef GATEWAY_UPSTREAM_H
+#define GATEWAY_UPSTREAM_H
+
+#include "base/err.h"
+#include "http/message.h"
+#include "net/loop.h"
+
+struct pool;
+struct upstream;
+struct arena;
+struct resolver;
+struct tls_ctx;
+
+struct upstream_events {
+	void (*ready)(void *ctx); /* connected; not for a pooled one (upstream_is_ready at once) */
+	/* The head of an answer, informational ones (1xx) too. The head lives in the arena given. */
+	void (*head)(void *ctx, const struct response_head *head);
+	void (*body)(void *ctx, struct span bytes); /* valid until `batch` returned */
+	void (*complete)(void *ctx); /* the answer's end was seen */
+	/* After the events of one piece of input: write out what they gave. */
+	void (*batch)(void *ctx);
+	void (*failed)(void *ctx, enum err why); /* at most once; nothing but `batch` after it */
+	void (*drained)(void *ctx); /* the request's backlog fell */
+};
+
+struct origin {
+	struct span host; /* lower case */
+	uint16_t port;
+	struct tls_ctx *tls; /* NULL: plain */
+	bool allow_private;
+};
+struct upstream_timeouts {
+	unsigned connect_ms, tls_ms, idle_ms; /* idle: in the pool */
+};
+
+struct pool *pool_new(struct loop *l, struct resolver *r);
+void pool_close_idle(struct pool *p);
+void pool_free(struct pool *p); /* all leases must be back; the connections close on their own */
+
+/* fresh: never a pooled one. head_arena receives the answer's head. */
+struct upstream *pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t,
+    bool fresh);
+void upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
+    struct arena *head_arena, enum method method);
+bool upstream_is_ready(const struct upstream *u);
+bool upstream_is_reused(const struct upstream *u);
+bool upstream_has_answered(const struct upstream *u); /* any byte of the answer was seen */
+bool upstream_write(struct upstream *u, const struct span *parts, size_t n);
+size_t upstream_backlog(const struct upstream *u);
+void upstream_read_stop(struct upstream *u); /* back-pressure */
+void upstream_read_start(struct upstream *u);
+/* After `complete`: back to the pool if the answer allows it and request_complete, else closed. */
+void upstream_return(struct upstream *u, bool request_complete);
+void upstream_cancel(struct upstream *u); /* closes it at once */
+const char *upstream_detail(const struct upstream *u); /* what failed, for the program's log */
+
+#endif

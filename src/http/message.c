@@ -1,0 +1,140 @@
+#include "http/message.h"
+
+#define FIRST_HEADERS 24 /* what the vendors' SDKs send, so that growing is rare */
+
+#define HEADER_SPAN(name, text) [H_##name] = {"" text, sizeof(text) - 1},
+static const struct span names[H_COUNT] = {[H_OTHER] = {"", 0}, HEADER_TABLE(HEADER_SPAN)};
+#undef HEADER_SPAN
+
+/* `lower` holds lower-case letters, digits and '-' only. */
+static inline bool
+is_name(const char *p, const char *lower, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != (unsigned char)lower[i])
+			return false;
+	}
+	return true;
+}
+
+/* A switch over the length whose cases the compiler cuts to the rows of that length: the sizes are
+ * constants, so every other row of the table folds away, and HEADER_TABLE stays the one place. */
+#define TRY(name, text)                                                                            \
+	if (sizeof(text) - 1 == LENGTH && is_name(p, text, LENGTH))                                \
+		return H_##name;
+#define ROWS_OF(n)                                                                                 \
+	case n: {                                                                                  \
+		enum { LENGTH = n };                                                               \
+		HEADER_TABLE(TRY)                                                                  \
+		break;                                                                             \
+	}
+#define LONGEST_NAME 32
+#define CHECK_LENGTH(name, text)                                                                   \
+	_Static_assert(sizeof(text) - 1 >= 2 && sizeof(text) - 1 <= LONGEST_NAME, text);
+HEADER_TABLE(CHECK_LENGTH)
+
+static enum header_id
+find_row(const char *p, size_t n)
+{
+	switch (n) {
+		ROWS_OF(2) ROWS_OF(3) ROWS_OF(4) ROWS_OF(5) ROWS_OF(6) ROWS_OF(7) ROWS_OF(8)
+		ROWS_OF(9) ROWS_OF(10) ROWS_OF(11) ROWS_OF(12) ROWS_OF(13) ROWS_OF(14) ROWS_OF(15)
+		ROWS_OF(16) ROWS_OF(17) ROWS_OF(18) ROWS_OF(19) ROWS_OF(20) ROWS_OF(21) ROWS_OF(22)
+		ROWS_OF(23) ROWS_OF(24) ROWS_OF(25) ROWS_OF(26) ROWS_OF(27) ROWS_OF(28) ROWS_OF(29)
+		ROWS_OF(30) ROWS_OF(31) ROWS_OF(32)
+	default:
+		break;
+	}
+	return H_OTHER;
+}
+
+enum header_id
+header_id_of(struct span name)
+{
+	struct span family = names[H_CF_AIG_ANY];
+	enum header_id id = find_row(name.p, name.n);
+
+	if (id == H_OTHER && name.n > family.n && is_name(name.p, family.p, family.n))
+		return H_CF_AIG_ANY;
+	return id;
+}
+
+struct span
+header_name(enum header_id id)
+{
+	CHK((unsigned)id < H_COUNT);
+	return names[id];
+}
+
+static bool
+grow(struct headers *h, struct arena *a)
+{
+	size_t cap = h->cap == 0 ? FIRST_HEADERS : h->cap * 2;
+	struct header *items = arena_alloc(a, cap * sizeof(*items));
+
+	if (items == NULL)
+		return false;
+	if (h->n > 0)
+		memcpy(items, h->items, h->n * sizeof(*items));
+	h->items = items;
+	h->cap = cap;
+	return true;
+}
+
+bool
+headers_add(struct headers *h, struct arena *a, struct span name, struct span value)
+{
+	if (h->n == h->cap && !grow(h, a))
+		return false;
+	h->items[h->n++] = (struct header){name, value, header_id_of(name)};
+	return true;
+}
+
+const struct header *
+headers_find(const struct headers *h, enum header_id id)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].id == id)
+			return &h->items[i];
+	return NULL;
+}
+
+struct span
+headers_value(const struct headers *h, enum header_id id)
+{
+	const struct header *f = headers_find(h, id);
+
+	return f == NULL ? SPAN_NONE : f->value;
+}
+
+size_t
+headers_count(const struct headers *h, enum header_id id)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		count += h->items[i].id == id;
+	return count;
+}
+
+static bool
+list_has_token(struct span list, struct span token)
+{
+	struct span item;
+
+	while (span_next(&list, ',', &item))
+		if (span_eq_nocase(span_trim(item), token))
+			return true;
+	return false;
+}
+
+bool
+headers_has_token(const struct headers *h, enum header_id id, struct span token)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].id == id && list_has_token(h->items[i].value, token))
+			return true;
+	return false;
+}

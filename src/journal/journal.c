@@ -1,0 +1,203 @@
+#include "journal/journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/num.h"
+#include "crypto/crypto.h"
+#include "http/message.h"
+#include "http/target.h"
+#include "json/json.h"
+#include "obs/metric.h"
+#include "provider/redact.h"
+#include "store/records.h"
+
+#define TEXT_MAX 512      /* of a field that a peer chose */
+#define PATH_MAX_BYTES 2048
+#define METADATA_MAX 4096
+#define METADATA_MEMBERS 16
+
+struct journal {
+	struct records *records;
+	uint8_t key[32];
+	struct buf encoded; /* reused */
+	struct buf text;
+};
+
+struct journal *
+journal_new(struct records *records, const uint8_t key[32])
+{
+	struct journal *j = xcalloc(1, sizeof(*j));
+	j->records = records;
+	memcpy(j->key, key, sizeof(j->key));
+	buf_init(&j->encoded, 64 * 1024);
+	buf_init(&j->text, 64 * 1024);
+	return j;
+}
+
+void
+journal_free(struct journal *j)
+{
+	if (j == NULL)
+		return;
+	buf_fini(&j->encoded);
+	buf_fini(&j->text);
+	zeroize(j->key, sizeof(j->key));
+	free(j);
+}
+
+/* A peer's text, cut and redacted, in the arena. Empty when there is no room for it. */
+static struct span
+clean(struct journal *j, struct span text, size_t max, struct arena *a)
+{
+	if (text.n == 0)
+		return SPAN_NONE;
+	buf_reset(&j->text);
+	if (!text_redact(span_head(text, max), &j->text))
+		return SPAN_NONE;
+	return arena_dup(a, buf_view(&j->text));
+}
+
+static struct span
+clean_path(struct journal *j, const struct target *t, struct arena *a)
+{
+	buf_reset(&j->text);
+	if (!text_redact(span_head(t->path, PATH_MAX_BYTES), &j->text))
+		return SPAN_NONE;
+	if (t->query.p != NULL &&
+	    (!buf_putc(&j->text, '?') || !query_redact(span_head(t->query, PATH_MAX_BYTES), &j->text)))
+		return SPAN_NONE;
+	return arena_dup(a, buf_view(&j->text));
+}
+
+/* The first credential there is, without its scheme: the same key gives the same id whichever SDK
+ * sends it. */
+static struct span
+credential_of(const struct journal_entry *e)
+{
+	for (size_t i = 0; i < e->head->headers.n; i++) {
+		const struct header *h = &e->head->headers.items[i];
+		if (!is_credential_header(h) || h->value.n == 0)
+			continue;
+		struct span value = h->value;
+		size_t blank = span_find(value, ' ');
+		return h->id == H_AUTHORIZATION && blank < value.n ? span_trim(span_skip(value, blank)) : value;
+	}
+	struct span rest = e->target->query, name, value;
+	while (query_next(&rest, &name, &value))
+		if (is_credential_param(name) && value.n > 0)
+			return value;
+	return SPAN_NONE;
+}
+
+static struct span
+key_id_of(struct journal *j, const struct journal_entry *e, struct arena *a)
+{
+	struct span credential = credential_of(e);
+	if (credential.n == 0)
+		return SPAN_NONE;
+	uint8_t mac[SHA256_BYTES];
+	char text[9];
+	hmac_sha256(j->key, &credential, 1, mac);
+	num_hex(mac, 4, text);
+	return arena_dup(a, span_of(text, 8));
+}
+
+void
+journal_count(const struct record *r)
+{
+	static const enum metric verdicts[] = { M_REQ_HIT, M_REQ_STALE, M_REQ_MISS, M_REQ_BYPASS };
+	metric_add(verdicts[r->cache], 1);
+	if (r->status >= 100 && r->status < 600)
+		metric_add((enum metric)(M_RESP_1XX + r->status / 100 - 1), 1);
+	if (r->cache == RECORD_MISS || r->cache == RECORD_BYPASS) {
+		if (r->tokens_in > 0)
+			metric_add(M_TOKENS_IN, (uint64_t)r->tokens_in);
+		if (r->tokens_out > 0)
+			metric_add(M_TOKENS_OUT, (uint64_t)r->tokens_out);
+	}
+	metric_add(M_BYTES_IN, (uint64_t)r->request_size);
+	metric_add(M_BYTES_OUT, (uint64_t)r->response_size);
+	if (r->duration_us >= 0)
+		metric_observe_us(M_DURATION, (uint64_t)r->duration_us);
+	if (r->overhead_us >= 0)
+		metric_observe_us(M_OVERHEAD, (uint64_t)r->overhead_us);
+	if (r->ttfb_us >= 0 && r->attempts > 0)
+		metric_observe_us(M_TTFB, (uint64_t)r->ttfb_us);
+}
+
+void
+journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
+{
+	struct record r = e->record;
+	const struct headers *h = &e->head->headers;
+	r.method = e->head->method_text;
+	r.path = clean_path(j, e->target, a);
+	r.model = clean(j, e->model, TEXT_MAX, a);
+	r.account = clean(j, r.account, TEXT_MAX, a);
+	r.event_id = clean(j, headers_value(h, H_CF_AIG_EVENT_ID), TEXT_MAX, a);
+	r.user_agent = clean(j, headers_value(h, H_USER_AGENT), TEXT_MAX, a);
+	r.metadata = clean(j, headers_value(h, H_CF_AIG_METADATA), METADATA_MAX, a);
+	r.request_content_type = clean(j, headers_value(h, H_CONTENT_TYPE), TEXT_MAX, a);
+	if (e->response != NULL)
+		r.response_content_type =
+		    clean(j, headers_value(e->response, H_CONTENT_TYPE), TEXT_MAX, a);
+	r.key_id = key_id_of(j, e, a);
+	r.has_payload_request = e->request.p != NULL;
+	r.has_payload_response = e->reply.p != NULL;
+	journal_count(&r);
+	buf_reset(&j->encoded);
+	if (!record_encode(&r, &j->encoded)) {
+		metric_add(M_LOG_LOST, 1);
+		return;
+	}
+	struct span payloads[RECORD_PAYLOADS] = { e->request, e->reply };
+	record_append(j->records, &r.id, buf_view(&j->encoded), payloads);
+}
+
+static enum err
+read_flag(const struct headers *h, enum header_id id, bool *flag)
+{
+	struct span text = headers_value(h, id);
+	if (text.p == NULL)
+		return E_OK;
+	bool is_true = span_eq_nocase(text, SPAN_LIT("true"));
+	if (!is_true && !span_eq_nocase(text, SPAN_LIT("false")))
+		return E_BAD_HEADER;
+	*flag = is_true;
+	return E_OK;
+}
+
+static bool
+is_flat_object(struct span text)
+{
+	struct json_doc *doc = json_parse(text);
+	bool ok = doc != NULL && json_type(json_root(doc)) == JSON_OBJECT &&
+	    json_size(json_root(doc)) <= METADATA_MEMBERS;
+	if (ok) {
+		struct json_iter it = json_iter(json_root(doc));
+		struct span key;
+		struct json_val v;
+		while (json_next(&it, &key, &v))
+			ok = ok && json_type(v) != JSON_ARRAY && json_type(v) != JSON_OBJECT;
+	}
+	json_free(doc);
+	return ok;
+}
+
+enum err
+journal_wishes_read(const struct headers *h, struct journal_wishes *w, const char **hint)
+{
+	if (read_flag(h, H_CF_AIG_COLLECT_LOG, &w->collect) != E_OK ||
+	    read_flag(h, H_CF_AIG_COLLECT_LOG_PAYLOAD, &w->payload) != E_OK) {
+		*hint = "cf-aig-collect-log and cf-aig-collect-log-payload are true or false";
+		return E_BAD_HEADER;
+	}
+	struct span metadata = headers_value(h, H_CF_AIG_METADATA);
+	if (metadata.p != NULL && (metadata.n > METADATA_MAX || !is_flat_object(metadata))) {
+		*hint = "cf-aig-metadata is a flat JSON object: at most 16 members, strings, numbers, booleans or null, 4 KB";
+		return E_BAD_HEADER;
+	}
+	return E_OK;
+}

@@ -1,0 +1,45 @@
+/*
+ * journal: where an exchange becomes a record. The one place where what a peer sent is redacted before it
+ * is kept (design.md 4.3): nothing else writes records.
+ */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+
+#include "base/chk.h"
+#include "base/err.h"
+#include "journal/record.h"
+
+struct arena;
+struct headers;
+struct journal;
+struct records;
+struct request_head;
+struct target;
+
+/* key: 32 bytes, for key_id. records is borrowed. */
+struct journal *journal_new(struct records *records, const uint8_t key[32]);
+void journal_free(struct journal *j);
+
+/* What the exchange hands over: numbers and words of ours in `record`, what peers sent beside it. */
+struct journal_entry {
+	struct record record; /* method, path, model, event_id, key_id, user_agent, metadata, content types are set from below */
+	const struct request_head *head;
+	const struct target *target; /* of the request as the client sent it */
+	struct span model;
+	const struct headers *response; /* NULL: none came */
+	struct span request, reply;     /* payloads; p == NULL: not kept */
+};
+/* Redacts, encodes, queues. After it returned a kill -9 does not lose the record. */
+void journal_write(struct journal *j, const struct journal_entry *e, struct arena *a);
+/* Only the metrics, where no record is wanted. */
+void journal_count(const struct record *r);
+
+/* What the request's headers say about its log. */
+struct journal_wishes {
+	bool collect, payload; /* defaults come in, the headers overrule */
+};
+/* E_OK or E_BAD_HEADER with a static hint: cf-aig-collect-log(-payload) true or false; cf-aig-metadata a flat JSON
+ * object of at most 16 members with string, number, boolean or null values, 4 KB. */
+MUST_CHECK enum err journal_wishes_read(const struct headers *h, struct journal_wishes *w, const char **hint);
+
+#endif

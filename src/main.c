@@ -1,0 +1,551 @@
+/*
+ * postern: the command line, and the one place where the parts meet: built bottom up, taken down in
+ * reverse, nothing in between knows of the whole.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/control.h"
+#include "admin/local.h"
+#include "base/buf.h"
+#include "base/num.h"
+#include "base/version.h"
+#include "cache/preimage.h"
+#include "config/config.h"
+#include "crypto/crypto.h"
+#include "gateway/gateway.h"
+#include "gateway/setup.h"
+#include "journal/journal.h"
+#include "net/loop.h"
+#include "net/resolve.h"
+#include "obs/log.h"
+#include "store/datadir.h"
+#include "store/entries.h"
+#include "store/records.h"
+
+#define EXIT_USE 1
+#define EXIT_ENVIRONMENT 2
+#define DETAIL_SIZE 512
+#define LIST_MAX 64
+#define PATH_SIZE 4096
+
+extern char **environ;
+
+struct options {
+	const char *command;
+	const char *config_file;
+	const char *data;
+	const char *set[LIST_MAX + 1];
+	const char *listen[LIST_MAX + 1];
+	const char *rest[LIST_MAX + 1]; /* of the command */
+	size_t n_set, n_listen, n_rest;
+	bool wants_schema, wants_help;
+};
+
+/* ---- words ---- */
+
+static const char usage[] =
+    "usage: postern [serve]  [--config FILE] [--listen ADDR]... [--data DIR] [--set KEY=VALUE]...\n"
+    "       postern check    [--config FILE] [--set KEY=VALUE]... [--schema]\n"
+    "       postern logs     [--gateway G] [--since 1h] [--until T] [--provider P] [--model M]\n"
+    "                        [--status 5xx] [--cached] [--limit N] [--json] [ID]\n"
+    "       postern cache    stats [--json] | purge [--gateway G] [--provider P] [--model M]\n"
+    "       postern version | help [COMMAND]\n";
+
+struct help {
+	const char *command, *text;
+};
+static const struct help helps[] = {
+	{ "serve",
+	    "postern serve: run the gateway (the default command).\n"
+	    "  --config FILE     settings; else $POSTERN_CONFIG, else /etc/postern/postern.yaml if it is there\n"
+	    "  --listen ADDR     host:port, :port, [v6]:port or unix:/path; may be repeated; port 0 takes a free one\n"
+	    "  --data DIR        where cache and log are kept\n"
+	    "  --set KEY=VALUE   any setting by its dotted path, VALUE read as YAML; may be repeated\n"
+	    "Signals: SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reads the settings again.\n" },
+	{ "check",
+	    "postern check: read the settings as 'serve' would, print what is in effect with secrets masked.\n"
+	    "  --schema          print the JSON Schema of the settings file instead\n"
+	    "Exits with 0 if they are valid, 1 if not.\n" },
+	{ "logs",
+	    "postern logs: the newest records, newest first; works beside a running server and without one.\n"
+	    "  ID                one record with its payloads\n"
+	    "  --since T         30m, 1h, 7d ago, or 2026-11-22, or 2026-11-22T20:00:00Z; --until T likewise\n"
+	    "  --gateway G  --provider P  --model M  --status 429|5xx|400-499  --cached\n"
+	    "  --limit N         at most N records (50)\n"
+	    "  --json            one JSON object a line\n" },
+	{ "cache",
+	    "postern cache stats: entries and size.   --json\n"
+	    "postern cache purge: remove entries.     --gateway G  --provider P  --model M\n"
+	    "Both ask the running server.\n" },
+	{ "version", "postern version: print the version.\n" },
+	{ "help", "postern help [COMMAND]: print this.\n" },
+};
+
+static int
+complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* One line on standard error. */
+static int
+complain(int code, const char *fmt, ...)
+{
+	va_list args;
+	fputs("postern: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+static const struct help *
+help_of(const char *command)
+{
+	for (size_t i = 0; i < COUNT_OF(helps); i++)
+		if (strcmp(helps[i].command, command) == 0)
+			return &helps[i];
+	return NULL;
+}
+
+static int
+run_help(const struct options *o)
+{
+	const char *topic = o->n_rest > 0 ? o->rest[0] : NULL;
+	if (topic == NULL && o->wants_help && strcmp(o->command, "help") != 0)
+		topic = o->command;
+	const struct help *h = topic == NULL ? NULL : help_of(topic);
+	if (topic != NULL && h == NULL)
+		return complain(EXIT_USE, "no command '%s'; see 'postern help'", topic);
+	fputs(h == NULL ? usage : h->text, stdout);
+	return 0;
+}
+
+/* ---- arguments ---- */
+
+static bool
+append(const char **list, size_t *n, const char *value)
+{
+	if (*n == LIST_MAX)
+		return false;
+	list[(*n)++] = value;
+	return true;
+}
+
+/* The value of option `name` at argv[*i], as "--name value" or "--name=value"; NULL: it is another. */
+static const char *
+value_of(const char *name, char **argv, int *i)
+{
+	size_t n = strlen(name);
+	if (strncmp(argv[*i], name, n) != 0)
+		return NULL;
+	if (argv[*i][n] == '=')
+		return argv[*i] + n + 1;
+	return argv[*i][n] == '\0' && argv[*i + 1] != NULL ? argv[++*i] : NULL;
+}
+
+static int
+parse_one(struct options *o, char **argv, int *i)
+{
+	const char *v;
+	bool ok = true;
+	if ((v = value_of("--config", argv, i)) != NULL)
+		o->config_file = v;
+	else if ((v = value_of("--data", argv, i)) != NULL)
+		o->data = v;
+	else if ((v = value_of("--set", argv, i)) != NULL)
+		ok = append(o->set, &o->n_set, v);
+	else if ((v = value_of("--listen", argv, i)) != NULL)
+		ok = append(o->listen, &o->n_listen, v);
+	else if (strcmp(argv[*i], "--schema") == 0)
+		o->wants_schema = true;
+	else if (strcmp(argv[*i], "--help") == 0 || strcmp(argv[*i], "-h") == 0)
+		o->wants_help = true;
+	else
+		ok = append(o->rest, &o->n_rest, argv[*i]);
+	return ok ? 0 : complain(EXIT_USE, "more than %d of one kind of argument", LIST_MAX);
+}
+
+static int
+parse(struct options *o, int argc, char **argv)
+{
+	int first = 1;
+	o->command = "serve";
+	if (argc > 1 && argv[1][0] != '-')
+		o->command = argv[first++];
+	else if (argc > 1 && strcmp(argv[1], "--version") == 0)
+		o->command = argv[first++] + 2;
+	for (int i = first; i < argc; i++)
+		if (parse_one(o, argv, &i) != 0)
+			return EXIT_USE;
+	if (help_of(o->command) == NULL)
+		return complain(EXIT_USE, "no command '%s'; see 'postern help'", o->command);
+	bool passes_rest = strcmp(o->command, "logs") == 0 || strcmp(o->command, "cache") == 0 ||
+	    strcmp(o->command, "help") == 0;
+	if (!passes_rest && o->n_rest > 0)
+		return complain(EXIT_USE, "'%s' is not an option of '%s', or lacks its value; see 'postern help %s'", o->rest[0],
+		    o->command, o->command);
+	if (o->n_listen > 0 && strcmp(o->command, "serve") != 0 && strcmp(o->command, "check") != 0)
+		return complain(EXIT_USE, "--listen is for 'serve'");
+	if (o->wants_schema && strcmp(o->command, "check") != 0)
+		return complain(EXIT_USE, "--schema is for 'check'");
+	return 0;
+}
+
+/* ---- settings ---- */
+
+static const char *
+config_file(const struct options *o)
+{
+	static const char usual[] = "/etc/postern/postern.yaml";
+	if (o->config_file != NULL)
+		return o->config_file;
+	const char *named = getenv("POSTERN_CONFIG");
+	if (named != NULL && *named != '\0')
+		return named;
+	return access(usual, F_OK) == 0 ? usual : NULL;
+}
+
+static struct config *
+load(const struct options *o, struct buf *err)
+{
+	struct config *c = NULL;
+	const struct config_source src = { .file = config_file(o),
+		.set = o->set,
+		.environ = environ,
+		.listen = o->n_listen > 0 ? o->listen : NULL,
+		.data = o->data };
+	return config_load(&src, &c, err) == 0 ? c : NULL;
+}
+
+static struct config *
+load_or_complain(const struct options *o)
+{
+	struct buf err;
+	buf_init(&err, 16 * 1024);
+	struct config *c = load(o, &err);
+	if (c == NULL)
+		complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
+	buf_fini(&err);
+	return c;
+}
+
+static int
+run_check(const struct options *o)
+{
+	struct buf out;
+	buf_init(&out, 4 * 1024 * 1024);
+	struct config *c = o->wants_schema ? NULL : load_or_complain(o);
+	int code = 0;
+	if (o->wants_schema)
+		code = config_schema(&out) ? 0 : EXIT_ENVIRONMENT;
+	else if (c == NULL)
+		code = EXIT_USE;
+	else
+		code = config_print(c, &out) ? 0 : EXIT_ENVIRONMENT;
+	fwrite(buf_view(&out).p, 1, buf_len(&out), stdout);
+	buf_fini(&out);
+	config_unref(c);
+	return code;
+}
+
+/* ---- logs, cache ---- */
+
+static int
+run_steps(struct command *c)
+{
+	struct buf out;
+	enum command_result r;
+	buf_init(&out, 256 * 1024 * 1024);
+	do {
+		r = command_step(c, &out);
+		if (r == COMMAND_FAILED)
+			complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&out)));
+		else
+			fwrite(buf_view(&out).p, 1, buf_len(&out), stdout);
+		buf_reset(&out);
+	} while (r == COMMAND_MORE && !ferror(stdout));
+	buf_fini(&out);
+	return r == COMMAND_FAILED ? EXIT_USE : 0;
+}
+
+/* No server runs: the command line reads the store itself. */
+static int
+run_on_store(const char *data, const char *const *args)
+{
+	char detail[DETAIL_SIZE];
+	struct datadir d;
+	struct records *records = NULL;
+	if (datadir_open_readonly(data, &d, detail, sizeof(detail)) != E_OK)
+		return complain(EXIT_ENVIRONMENT, "%s", detail);
+	int code = EXIT_ENVIRONMENT;
+	if (records_open_readonly(&d, &records, detail, sizeof(detail)) != E_OK) {
+		complain(code, "%s", detail);
+	} else {
+		struct buf err;
+		buf_init(&err, 4096);
+		struct command *c = command_new(&(struct command_stores){ .records = records }, args, &err);
+		code = c != NULL ? run_steps(c) : complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
+		command_free(c);
+		buf_fini(&err);
+		records_close(records);
+	}
+	datadir_close(&d);
+	return code;
+}
+
+/* DATA/control.sock, absolute: a socket's address must not depend on where somebody stands. */
+static void
+control_path(const char *data, char *out, size_t size)
+{
+	char *whole = realpath(data, NULL);
+	snprintf(out, size, "%s/control.sock", whole != NULL ? whole : data);
+	free(whole);
+}
+
+static int
+run_command(const struct options *o)
+{
+	const char *args[LIST_MAX + 2] = { o->command };
+	char path[PATH_SIZE];
+	for (size_t i = 0; i < o->n_rest; i++)
+		args[i + 1] = o->rest[i];
+	struct config *c = load_or_complain(o);
+	if (c == NULL)
+		return EXIT_USE;
+	control_path(c->data, path, sizeof(path));
+	int code = control_ask(path, args);
+	if (code < 0)
+		code = run_on_store(c->data, args);
+	config_unref(c);
+	return code;
+}
+
+/* ---- serve ---- */
+
+struct server {
+	const struct options *options;
+	struct config *config; /* of the start; a reload makes others */
+	struct loop *loop;
+	struct datadir datadir;
+	struct entries *entries;
+	struct records *records;
+	struct journal *journal;
+	struct cache_keys *cache_keys;
+	struct resolver *resolver;
+	struct gateway *gateway;
+	struct control *control;
+	struct local local;
+	char via[32];
+	char detail[DETAIL_SIZE];
+};
+
+static bool
+open_stores(struct server *s)
+{
+	const struct config *c = s->config;
+	uint8_t scope[32], seed[32], log_key[32];
+	if (entries_open(&s->datadir, c->cache_max_size, &s->entries, s->detail, sizeof(s->detail)) != E_OK)
+		return false;
+	const struct records_options o = { .max_size = c->log_max_size,
+		.retention_ms = c->log_retention_ms,
+		.payload_retention_ms = c->log_payload_retention_ms };
+	if (records_open(&s->datadir, &o, &s->records, s->detail, sizeof(s->detail)) != E_OK)
+		return false;
+	datadir_key(&s->datadir, "cache-scope", scope);
+	datadir_key(&s->datadir, "cache-seed", seed);
+	datadir_key(&s->datadir, "log-key-id", log_key);
+	s->cache_keys = cache_keys_new(scope, seed);
+	s->journal = journal_new(s->records, log_key);
+	return true;
+}
+
+static bool
+open_gateway(struct server *s)
+{
+	uint8_t random[8];
+	char hex[17];
+	random_bytes(random, sizeof(random));
+	num_hex(random, sizeof(random), hex);
+	snprintf(s->via, sizeof(s->via), "postern-%s", hex);
+	struct setup *setup = setup_new(config_ref(s->config), s->via, s->detail, sizeof(s->detail));
+	if (setup == NULL)
+		return false;
+	s->local = (struct local){ .records = s->records, .entries = s->entries };
+	struct gateway_parts parts = { .loop = s->loop,
+		.setup = setup,
+		.resolver = s->resolver,
+		.entries = s->entries,
+		.journal = s->journal,
+		.cache_keys = s->cache_keys,
+		.local = local_answer,
+		.local_ctx = &s->local,
+		.id_floor = records_newest(s->records) };
+	random_bytes(parts.id_seed, sizeof(parts.id_seed));
+	s->gateway = gateway_new(&parts);
+	s->local.gateway = s->gateway;
+	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));
+}
+
+static bool
+open_control(struct server *s)
+{
+	char path[PATH_SIZE];
+	control_path(s->datadir.path, path, sizeof(path));
+	s->control = control_new(s->loop, path,
+	    &(struct command_stores){ .records = s->records, .entries = s->entries }, s->detail, sizeof(s->detail));
+	return s->control != NULL;
+}
+
+/* What a newcomer needs next, on standard output. */
+static void
+print_start(const struct server *s)
+{
+	char url[256], first[256] = "", ttl[NUM_TEXT_SIZE];
+	for (size_t i = 0; i < gateway_listener_count(s->gateway); i++) {
+		gateway_listener_url(s->gateway, i, url, sizeof(url));
+		if (first[0] == '\0' && strncmp(url, "unix:", 5) != 0)
+			snprintf(first, sizeof(first), "%s", url);
+		printf("listening %s\n", url);
+	}
+	static const char *const modes[] = { "all answers", "deterministic answers", "only what a request asks for" };
+	const struct config_gateway *g = &s->config->gateways[0];
+	printf("caching: %s, %s, %s\n", modes[g->cache.mode], num_duration_text(g->cache.ttl_ms, ttl),
+	    g->cache.scope == SCOPE_SHARED ? "shared by all callers" : "per key");
+	printf("data: %s\n", s->datadir.path);
+	if (first[0] != '\0')
+		printf("paste:\n  export OPENAI_BASE_URL=%s/openai ANTHROPIC_BASE_URL=%s/anthropic\n", first, first);
+	fflush(stdout);
+}
+
+static void
+on_control_closed(void *ctx)
+{
+	struct server *s = ctx;
+	s->control = NULL;
+	signal_unwatch_all(s->loop);
+}
+
+static void
+on_drained(void *ctx)
+{
+	struct server *s = ctx;
+	gateway_free(s->gateway);
+	s->gateway = NULL;
+	resolver_close(s->resolver);
+	control_close(s->control, on_control_closed, s);
+}
+
+/* Prepare (may fail: the old settings stay), then commit. What only a start can change is named. */
+static void
+reload(struct server *s)
+{
+	struct buf err;
+	buf_init(&err, 16 * 1024);
+	struct config *c = load(s->options, &err);
+	struct setup *setup = c == NULL ? NULL : setup_new(c, s->via, s->detail, sizeof(s->detail));
+	if (c == NULL)
+		log_line(LOG_ERROR, "reload: %.*s; the old settings stay", SPAN_FMT(buf_view(&err)));
+	else if (setup == NULL)
+		log_line(LOG_ERROR, "reload: %s; the old settings stay", s->detail);
+	else {
+		log_line(LOG_INFO, "reload: new settings are in effect (listen, data, cache.max_size and log.* need a restart)");
+		gateway_swap_setup(s->gateway, setup);
+	}
+	buf_fini(&err);
+}
+
+static void
+on_signal(void *ctx, int signum)
+{
+	struct server *s = ctx;
+	if (signum == SIGHUP && s->gateway != NULL && !gateway_is_draining(s->gateway))
+		reload(s);
+	else if (signum != SIGHUP && s->gateway != NULL)
+		gateway_drain(s->gateway, on_drained, s);
+}
+
+static void
+run_loop(struct server *s)
+{
+	signal_watch(s->loop, SIGTERM, on_signal, s);
+	signal_watch(s->loop, SIGINT, on_signal, s);
+	signal_watch(s->loop, SIGHUP, on_signal, s);
+	print_start(s);
+	loop_run(s->loop);
+}
+
+/* Takes down whatever was built, however far it came. */
+static void
+close_server(struct server *s, bool was_running)
+{
+	if (!was_running && s->loop != NULL) {
+		if (s->gateway != NULL)
+			gateway_abandon(s->gateway);
+		if (s->resolver != NULL)
+			resolver_close(s->resolver);
+		loop_run(s->loop);
+	}
+	if (s->loop != NULL)
+		loop_free(s->loop);
+	journal_free(s->journal);
+	cache_keys_free(s->cache_keys);
+	if (s->records != NULL)
+		records_close(s->records);
+	if (s->entries != NULL)
+		entries_close(s->entries);
+	if (was_running)
+		datadir_mark_clean(&s->datadir);
+	datadir_close(&s->datadir);
+}
+
+static int
+run_serve(const struct options *o)
+{
+	struct server s = { .options = o };
+	umask(077);
+	s.config = load_or_complain(o);
+	if (s.config == NULL)
+		return EXIT_USE;
+	bool runs = false;
+	if (!crypto_init()) {
+		complain(EXIT_ENVIRONMENT, "the cryptographic library does not start");
+	} else if (datadir_open(s.config->data, &s.datadir, s.detail, sizeof(s.detail)) != E_OK) {
+		complain(EXIT_ENVIRONMENT, "%s", s.detail);
+	} else {
+		s.loop = loop_new();
+		s.resolver = resolver_new(s.loop);
+		runs = open_stores(&s) && open_gateway(&s) && open_control(&s);
+		if (runs)
+			run_loop(&s);
+		else
+			complain(EXIT_ENVIRONMENT, "%s", s.detail);
+		close_server(&s, runs);
+	}
+	config_unref(s.config);
+	crypto_fini();
+	return runs ? 0 : EXIT_ENVIRONMENT;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { 0 };
+	if (parse(&o, argc, argv) != 0)
+		return EXIT_USE;
+	if (o.wants_help || strcmp(o.command, "help") == 0)
+		return run_help(&o);
+	if (strcmp(o.command, "version") == 0)
+		return printf("postern %s\n", POSTERN_VERSION) < 0;
+	if (strcmp(o.command, "check") == 0)
+		return run_check(&o);
+	if (strcmp(o.command, "serve") == 0)
+		return run_serve(&o);
+	int code = run_command(&o);
+	return fflush(stdout) != 0 && code == 0 ? EXIT_ENVIRONMENT : code;
+}

@@ -1,0 +1,387 @@
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/listener_int.h"
+#include "net/stream_int.h"
+
+#define BACKLOG 1024
+#define HANDSHAKES_MAX 1024
+#define KEEPALIVE_IDLE 30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
+#define KEEPALIVE_INTERVAL 10
+#define KEEPALIVE_PROBES 3
+
+/*
+ * libuv cannot stop accepting; it parks the one connection that was not taken and then leaves the
+ * listening socket alone. `is_parked` remembers it.
+ */
+struct listener {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} uv;
+	struct loop *loop;
+	struct tls_ctx *tls;
+	unsigned tls_ms;
+	accept_fn accepted;
+	void *ctx;
+	struct list shaking; /* streams, oldest first */
+	unsigned n_shaking;
+	uint64_t failed;
+	bool is_paused, is_parked;
+	struct defer later; /* takes the parked one, or reaps */
+	struct stat file;   /* of a Unix socket: removed only while it is ours */
+	bool has_file;
+	struct address address;
+};
+
+/* ---- accepting ---- */
+
+static void
+shed_oldest(struct listener *l)
+{
+	listener_lost(l, CONTAINER_OF(l->shaking.next, struct stream, link));
+}
+
+/* With too many handshakes open those who connect and say nothing make room; if the oldest is
+ * speaking, newcomers wait in the kernel. */
+static bool
+has_room(struct listener *l)
+{
+	if (l->is_paused)
+		return false;
+	if (l->n_shaking < HANDSHAKES_MAX)
+		return true;
+	if (CONTAINER_OF(l->shaking.next, struct stream, link)->tls != NULL)
+		return false;
+	shed_oldest(l);
+	return true;
+}
+
+static void
+give_to_owner(struct listener *l, struct stream *s)
+{
+	l->accepted(l->ctx, s);
+	CHK(s->is_adopted);
+	if (s->phase == PHASE_OPEN)
+		stream_schedule(s);
+}
+
+static void
+take_one(struct listener *l)
+{
+	struct stream *s = stream_new(l->loop);
+
+	stream_init_socket(s, address_kind(&l->address));
+	/* One that has gone while it waited still has bytes to read, and no address: nobody may take
+	 * it for a local one. */
+	if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || !stream_note_addresses(s)) {
+		stream_close(s);
+		return;
+	}
+	if (l->tls == NULL) {
+		stream_set_phase(s, PHASE_OPEN);
+		give_to_owner(l, s);
+		return;
+	}
+	/* The engine, 40 KB, is made when the first byte comes. */
+	s->listener = l;
+	list_append(&l->shaking, &s->link);
+	l->n_shaking++;
+	stream_begin_handshake(s, l->tls_ms);
+	stream_arm(s);
+}
+
+static void
+on_connection(uv_stream_t *h, int status)
+{
+	struct listener *l = h->data;
+
+	if (status < 0)
+		return; /* libuv sheds load itself when descriptors run out */
+	if (has_room(l))
+		take_one(l);
+	else
+		l->is_parked = true;
+}
+
+static void
+take_parked(void *ctx)
+{
+	struct listener *l = ctx;
+
+	if (!l->is_parked || !has_room(l))
+		return;
+	l->is_parked = false;
+	take_one(l);
+}
+
+static void
+look_again(struct listener *l)
+{
+	if (l->is_parked && !uv_is_closing(&l->uv.handle))
+		defer_start(l->loop, &l->later, take_parked, l);
+}
+
+/* ---- handshakes ---- */
+
+struct tls_ctx *
+listener_tls(const struct listener *l)
+{
+	return l->tls;
+}
+
+static void
+forget(struct listener *l, struct stream *s)
+{
+	list_remove(&s->link);
+	l->n_shaking--;
+	s->listener = NULL;
+	look_again(l);
+}
+
+void
+listener_hand_over(struct listener *l, struct stream *s)
+{
+	forget(l, s);
+	give_to_owner(l, s);
+}
+
+void
+listener_lost(struct listener *l, struct stream *s)
+{
+	forget(l, s);
+	l->failed++;
+	stream_close(s);
+}
+
+void
+stream_adopt(struct stream *s, const struct stream_events *ev, void *ctx)
+{
+	CHK(!s->is_adopted);
+	s->is_adopted = true;
+	s->ev = *ev;
+	s->ctx = ctx;
+}
+
+/* ---- binding ---- */
+
+/* Accepted sockets inherit these on Linux: no system calls for each connection. */
+static int
+set_tcp_options(uv_os_fd_t fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+	    {IPPROTO_TCP, TCP_NODELAY, 1},
+	    {SOL_SOCKET, SO_KEEPALIVE, 1},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
+	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
+	    {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(options); i++) {
+		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+		        sizeof(options[i].value)) != 0)
+			return uv_translate_sys_error(errno);
+	}
+	return 0;
+}
+
+static int
+bind_tcp(struct listener *l)
+{
+	uv_os_fd_t fd;
+	int r = uv_tcp_bind(&l->uv.tcp, address_sockaddr(&l->address), 0); /* has SO_REUSEADDR */
+
+	if (r != 0)
+		return r;
+	r = uv_fileno(&l->uv.handle, &fd);
+	return r == 0 ? set_tcp_options(fd) : r;
+}
+
+/* Somebody listens on that file, or it is no socket. */
+static bool
+is_taken(const struct address *a)
+{
+	struct stat st;
+	bool refused;
+	int fd;
+
+	if (lstat(address_path(a), &st) != 0)
+		return false;
+	if (!S_ISSOCK(st.st_mode))
+		return true;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	refused = connect(fd, address_sockaddr(a), a->len) != 0 && errno == ECONNREFUSED;
+	close(fd);
+	return !refused;
+}
+
+/* The mode is set on the socket before it has a name: there is no moment with another one, but for
+ * what the umask takes away, which the chmod gives back. */
+static int
+bind_unix(struct listener *l, unsigned mode)
+{
+	const char *path = address_path(&l->address);
+	int fd, r;
+
+	if (is_taken(&l->address))
+		return UV_EADDRINUSE;
+	unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return uv_translate_sys_error(errno);
+	if (fchmod(fd, mode) != 0 || bind(fd, address_sockaddr(&l->address), l->address.len) != 0)
+		goto close_fd;
+	if (chmod(path, mode) != 0 || lstat(path, &l->file) != 0)
+		goto remove_file;
+	l->has_file = true;
+	r = uv_pipe_open(&l->uv.pipe, fd);
+	if (r == 0)
+		return 0;
+	errno = -r;
+remove_file:
+	l->has_file = false;
+	r = uv_translate_sys_error(errno);
+	unlink(path);
+	close(fd);
+	return r;
+close_fd:
+	r = uv_translate_sys_error(errno);
+	close(fd);
+	return r;
+}
+
+static void
+read_back_address(struct listener *l)
+{
+	struct sockaddr_storage sa;
+	int n = sizeof(sa);
+
+	if (address_kind(&l->address) != ADDRESS_UNIX &&
+	    uv_tcp_getsockname(&l->uv.tcp, (struct sockaddr *)(void *)&sa, &n) == 0)
+		address_from_sockaddr(&l->address, (struct sockaddr *)(void *)&sa, (socklen_t)n);
+}
+
+struct listener *
+listener_open(struct loop *loop, const struct address *a, const struct listener_options *o,
+    accept_fn accepted, void *ctx, const char **detail)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+	bool is_unix = address_kind(a) == ADDRESS_UNIX;
+	int r;
+
+	l->loop = loop;
+	l->address = *a;
+	l->accepted = accepted;
+	l->ctx = ctx;
+	l->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
+	l->tls_ms = o->tls_ms;
+	list_init(&l->shaking);
+	if (is_unix)
+		CHK(uv_pipe_init(&loop->uv, &l->uv.pipe, 0) == 0);
+	else
+		CHK(uv_tcp_init(&loop->uv, &l->uv.tcp) == 0);
+	l->uv.handle.data = l;
+	r = is_unix ? bind_unix(l, o->unix_mode) : bind_tcp(l);
+	if (r == 0)
+		r = uv_listen(&l->uv.stream, BACKLOG, on_connection);
+	if (r != 0) {
+		*detail = uv_strerror(r);
+		listener_close(l);
+		return NULL;
+	}
+	read_back_address(l);
+	return l;
+}
+
+/* ---- the rest ---- */
+
+const struct address *
+listener_address(const struct listener *l)
+{
+	return &l->address;
+}
+
+void
+listener_set_tls(struct listener *l, struct tls_ctx *tls)
+{
+	CHK((l->tls == NULL) == (tls == NULL));
+	if (tls != NULL)
+		tls_ctx_ref(tls);
+	tls_ctx_unref(l->tls);
+	l->tls = tls;
+}
+
+uint64_t
+listener_failed_handshakes(const struct listener *l)
+{
+	return l->failed;
+}
+
+unsigned
+listener_handshakes(const struct listener *l)
+{
+	return l->n_shaking;
+}
+
+void
+listener_pause(struct listener *l)
+{
+	l->is_paused = true;
+}
+
+void
+listener_resume(struct listener *l)
+{
+	l->is_paused = false;
+	look_again(l);
+}
+
+static void
+reap(void *ctx)
+{
+	struct listener *l = ctx;
+
+	tls_ctx_unref(l->tls);
+	free(l);
+}
+
+static void
+on_listener_closed(uv_handle_t *h)
+{
+	struct listener *l = h->data;
+
+	defer_start(l->loop, &l->later, reap, l);
+}
+
+/* Another server may have put its own file there in the meantime (takeover). */
+static void
+remove_file(struct listener *l)
+{
+	struct stat now;
+
+	if (l->has_file && lstat(address_path(&l->address), &now) == 0 &&
+	    now.st_ino == l->file.st_ino && now.st_dev == l->file.st_dev)
+		unlink(address_path(&l->address));
+}
+
+void
+listener_close(struct listener *l)
+{
+	defer_stop(&l->later);
+	remove_file(l);
+	uv_close(&l->uv.handle, on_listener_closed);
+	while (!list_is_empty(&l->shaking))
+		shed_oldest(l);
+}

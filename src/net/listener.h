@@ -1,0 +1,39 @@
+/*
+ * listener: an address that accepts streams.
+ *
+ * A refused stream is closed by its owner. TLS listeners hand over a stream after its handshake
+ * (which has tls_ms to finish); failed handshakes are counted and never seen.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include "net/stream.h"
+
+struct listener;
+
+struct listener_options {
+	struct tls_ctx *tls; /* NULL: plain; referenced while the listener lives */
+	unsigned tls_ms;
+	unsigned unix_mode; /* permission bits of a Unix socket, e.g. 0600 */
+};
+
+/* Called for each accepted stream, before anything was read. The callee must at once call
+ * stream_adopt with its events (and read_start), or stream_close after adopting. *ev is copied. */
+typedef void (*accept_fn)(void *ctx, struct stream *s);
+void stream_adopt(struct stream *s, const struct stream_events *ev, void *ctx);
+
+/* Binds and listens. On failure returns NULL and *detail says why (static text). A stale Unix
+ * socket file that nobody listens on is replaced. */
+struct listener *listener_open(struct loop *l, const struct address *a,
+    const struct listener_options *o, accept_fn accepted, void *ctx, const char **detail);
+const struct address *listener_address(const struct listener *l); /* with the port that was given */
+/* For connections from now on (a renewed certificate); both are or are not TLS. */
+void listener_set_tls(struct listener *l, struct tls_ctx *tls);
+uint64_t listener_failed_handshakes(const struct listener *l);
+unsigned listener_handshakes(const struct listener *l); /* going on; at most 1024, then it waits */
+/* Stop or resume accepting (at the connection limit); idempotent. Handshakes that go on go on. */
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+void listener_close(struct listener *l); /* frees itself later; removes its Unix socket file */
+
+#endif

@@ -1,0 +1,145 @@
+#include "net/loop.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "net/loop_int.h"
+
+#define OWN_HANDLES 3
+#define DESCRIPTORS_KEPT 64 /* store, listeners, resolver, standard streams */
+
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur == lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+unsigned
+loop_descriptor_budget(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur <= DESCRIPTORS_KEPT)
+		return 1;
+	lim.rlim_cur -= DESCRIPTORS_KEPT;
+	return lim.rlim_cur > INT32_MAX ? INT32_MAX / 2 : (unsigned)lim.rlim_cur / 2;
+}
+
+static void
+on_idle(uv_idle_t *h)
+{
+	UNUSED(h);
+}
+
+/* What is deferred while this runs waits for the next turn: nobody can starve the sockets. */
+static void
+on_check(uv_check_t *h)
+{
+	struct loop *l = h->data;
+	struct list batch;
+
+	l->handshake_steps = 0;
+	if (list_is_empty(&l->deferred))
+		return;
+	list_init(&batch);
+	list_insert(&l->deferred, &batch);
+	list_remove(&l->deferred);
+	list_init(&l->deferred);
+	while (!list_is_empty(&batch)) {
+		struct defer *d = CONTAINER_OF(batch.next, struct defer, link);
+
+		list_remove(&d->link);
+		d->fn(d->ctx); /* may free d */
+	}
+	if (list_is_empty(&l->deferred))
+		uv_idle_stop(&l->idle);
+}
+
+struct loop *
+loop_new(void)
+{
+	struct loop *l = xcalloc(1, sizeof(*l));
+
+	signal(SIGPIPE, SIG_IGN); /* libuv leaves that to us on Linux */
+	raise_descriptor_limit();
+	CHK(uv_loop_init(&l->uv) == 0);
+	list_init(&l->deferred);
+	CHK(uv_check_init(&l->uv, &l->check) == 0);
+	CHK(uv_idle_init(&l->uv, &l->idle) == 0);
+	l->check.data = l;
+	CHK(uv_check_start(&l->check, on_check) == 0);
+	uv_unref((uv_handle_t *)&l->check);
+	timers_init(l);
+	return l;
+}
+
+static void
+on_own_closed(uv_handle_t *h)
+{
+	((struct loop *)h->loop->data)->own_closed++;
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	while (l->works > 0)
+		uv_run(&l->uv, UV_RUN_ONCE);
+	signal_unwatch_all(l);
+	/* What was closed just before gets its `closed` and is reaped: two turns, and a spare. */
+	for (int turn = 0; turn < 4; turn++)
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+	CHK(list_is_empty(&l->deferred));
+	l->uv.data = l;
+	uv_close((uv_handle_t *)&l->check, on_own_closed);
+	uv_close((uv_handle_t *)&l->idle, on_own_closed);
+	timers_close(l, on_own_closed);
+	while (l->own_closed < OWN_HANDLES)
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+	CHK(uv_loop_close(&l->uv) == 0);
+	free(l->heap);
+	free(l);
+}
+
+void
+loop_run(struct loop *l)
+{
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
+void
+loop_stop(struct loop *l)
+{
+	uv_stop(&l->uv);
+}
+
+uint64_t
+loop_now_ms(const struct loop *l)
+{
+	return uv_now(&l->uv);
+}
+
+void
+defer_start(struct loop *l, struct defer *d, defer_fn fn, void *ctx)
+{
+	d->fn = fn;
+	d->ctx = ctx;
+	if (list_has(&d->link))
+		return;
+	if (list_is_empty(&l->deferred))
+		uv_idle_start(&l->idle, on_idle);
+	list_append(&l->deferred, &d->link);
+}
+
+void
+defer_stop(struct defer *d)
+{
+	list_remove(&d->link);
+}

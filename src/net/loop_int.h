@@ -1,0 +1,45 @@
+/*
+ * Inside of the loop, for the files of this room.
+ *
+ * Order in a turn: I/O callbacks, then everything deferred before or during them (the "pumps" of
+ * streams, `closed` callbacks, reaping), then libuv's close callbacks, then timers.
+ */
+#ifndef NET_LOOP_INT_H
+#define NET_LOOP_INT_H
+
+#include <uv.h>
+
+#include "base/span.h"
+#include "net/loop.h"
+
+#define LOOP_READ_BYTES (64u << 10)
+#define LOOP_GATHER_BYTES 8192 /* one TLS record of ours */
+#define LOOP_SIGNALS 8
+/* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
+#define LOOP_HANDSHAKES_A_TURN 4
+
+struct watched_signal;
+
+struct loop {
+	uv_loop_t uv;
+	uv_check_t check;
+	uv_idle_t idle; /* runs while something is deferred, so that the poll does not block */
+	uv_timer_t tick;
+	struct list deferred;
+	struct timer **heap; /* by due_ms; heap[0] is next */
+	uint32_t timers, timer_room;
+	uint64_t tick_due;       /* when `tick` will fire; 0: stopped */
+	unsigned works;          /* in flight */
+	unsigned own_closed;     /* handles of ours that closed, in loop_free */
+	unsigned handshake_steps; /* done in this turn */
+	struct watched_signal *signals[LOOP_SIGNALS];
+	/* One for all connections: what a read leaves unused is copied into the stream. */
+	char read[LOOP_READ_BYTES];
+	char plain[LOOP_READ_BYTES];
+	char gather[LOOP_GATHER_BYTES];
+};
+
+void timers_init(struct loop *l);
+void timers_close(struct loop *l, uv_close_cb closed);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * metric: counters, gauges and histograms, a row each in METRIC_TABLE. Written on the loop's
+ * thread and by the store's writers (relaxed atomics); label values come from enums, never from peers.
+ */
+#ifndef OBS_METRIC_H
+#define OBS_METRIC_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* clang-format off */
+/*  name, kind, Prometheus name, help. A counter with labels has one row a label value. */
+#define METRIC_TABLE(X)                                                                            \
+	X(REQ_HIT, COUNTER, "postern_requests_total{cache=\"hit\"}", "Exchanges by cache verdict.") \
+	X(REQ_STALE, COUNTER, "postern_requests_total{cache=\"stale\"}", "")                       \
+	X(REQ_MISS, COUNTER, "postern_requests_total{cache=\"miss\"}", "")                         \
+	X(REQ_BYPASS, COUNTER, "postern_requests_total{cache=\"bypass\"}", "")                     \
+	X(RESP_1XX, COUNTER, "postern_responses_total{class=\"1xx\"}", "Exchanges by class of the status sent.") \
+	X(RESP_2XX, COUNTER, "postern_responses_total{class=\"2xx\"}", "")                         \
+	X(RESP_3XX, COUNTER, "postern_responses_total{class=\"3xx\"}", "")                         \
+	X(RESP_4XX, COUNTER, "postern_responses_total{class=\"4xx\"}", "")                         \
+	X(RESP_5XX, COUNTER, "postern_responses_total{class=\"5xx\"}", "")                         \
+	X(REFUSED, COUNTER, "postern_refusals_total", "Exchanges that the gateway answered with an error of its own.") \
+	X(CLIENT_GONE, COUNTER, "postern_client_disconnects_total", "Exchanges whose client left before the end.") \
+	X(UPSTREAM_FAILED, COUNTER, "postern_upstream_failures_total", "Attempts that ended without a complete answer.") \
+	X(UPSTREAM_CONNECTS, COUNTER, "postern_upstream_connects_total", "Connections opened towards providers.") \
+	X(UPSTREAM_REUSED, COUNTER, "postern_upstream_reused_total", "Attempts on a pooled connection.") \
+	X(BYTES_IN, COUNTER, "postern_client_received_bytes_total", "Request body bytes.")         \
+	X(BYTES_OUT, COUNTER, "postern_client_sent_bytes_total", "Response body bytes.")           \
+	X(TOKENS_IN, COUNTER, "postern_tokens_total{direction=\"in\"}", "Tokens that providers reported.") \
+	X(TOKENS_OUT, COUNTER, "postern_tokens_total{direction=\"out\"}", "")                      \
+	X(CONNECTIONS, GAUGE, "postern_client_connections", "Open client connections.")            \
+	X(EXCHANGES, GAUGE, "postern_exchanges_active", "Exchanges in progress.")                  \
+	X(CACHE_BYTES, GAUGE, "postern_cache_bytes", "Size of the cache on disk.")                 \
+	X(CACHE_ENTRIES, GAUGE, "postern_cache_entries", "Entries in the cache.")                  \
+	X(CACHE_STORED, COUNTER, "postern_cache_stored_total", "Entries written.")                 \
+	X(CACHE_EVICTED, COUNTER, "postern_cache_evicted_total", "Entries removed for room or age.") \
+	X(CACHE_FAILED, COUNTER, "postern_cache_write_failures_total", "Entries that could not be written.") \
+	X(LOG_WRITTEN, COUNTER, "postern_log_records_total", "Records committed to the log.")      \
+	X(LOG_LOST, COUNTER, "postern_log_records_lost_total", "Records that could not be kept (disk full, queue full).") \
+	X(LOG_PAYLOADS_LOST, COUNTER, "postern_log_payloads_lost_total", "Payloads that could not be kept.") \
+	X(LOG_QUEUE_BYTES, GAUGE, "postern_log_queue_bytes", "Bytes waiting in the log's queue.")  \
+	X(LOG_FAILING, GAUGE, "postern_log_failing", "1 while the log cannot be written.")         \
+	X(OVERHEAD, HIST, "postern_overhead_seconds", "Time that the gateway added before the first byte.") \
+	X(DURATION, HIST, "postern_request_duration_seconds", "Time from first byte in to last byte out.") \
+	X(TTFB, HIST, "postern_upstream_first_byte_seconds", "Time from the attempt's start to the provider's first byte.")
+
+/* clang-format on */
+#define METRIC_ENUM(name, kind, prom, help) M_##name,
+enum metric { METRIC_TABLE(METRIC_ENUM) METRIC_COUNT };
+#undef METRIC_ENUM
+
+void metric_add(enum metric m, uint64_t n);
+void metric_set(enum metric m, uint64_t value);
+void metric_sub(enum metric m, uint64_t n);         /* gauges */
+void metric_observe_us(enum metric m, uint64_t us); /* histograms; microseconds */
+uint64_t metric_get(enum metric m);
+/* Prometheus text format 0.0.4. False when out does not hold it. */
+MUST_CHECK bool metric_render(struct buf *out);
+
+#endif

@@ -1,0 +1,62 @@
+#include "store/checksum_int.h"
+
+#include <string.h>
+
+/*
+ * Four lanes, so that the multiplications overlap. A step is a bijection of the lane for every word, and of
+ * the word for every lane: a difference cannot vanish again without a second one. The rotation brings
+ * the high bits, which a multiplication moves nowhere, down into reach of the next one.
+ */
+#define LANES 4
+#define ODD_A UINT64_C(0x9e3779b97f4a7c15)
+#define ODD_B UINT64_C(0xd6e8feb86659fd93)
+
+static inline uint64_t
+rotated(uint64_t v, int bits)
+{
+	return v << bits | v >> (64 - bits);
+}
+
+static inline uint64_t
+step(uint64_t lane, uint64_t word)
+{
+	return rotated((lane ^ word) * ODD_A, 29);
+}
+
+static inline uint64_t
+word_at(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return w;
+}
+
+static uint64_t
+finished(uint64_t h)
+{
+	h = (h ^ h >> 32) * ODD_B;
+	h = (h ^ h >> 29) * ODD_A;
+	return h ^ h >> 32;
+}
+
+uint64_t
+checksum(uint64_t seed, const void *p, size_t n)
+{
+	const char *at = p;
+	uint64_t lane[LANES], h = (seed ^ n * ODD_B) * ODD_A, last = 0;
+	size_t left = n;
+
+	for (int i = 0; i < LANES; i++)
+		lane[i] = seed + (uint64_t)(i + 1) * ODD_B;
+	for (; left >= 8 * LANES; at += 8 * LANES, left -= 8 * LANES)
+		for (int i = 0; i < LANES; i++)
+			lane[i] = step(lane[i], word_at(at + 8 * i));
+	for (int i = 0; left >= 8; at += 8, left -= 8, i++)
+		lane[i] = step(lane[i], word_at(at));
+	memcpy(&last, at, left);
+	h = step(h, last);
+	for (int i = 0; i < LANES; i++)
+		h = step(h, finished(lane[i]));
+	return finished(h);
+}

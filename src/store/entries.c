@@ -1,0 +1,369 @@
+#include "store/entries.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "obs/log.h"
+#include "obs/metric.h"
+#include "store/datadir.h"
+#include "store/entries_int.h"
+#include "store/file_int.h"
+
+#define DATA_FILE "data.mdb"
+#define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
+#define READERS 4
+#define VISITED_MIN (UINT64_C(1) << 13)
+#define VISITED_MAX (UINT64_C(1) << 24)
+#define BYTES_AN_ENTRY 1024 /* a guess for sizing `visited`: two entries that share a bit do no harm */
+
+/* ---- open ---- */
+
+static void
+wipe(const char *dir)
+{
+	static const char *const names[] = {DATA_FILE, DATA_FILE "-lock", "format"};
+	char path[FILE_PATH_SIZE];
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		file_path(path, dir, names[i]);
+		if (unlink(path) != 0 && errno != ENOENT)
+			log_line(LOG_WARN, "cache: cannot remove %s: %s", path, strerror(errno));
+	}
+}
+
+static uint64_t
+map_size_for(uint64_t max_size)
+{
+	return (max_size - ENTRIES_OVERHEAD) / MAP_UNIT * MAP_UNIT;
+}
+
+/* The cache is disposable: what cannot be trusted, or is of another format or size, is not asked about. */
+static bool
+must_wipe(const struct entries *e, bool was_clean)
+{
+	char path[FILE_PATH_SIZE], text[64];
+	const struct fault f = {text, sizeof(text)};
+	struct stat st;
+
+	file_path(path, e->dir, DATA_FILE);
+	if (stat(path, &st) != 0)
+		return true; /* a lock file alone is of no use either */
+	if (!was_clean || (uint64_t)st.st_size > map_size_for(e->max_size))
+		return true;
+	file_path(path, e->dir, "format");
+	return access(path, F_OK) != 0 || file_check_format(e->dir, ENTRIES_FORMAT, true, &f) != E_OK;
+}
+
+static enum err
+open_env(struct entries *e)
+{
+	static const struct env_dbi dbis[ENTRIES_DBIS] = {
+	    [DBI_HEAD] = {"head", 0}, [DBI_CHUNK] = {"chunk", 0}, [DBI_AGE] = {"age", MDB_INTEGERKEY}};
+	const struct env_options o = {
+	    .dbis = dbis,
+	    .n_dbis = ENTRIES_DBIS,
+	    .map_size = map_size_for(e->max_size),
+	    .readers = READERS,
+	    .flags = MDB_NOSYNC | MDB_NORDAHEAD,
+	};
+	char path[FILE_PATH_SIZE];
+
+	file_path(path, e->dir, DATA_FILE);
+	return env_open(path, &o, &e->env);
+}
+
+static enum err
+open_store(struct entries *e, bool was_clean, const struct fault *f)
+{
+	enum err err;
+
+	if (must_wipe(e, was_clean))
+		wipe(e->dir);
+	err = open_env(e);
+	if (err == E_CORRUPT || err == E_EOF) {
+		log_line(LOG_WARN, "cache: %s is damaged; starting empty", e->dir);
+		wipe(e->dir);
+		err = open_env(e);
+	}
+	if (err != E_OK)
+		return fault_set(f, err, "%s/%s cannot be opened: %s", e->dir, DATA_FILE, err_row(err)->text);
+	err = file_check_format(e->dir, ENTRIES_FORMAT, false, f);
+	if (err != E_OK)
+		env_close(&e->env);
+	return err;
+}
+
+static uint64_t
+visited_bits(uint64_t max_size)
+{
+	uint64_t bits = VISITED_MIN;
+
+	while (bits < max_size / BYTES_AN_ENTRY && bits < VISITED_MAX)
+		bits *= 2;
+	return bits;
+}
+
+static struct entries *
+make(const struct datadir *d, uint64_t max_size)
+{
+	struct entries *e = xcalloc(1, sizeof(*e));
+
+	e->max_size = max_size;
+	file_path(e->dir, d->path, "cache");
+	e->last = &e->first;
+	map_init(&e->pending);
+	e->visited_mask = visited_bits(max_size) - 1;
+	e->visited = xcalloc((e->visited_mask + 1) / 64, sizeof(*e->visited));
+	CHK(pthread_mutex_init(&e->lock, NULL) == 0);
+	CHK(pthread_cond_init(&e->has_work, NULL) == 0);
+	CHK(pthread_cond_init(&e->has_purged, NULL) == 0);
+	return e;
+}
+
+static void
+unmake(struct entries *e)
+{
+	map_fini(&e->pending);
+	(void)pthread_mutex_destroy(&e->lock);
+	(void)pthread_cond_destroy(&e->has_work);
+	(void)pthread_cond_destroy(&e->has_purged);
+	free(e->visited);
+	free(e);
+}
+
+enum err
+entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, char *detail,
+    size_t detail_size)
+{
+	const struct fault f = {detail, detail_size};
+	struct entries *e;
+	enum err err;
+
+	CHK(d->lock_fd >= 0);
+	if (max_size < ENTRIES_SIZE_MIN)
+		return fault_set(&f, E_USAGE, "cache.max_size: at least 1MB is needed");
+	e = make(d, max_size);
+	err = open_store(e, d->was_clean, &f);
+	if (err != E_OK)
+		goto fail_made;
+	e->page_limit = map_size_for(max_size) / e->env.page_size * 9 / 10;
+	if (pthread_create(&e->thread, NULL, entries_writer, e) != 0) {
+		err = fault_set(&f, E_NOMEM, "cache: cannot start the writer's thread");
+		goto fail_opened;
+	}
+	*out = e;
+	return E_OK;
+
+fail_opened:
+	env_close(&e->env);
+fail_made:
+	unmake(e);
+	return err;
+}
+
+void
+entries_close(struct entries *e)
+{
+	if (e == NULL)
+		return;
+	(void)pthread_mutex_lock(&e->lock);
+	e->is_stopping = true;
+	(void)pthread_cond_signal(&e->has_work);
+	(void)pthread_mutex_unlock(&e->lock);
+	CHK(pthread_join(e->thread, NULL) == 0);
+	if (e->reader != NULL)
+		mdb_txn_abort(e->reader);
+	/* The clean mark that the caller sets next promises that all is on the disk. */
+	if (mdb_env_sync(e->env.mdb, 1) != 0) {
+		log_line(LOG_WARN, "cache: cannot sync %s; starting empty next time", e->dir);
+		env_close(&e->env);
+		wipe(e->dir);
+	}
+	env_close(&e->env);
+	unmake(e);
+}
+
+/* ---- visited bits ---- */
+
+void
+visited_set(struct entries *e, const struct entry_key *k)
+{
+	uint64_t bit = entry_key_hash(k) & e->visited_mask, mask = UINT64_C(1) << bit % 64;
+	_Atomic uint64_t *word = &e->visited[bit / 64];
+
+	/* Mostly it is set: do not take the cache line from the writer for nothing. */
+	if ((atomic_load_explicit(word, memory_order_relaxed) & mask) == 0)
+		atomic_fetch_or_explicit(word, mask, memory_order_relaxed);
+}
+
+bool
+visited_test_and_clear(struct entries *e, const struct entry_key *k)
+{
+	uint64_t bit = entry_key_hash(k) & e->visited_mask, mask = UINT64_C(1) << bit % 64;
+
+	return (atomic_fetch_and_explicit(&e->visited[bit / 64], ~mask, memory_order_relaxed) & mask) != 0;
+}
+
+/* ---- ops ---- */
+
+struct op *
+op_find(const struct entries *e, const struct entry_key *k)
+{
+	struct map_node *n = map_first(&e->pending, entry_key_hash(k));
+
+	for (; n != NULL; n = map_next(n)) {
+		struct op *op = CONTAINER_OF(n, struct op, node);
+
+		if (memcmp(&op->new.key, k, sizeof(*k)) == 0)
+			return op;
+	}
+	return NULL;
+}
+
+struct op *
+op_unref(struct entries *e, struct op *op)
+{
+	CHK(op->refs > 0);
+	if (--op->refs > 0)
+		return NULL;
+	atomic_fetch_sub(&e->pending_bytes, op->cost);
+	return op;
+}
+
+static struct op *
+op_new(enum op_kind kind, size_t bytes)
+{
+	struct op *op = malloc(sizeof(*op) + bytes);
+
+	if (op == NULL)
+		return NULL;
+	*op = (struct op){.kind = kind, .refs = 1, .cost = sizeof(*op) + bytes};
+	return op;
+}
+
+void
+op_hide(struct entries *e, struct op *op)
+{
+	if (!op->is_pending)
+		return;
+	map_remove(&e->pending, &op->node);
+	op->is_pending = false;
+	atomic_fetch_sub(&e->pending_ops, 1);
+}
+
+/* An older op of the same key is no longer the one to be found. */
+static void
+op_show(struct entries *e, struct op *op)
+{
+	struct op *older = op_find(e, &op->new.key);
+
+	if (older != NULL)
+		op_hide(e, older);
+	map_insert(&e->pending, &op->node, entry_key_hash(&op->new.key));
+	op->is_pending = true;
+	atomic_fetch_add(&e->pending_ops, 1);
+}
+
+static void
+op_push(struct entries *e, struct op *op)
+{
+	(void)pthread_mutex_lock(&e->lock);
+	if (op->kind != OP_PURGE)
+		op_show(e, op);
+	atomic_fetch_add(&e->pending_bytes, op->cost);
+	*e->last = op;
+	e->last = &op->next;
+	if (e->is_asleep)
+		(void)pthread_cond_signal(&e->has_work);
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
+static struct span
+keep(char **to, struct span s)
+{
+	struct span kept = span_of(*to, s.n);
+
+	if (s.n > 0)
+		memcpy(*to, s.p, s.n);
+	*to += s.n;
+	return kept;
+}
+
+static void
+copy_new(struct op *op, const struct entry_new *n)
+{
+	char *to = op->bytes;
+
+	op->new = *n;
+	op->new.meta.body_size = n->body.n;
+	op->new.gateway = keep(&to, n->gateway);
+	op->new.provider = keep(&to, n->provider);
+	op->new.model = keep(&to, n->model);
+	op->new.headers = keep(&to, n->headers);
+	op->new.preimage = keep(&to, n->preimage);
+	op->new.body = keep(&to, n->body);
+}
+
+enum err
+entries_put(struct entries *e, const struct entry_new *n)
+{
+	uint64_t size = (uint64_t)n->gateway.n + n->provider.n + n->model.n + n->headers.n +
+	    n->preimage.n + n->body.n;
+	struct entry_head h;
+	struct op *op;
+
+	if (size > e->max_size / 4 || !entry_plan(n, 0, &h) ||
+	    atomic_load(&e->pending_bytes) + size + sizeof(*op) > ENTRIES_PENDING_MAX) {
+		metric_add(M_CACHE_FAILED, 1);
+		return E_FULL;
+	}
+	op = op_new(OP_PUT, size);
+	if (op == NULL) {
+		metric_add(M_CACHE_FAILED, 1);
+		return E_NOMEM;
+	}
+	copy_new(op, n);
+	op_push(e, op);
+	return E_OK;
+}
+
+void
+entries_remove(struct entries *e, const struct entry_key *k)
+{
+	struct op *op = op_new(OP_REMOVE, 0);
+
+	CHK(op != NULL);
+	op->new.key = *k;
+	op_push(e, op);
+}
+
+uint64_t
+entries_purge(struct entries *e, struct span gateway, struct span provider, struct span model)
+{
+	struct purge p = {.gateway = gateway, .provider = provider, .model = model};
+	struct op *op = op_new(OP_PURGE, 0);
+
+	CHK(op != NULL);
+	op->purge = &p;
+	op_push(e, op);
+	(void)pthread_mutex_lock(&e->lock);
+	while (!p.is_done)
+		(void)pthread_cond_wait(&e->has_purged, &e->lock);
+	(void)pthread_mutex_unlock(&e->lock);
+	return p.removed;
+}
+
+void
+entries_stats(struct entries *e, struct entries_stats *out)
+{
+	*out = (struct entries_stats){
+	    .entries = atomic_load(&e->entries),
+	    .bytes = atomic_load(&e->pages) * e->env.page_size,
+	    .max_bytes = e->max_size,
+	    .pending = atomic_load(&e->pending_bytes),
+	};
+}

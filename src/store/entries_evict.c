@@ -1,0 +1,313 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "obs/metric.h"
+#include "store/entries_int.h"
+
+/*
+ * SIEVE: `age` is the queue, oldest first. The hand walks it; an entry that was read since the hand last
+ * passed loses its mark and stays, another goes. A hit writes nothing but one bit in memory, and a
+ * restart loses only those bits.
+ */
+#define SLICE_ENTRIES 64
+#define SLICE_ROWS 500      /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
+#define SLICE_EXAMINED 4096 /* looked at in one transaction */
+
+/* ---- removing ---- */
+
+/* The fixed part is enough, and a damaged head must be removable too: no checksum. */
+static int
+head_of(struct entries *e, MDB_txn *txn, const struct entry_key *k, struct entry_head *out)
+{
+	MDB_val key = val_of(k, sizeof(*k)), value;
+	int rc = mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value);
+
+	if (rc != 0)
+		return rc;
+	if (value.mv_size < sizeof(*out))
+		return MDB_CORRUPTED;
+	memcpy(out, value.mv_data, sizeof(*out));
+	return 0;
+}
+
+static int
+delete_age(struct entries *e, struct slice *s, uint64_t generation)
+{
+	MDB_val key = val_of(&generation, sizeof(generation));
+	int rc = mdb_del(s->txn, e->env.dbi[DBI_AGE], &key, NULL);
+
+	s->budget--;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int
+delete_first_chunk(MDB_cursor *c, uint64_t generation)
+{
+	uint8_t from[ENTRY_CHUNK_KEY_SIZE];
+	MDB_val key = val_of(from, sizeof(from)), value;
+	int rc;
+
+	entry_chunk_key(generation, 0, from);
+	rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
+	if (rc != 0)
+		return rc;
+	if (key.mv_size != ENTRY_CHUNK_KEY_SIZE || entry_chunk_generation(key.mv_data) != generation)
+		return MDB_NOTFOUND;
+	return mdb_cursor_del(c, 0);
+}
+
+int
+entries_erase(struct entries *e, struct slice *s, uint64_t generation)
+{
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_CHUNK], &c);
+
+	if (rc != 0)
+		return rc;
+	for (; rc == 0 && s->budget > 1; s->budget--)
+		rc = delete_first_chunk(c, generation);
+	mdb_cursor_close(c);
+	if (rc == MDB_NOTFOUND)
+		return delete_age(e, s, generation);
+	if (rc == 0)
+		s->leftover = generation;
+	return rc;
+}
+
+int
+entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k)
+{
+	MDB_val key = val_of(k, sizeof(*k));
+	struct entry_head h;
+	int rc = head_of(e, s->txn, k, &h);
+
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc == 0 || rc == MDB_CORRUPTED) {
+		bool is_known = rc == 0;
+
+		rc = mdb_del(s->txn, e->env.dbi[DBI_HEAD], &key, NULL);
+		if (rc == 0 && is_known)
+			rc = entries_erase(e, s, h.generation);
+	}
+	s->removed += rc == 0;
+	return rc;
+}
+
+void
+entries_bury(struct entries *e, uint64_t generation)
+{
+	struct slice s;
+
+	do {
+		s = (struct slice){.budget = SLICE_ROWS};
+		if (entries_begin(e, &s.txn) != 0)
+			return;
+		if (entries_erase(e, &s, generation) != 0) {
+			mdb_txn_abort(s.txn);
+			return;
+		}
+		if (entries_commit(e, s.txn) != 0)
+			return;
+	} while (s.leftover != 0);
+}
+
+/* ---- the rows of `age` ---- */
+
+struct age_row {
+	uint64_t generation;
+	struct entry_age age;
+};
+
+/* The first row at or after the hand, from the start again when there is none. */
+static int
+row_at(struct entries *e, MDB_cursor *c, uint64_t from, struct age_row *out)
+{
+	MDB_val key = val_of(&from, sizeof(from)), value;
+	int rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
+
+	if (rc == MDB_NOTFOUND && from != 0)
+		return row_at(e, c, 0, out);
+	if (rc != 0)
+		return rc;
+	if (key.mv_size != sizeof(out->generation) || value.mv_size != sizeof(out->age))
+		return MDB_CORRUPTED;
+	memcpy(&out->generation, key.mv_data, sizeof(out->generation));
+	memcpy(&out->age, value.mv_data, sizeof(out->age));
+	return 0;
+}
+
+/* Removes the row's entry, or what is left of one. */
+static int
+remove_row(struct entries *e, struct slice *s, const struct age_row *row, bool is_live)
+{
+	return is_live ? entries_erase_key(e, s, &row->age.key) : entries_erase(e, s, row->generation);
+}
+
+static bool
+is_live(struct entries *e, MDB_txn *txn, const struct age_row *row)
+{
+	struct entry_head h;
+
+	return head_of(e, txn, &row->age.key, &h) == 0 && h.generation == row->generation;
+}
+
+void
+entries_bury_unfinished(struct entries *e, uint64_t generation)
+{
+	struct age_row row;
+	MDB_cursor *c;
+	MDB_txn *txn;
+	bool is_dead = true;
+
+	if (mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &txn) != 0)
+		return;
+	if (mdb_cursor_open(txn, e->env.dbi[DBI_AGE], &c) == 0) {
+		if (row_at(e, c, generation, &row) == 0 && row.generation == generation)
+			is_dead = !is_live(e, txn, &row);
+		mdb_cursor_close(c);
+	}
+	mdb_txn_abort(txn);
+	if (is_dead)
+		entries_bury(e, generation);
+}
+
+/* ---- eviction ---- */
+
+static int
+evict_step(struct entries *e, MDB_cursor *c, struct slice *s, int64_t now_ms)
+{
+	struct age_row row;
+	bool live;
+	int rc = row_at(e, c, e->hand, &row);
+
+	if (rc != 0)
+		return rc;
+	e->hand = row.generation + 1;
+	if (row.generation == e->building)
+		return 0;
+	live = is_live(e, s->txn, &row);
+	if (live && now_ms < row.age.expires_ms && visited_test_and_clear(e, &row.age.key))
+		return 0;
+	rc = remove_row(e, s, &row, live);
+	if (s->leftover == row.generation)
+		e->hand = row.generation; /* a large one: its age row is still there */
+	return rc;
+}
+
+static int
+evict_slice(struct entries *e, struct slice *s)
+{
+	int64_t now_ms = clock_wall_ms();
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_AGE], &c);
+
+	if (rc != 0)
+		return rc;
+	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0; i++) {
+		if (s->removed == SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1)
+			break;
+		rc = evict_step(e, c, s, now_ms);
+	}
+	mdb_cursor_close(c);
+	return rc;
+}
+
+bool
+entries_evict(struct entries *e)
+{
+	struct slice s = {.budget = SLICE_ROWS};
+	int rc;
+
+	if (entries_begin(e, &s.txn) != 0)
+		return false;
+	rc = evict_slice(e, &s);
+	if (rc != 0 && rc != MDB_NOTFOUND) {
+		mdb_txn_abort(s.txn);
+		return false;
+	}
+	if (entries_commit(e, s.txn) != 0)
+		return false;
+	metric_add(M_CACHE_EVICTED, s.removed);
+	return rc == 0; /* MDB_NOTFOUND: empty */
+}
+
+void
+entries_make_room(struct entries *e, uint64_t pages)
+{
+	do {
+		if (atomic_load(&e->pages) + pages <= e->page_limit)
+			return;
+	} while (entries_evict(e));
+}
+
+/* ---- purge ---- */
+
+static bool
+is_match(struct span wanted, struct span have)
+{
+	return wanted.n == 0 || span_eq(wanted, have);
+}
+
+/* A damaged entry matches everything: it cannot say what it is. */
+static bool
+is_purged(struct entries *e, MDB_txn *txn, const struct age_row *row, const struct purge *p)
+{
+	MDB_val key = val_of(&row->age.key, sizeof(row->age.key)), value;
+	struct entry_view v;
+
+	if (mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value) != 0)
+		return true;
+	if (!entry_decode(span_of_val(value), &v))
+		return true;
+	return v.head.generation != row->generation ||
+	    (is_match(p->gateway, v.gateway) && is_match(p->provider, v.provider) &&
+		is_match(p->model, v.model));
+}
+
+/* From *at on; MDB_NOTFOUND when the rows below `end` are all done. */
+static int
+purge_slice(struct entries *e, struct slice *s, const struct purge *p, uint64_t *at, uint64_t end)
+{
+	struct age_row row;
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_AGE], &c);
+
+	if (rc != 0)
+		return rc;
+	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && s->budget > 1; i++) {
+		rc = row_at(e, c, *at, &row);
+		if (rc == 0 && (row.generation < *at || row.generation >= end))
+			rc = MDB_NOTFOUND;
+		if (rc != 0)
+			break;
+		if (is_purged(e, s->txn, &row, p))
+			rc = remove_row(e, s, &row, is_live(e, s->txn, &row));
+		if (s->leftover == 0)
+			*at = row.generation + 1;
+	}
+	mdb_cursor_close(c);
+	return rc;
+}
+
+void
+entries_run_purge(struct entries *e, struct purge *p)
+{
+	uint64_t at = 0, end = e->next_generation;
+	int rc = 0;
+
+	while (rc == 0) {
+		struct slice s = {.budget = SLICE_ROWS};
+
+		if (entries_begin(e, &s.txn) != 0)
+			return;
+		rc = purge_slice(e, &s, p, &at, end);
+		if (rc != 0 && rc != MDB_NOTFOUND) {
+			mdb_txn_abort(s.txn);
+			return;
+		}
+		if (entries_commit(e, s.txn) != 0)
+			return;
+		p->removed += s.removed;
+	}
+}

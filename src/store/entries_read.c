@@ -1,0 +1,290 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "obs/metric.h"
+#include "store/entries_int.h"
+
+struct entry {
+	struct entries *owner;
+	struct op *op;          /* served from memory; NULL: from the disk */
+	struct entry_head head; /* of the disk: generation and layout */
+	struct entry_meta meta;
+	struct span headers;
+	char bytes[];
+};
+
+/* The read transaction of this turn. is_fresh: it must see every commit that is counted. */
+static bool
+begin_reading(struct entries *e, bool is_fresh)
+{
+	uint64_t commits = atomic_load(&e->commits);
+	int rc = 0;
+
+	if (e->is_reading && is_fresh && e->reader_stamp != commits)
+		entries_turn_end(e);
+	if (e->is_reading)
+		return true;
+	if (e->reader == NULL)
+		rc = mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &e->reader);
+	else
+		rc = mdb_txn_renew(e->reader);
+	e->is_reading = rc == 0;
+	e->reader_stamp = commits;
+	return e->is_reading;
+}
+
+void
+entries_turn_end(struct entries *e)
+{
+	if (!e->is_reading)
+		return;
+	mdb_txn_reset(e->reader);
+	e->is_reading = false;
+}
+
+/* ---- served from memory ---- */
+
+/* Sets *is_known when a pending op has the say about this key, whatever it says. */
+static struct op *
+pin_pending(struct entries *e, const struct entry_key *k, bool *is_known)
+{
+	struct op *op;
+
+	*is_known = false;
+	if (atomic_load(&e->pending_ops) == 0)
+		return NULL;
+	(void)pthread_mutex_lock(&e->lock);
+	op = op_find(e, k);
+	*is_known = op != NULL;
+	if (op != NULL && op->kind == OP_PUT)
+		op->refs++;
+	else
+		op = NULL;
+	(void)pthread_mutex_unlock(&e->lock);
+	return op;
+}
+
+static void
+unpin(struct entries *e, struct op *op)
+{
+	(void)pthread_mutex_lock(&e->lock);
+	op = op_unref(e, op);
+	(void)pthread_mutex_unlock(&e->lock);
+	free(op);
+}
+
+static struct entry *
+entry_of_op(struct entries *e, struct op *op)
+{
+	struct entry *en = malloc(sizeof(*en));
+
+	if (en == NULL)
+		return NULL;
+	*en = (struct entry){
+	    .owner = e, .op = op, .meta = op->new.meta, .headers = op->new.headers};
+	return en;
+}
+
+static struct entry *
+find_pending(struct entries *e, struct op *op, struct span preimage, int64_t now_ms)
+{
+	struct entry *en = NULL;
+
+	if (now_ms < op->new.meta.expires_ms && span_eq(op->new.preimage, preimage))
+		en = entry_of_op(e, op);
+	if (en == NULL)
+		unpin(e, op);
+	return en;
+}
+
+/* ---- served from the disk ---- */
+
+static int
+get_chunk(struct entries *e, uint64_t generation, uint32_t i, MDB_val *value)
+{
+	uint8_t bytes[ENTRY_CHUNK_KEY_SIZE];
+	MDB_val key = val_of(bytes, sizeof(bytes));
+
+	entry_chunk_key(generation, i, bytes);
+	return mdb_get(e->reader, e->env.dbi[DBI_CHUNK], &key, value);
+}
+
+/* Compares the bytes themselves: no checksum needed, a flipped bit is a difference. */
+static bool
+is_same_preimage(struct entries *e, const struct entry_view *v, struct span wanted)
+{
+	uint32_t chunks = entry_preimage_chunks(&v->head);
+
+	if (v->head.preimage_size != wanted.n)
+		return false;
+	if (v->head.has_preimage)
+		return span_eq(v->preimage, wanted);
+	for (uint32_t i = 0; i < chunks; i++) {
+		MDB_val value;
+		struct span part = span_head(wanted, ENTRY_CHUNK);
+
+		wanted = span_skip(wanted, ENTRY_CHUNK);
+		if (get_chunk(e, v->head.generation, i, &value) != 0 ||
+		    !span_eq(span_skip(span_of_val(value), sizeof(uint64_t)), part))
+			return false;
+	}
+	return true;
+}
+
+/* A damaged beginning is better found now, while it can still be a miss. */
+static bool
+is_first_chunk_whole(struct entries *e, const struct entry_head *h)
+{
+	uint32_t i = entry_preimage_chunks(h);
+	MDB_val value;
+	struct span bytes;
+
+	if (h->has_body)
+		return true;
+	return get_chunk(e, h->generation, i, &value) == 0 &&
+	    entry_chunk_decode(h->generation, i, span_of_val(value), &bytes);
+}
+
+static struct entry *
+entry_of_view(struct entries *e, const struct entry_view *v)
+{
+	struct entry *en = malloc(sizeof(*en) + v->headers.n);
+
+	if (en == NULL)
+		return NULL;
+	*en = (struct entry){.owner = e, .head = v->head, .meta = v->head.meta};
+	if (v->headers.n > 0)
+		memcpy(en->bytes, v->headers.p, v->headers.n);
+	en->headers = span_of(en->bytes, v->headers.n);
+	return en;
+}
+
+static bool
+get_view(struct entries *e, const struct entry_key *k, struct entry_view *v, bool *is_there)
+{
+	MDB_val key = val_of(k, sizeof(*k)), value;
+
+	*is_there = mdb_get(e->reader, e->env.dbi[DBI_HEAD], &key, &value) == 0;
+	return *is_there && entry_decode(span_of_val(value), v) &&
+	    memcmp(&v->head.key, k, sizeof(*k)) == 0;
+}
+
+static struct entry *
+find_stored(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
+{
+	struct entry_view v;
+	bool is_there;
+
+	if (!begin_reading(e, true))
+		return NULL;
+	if (!get_view(e, k, &v, &is_there)) {
+		if (is_there)
+			entries_remove(e, k);
+		return NULL;
+	}
+	if (now_ms >= v.head.meta.expires_ms) {
+		metric_add(M_CACHE_EVICTED, 1);
+		entries_remove(e, k);
+		return NULL;
+	}
+	if (!is_same_preimage(e, &v, preimage))
+		return NULL;
+	if (!is_first_chunk_whole(e, &v.head)) {
+		entries_remove(e, k);
+		return NULL;
+	}
+	visited_set(e, k);
+	return entry_of_view(e, &v);
+}
+
+struct entry *
+entry_find(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
+{
+	bool is_known;
+	struct op *op = pin_pending(e, k, &is_known);
+
+	if (op != NULL)
+		return find_pending(e, op, preimage, now_ms);
+	return is_known ? NULL : find_stored(e, k, preimage, now_ms);
+}
+
+/* ---- a found entry ---- */
+
+const struct entry_meta *
+entry_meta(const struct entry *en)
+{
+	return &en->meta;
+}
+
+struct span
+entry_headers(const struct entry *en)
+{
+	return en->headers;
+}
+
+static enum err
+inline_body(struct entry *en, struct span *body)
+{
+	struct entry_view v;
+	bool is_there;
+
+	if (!get_view(en->owner, &en->head.key, &v, &is_there))
+		return is_there ? E_CORRUPT : E_EOF;
+	if (v.head.generation != en->head.generation)
+		return E_EOF;
+	*body = v.body;
+	return E_OK;
+}
+
+static enum err
+chunk_at(struct entry *en, uint64_t offset, struct span *piece)
+{
+	uint32_t i = entry_preimage_chunks(&en->head) + (uint32_t)(offset / ENTRY_CHUNK);
+	uint64_t left = en->meta.body_size - offset / ENTRY_CHUNK * ENTRY_CHUNK;
+	MDB_val value;
+	struct span bytes;
+	int rc = get_chunk(en->owner, en->head.generation, i, &value);
+
+	if (rc != 0)
+		return env_err(rc);
+	if (!entry_chunk_decode(en->head.generation, i, span_of_val(value), &bytes) ||
+	    bytes.n != (left < ENTRY_CHUNK ? left : ENTRY_CHUNK)) {
+		entries_remove(en->owner, &en->head.key);
+		return E_CORRUPT;
+	}
+	*piece = span_skip(bytes, offset % ENTRY_CHUNK);
+	return E_OK;
+}
+
+enum err
+entry_body(struct entry *en, uint64_t offset, struct span *piece)
+{
+	struct span body;
+	enum err e;
+
+	if (offset >= en->meta.body_size)
+		return E_EOF;
+	if (en->op != NULL) {
+		*piece = span_skip(en->op->new.body, offset);
+		return E_OK;
+	}
+	/* Any snapshot will do: the generation says whether it still has this version. */
+	if (!begin_reading(en->owner, false))
+		return E_IO;
+	if (!en->head.has_body)
+		return chunk_at(en, offset, piece);
+	e = inline_body(en, &body);
+	if (e == E_OK)
+		*piece = span_skip(body, offset);
+	return e;
+}
+
+void
+entry_release(struct entry *en)
+{
+	if (en == NULL)
+		return;
+	if (en->op != NULL)
+		unpin(en->owner, en->op);
+	free(en);
+}

@@ -1,0 +1,148 @@
+#include "store/env_int.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum err
+env_err(int rc)
+{
+	switch (rc) {
+	case MDB_SUCCESS:
+		return E_OK;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+	case MDB_MAP_FULL:
+	case MDB_TXN_FULL:
+		return E_FULL;
+	case ENOMEM:
+		return E_NOMEM;
+	case ENOENT:
+	case MDB_NOTFOUND:
+		return E_EOF;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_BAD_VALSIZE:
+	case MDB_INCOMPATIBLE:
+		return E_CORRUPT;
+	default:
+		return E_IO;
+	}
+}
+
+uint64_t
+env_file_bytes(const struct env *e)
+{
+	MDB_envinfo info;
+
+	CHK(mdb_env_info(e->mdb, &info) == 0);
+	return ((uint64_t)info.me_last_pgno + 1) * e->page_size;
+}
+
+static bool
+is_short(const struct env *e)
+{
+	struct stat st;
+	mdb_filehandle_t fd;
+
+	return mdb_env_get_fd(e->mdb, &fd) != 0 || fstat(fd, &st) != 0 ||
+	    (uint64_t)st.st_size < env_file_bytes(e);
+}
+
+void
+env_cover(const struct env *e)
+{
+	mdb_filehandle_t fd;
+
+	if (!is_short(e) || mdb_env_get_fd(e->mdb, &fd) != 0)
+		return;
+	if (ftruncate(fd, (off_t)env_file_bytes(e)) != 0) {
+		/* Pages that nothing refers to: they are missed only if the file is damaged. */
+	}
+}
+
+static bool
+can_read_all(const struct env *e, const char *path, const struct env_options *o)
+{
+	if (!is_short(e))
+		return true;
+	return !o->is_readonly && truncate(path, (off_t)env_file_bytes(e)) == 0;
+}
+
+static int
+open_dbis(struct env *e, const struct env_options *o)
+{
+	MDB_txn *txn;
+	unsigned create = o->is_frozen ? 0 : MDB_CREATE;
+	int rc = mdb_txn_begin(e->mdb, NULL, o->is_frozen ? MDB_RDONLY : 0, &txn);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < o->n_dbis && rc == 0; i++)
+		rc = mdb_dbi_open(txn, o->dbis[i].name, o->dbis[i].flags | create, &e->dbi[i]);
+	if (rc != 0) {
+		mdb_txn_abort(txn);
+		return rc;
+	}
+	return mdb_txn_commit(txn); /* a read-only one too: else the handles are forgotten */
+}
+
+/* The parts between create and use that can fail. */
+static int
+set_up(struct env *e, const char *path, const struct env_options *o)
+{
+	unsigned flags = o->flags | MDB_NOSUBDIR | MDB_NOTLS;
+	MDB_stat st;
+	int dead, rc;
+
+	if (o->is_frozen)
+		flags |= MDB_RDONLY | MDB_NOLOCK;
+	rc = mdb_env_set_maxdbs(e->mdb, ENV_DBIS_MAX);
+	if (rc == 0 && o->map_size > 0)
+		rc = mdb_env_set_mapsize(e->mdb, o->map_size);
+	if (rc == 0 && o->readers > 0)
+		rc = mdb_env_set_maxreaders(e->mdb, o->readers);
+	if (rc == 0)
+		rc = mdb_env_open(e->mdb, path, flags, 0600);
+	if (rc == 0)
+		rc = mdb_env_stat(e->mdb, &st);
+	if (rc != 0)
+		return rc;
+	e->page_size = st.ms_psize;
+	if (!can_read_all(e, path, o))
+		return MDB_CORRUPTED;
+	/* Slots that a killed process left would pin old pages for ever. */
+	if (!o->is_frozen && (rc = mdb_reader_check(e->mdb, &dead)) != 0)
+		return rc;
+	return open_dbis(e, o);
+}
+
+enum err
+env_open(const char *path, const struct env_options *o, struct env *out)
+{
+	struct env e = {.mdb = NULL};
+	int rc;
+
+	CHK(o->n_dbis <= ENV_DBIS_MAX);
+	rc = mdb_env_create(&e.mdb);
+	if (rc != 0)
+		return env_err(rc);
+	rc = set_up(&e, path, o);
+	if (rc != 0) {
+		mdb_env_close(e.mdb);
+		return env_err(rc);
+	}
+	*out = e;
+	return E_OK;
+}
+
+void
+env_close(struct env *e)
+{
+	if (e->mdb != NULL)
+		mdb_env_close(e->mdb);
+	*e = (struct env){.mdb = NULL};
+}

@@ -1,0 +1,94 @@
+/*
+ * queue: records on their way to the disk, in a mapped file that outlives the process.
+ *
+ * Model      A ring of frames between two positions that only grow: the producer moves `head`, the
+ *            consumer `tail`. The ring is mapped twice, one behind the other, so that every frame is
+ *            contiguous. What lies before `head` survives kill -9, because the kernel keeps the pages;
+ *            after a power loss a frame is believed only if its checksum and its position are right.
+ *
+ *              file:    header 64 KB | ring (preallocated: a full disk is an error here, not SIGBUS later)
+ *              mapped:  header       | ring | ring again
+ *
+ * Threads    one producer, one consumer. A third thread may look at frames while it keeps the consumer from
+ *            moving `tail` (records.c: tail_lock).
+ * Memory     the pages are not touched before they are used, and given back by queue_advance.
+ */
+#ifndef STORE_QUEUE_INT_H
+#define STORE_QUEUE_INT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/chk.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/span.h"
+#include "store/file_int.h"
+#include "store/records.h"
+
+#define QUEUE_SIZE_MIN (UINT64_C(256) << 10)
+#define QUEUE_RECORD_MAX (UINT64_C(64) << 10)
+#define QUEUE_PAYLOAD_MAX (UINT64_C(10) << 20)
+
+struct queue_frame {
+	uint64_t sum;      /* over the rest of the frame */
+	uint64_t pos;      /* where it stands: tells a frame of an earlier round */
+	struct id id;
+	uint32_t size;     /* of all, a multiple of 8 */
+	uint32_t record_size;
+	uint32_t payload_size[RECORD_PAYLOADS];
+	uint8_t has_payload[RECORD_PAYLOADS];
+	uint8_t zero[6];
+	/* record, payloads */
+};
+
+/* At the start of the file, in the machine's byte order. */
+struct queue_header {
+	char magic[8];
+	uint64_t version, ring_size;
+	_Alignas(64) _Atomic uint64_t head; /* the producer's line */
+	uint64_t generation;                /* random: whose positions these are, for who notes one */
+	uint64_t base;                      /* the position that lies at the ring's first byte */
+	struct id newest;
+	_Alignas(64) _Atomic uint64_t tail; /* the consumer's */
+};
+
+struct queue {
+	struct queue_header *h;
+	char *ring;
+	uint64_t size;
+	int fd;
+	bool is_readonly;
+	uint64_t end;      /* is_readonly: where the whole frames end, in place of head */
+	uint64_t released; /* pages before this position were given back to the kernel */
+};
+
+/* Makes it or takes the one that is there with what it holds; frames that a power loss spoilt are dropped with all
+ * behind them. is_trusted: no power loss since; else the positions that were noted may come again, and the queue gets
+ * another generation. Another size is taken up when it is empty. */
+MUST_CHECK enum err queue_open(const char *path, uint64_t size, bool is_trusted, struct queue *out, const struct fault *f);
+/* E_EOF: there is none. */
+MUST_CHECK enum err queue_open_readonly(const char *path, struct queue *out, const struct fault *f);
+void queue_close(struct queue *q);
+
+struct queue_item {
+	struct id id;
+	struct span record;
+	struct span payload[RECORD_PAYLOADS];
+};
+/* Payloads that do not fit are left out; returns how many. -1: the record did not fit either, nothing was kept. Payloads may use
+ * seven eighths of the ring: so records go on while payloads are already dropped. */
+MUST_CHECK int queue_append(struct queue *q, const struct queue_item *item);
+
+uint64_t queue_head(const struct queue *q);
+uint64_t queue_tail(const struct queue *q);
+/* The frame at pos; NULL at the end, or where it is damaged. */
+const struct queue_frame *queue_at(const struct queue *q, uint64_t pos);
+struct span queue_record(const struct queue_frame *f);
+/* p == NULL: none. */
+struct span queue_payload(const struct queue_frame *f, enum record_payload which);
+/* The consumer is done with all before pos. */
+void queue_advance(struct queue *q, uint64_t pos);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * records: the log on disk. What a record means is the journal's business; here it is an id,
+ * bytes, and up to two payloads.
+ *
+ * Model      record_append copies into a mapped, preallocated queue file (DIR/log/queue) and returns: from then on a kill -9
+ *            loses nothing. One writer thread takes from it and commits to dated segments
+ *            (DIR/log/YYYYMMDD-N/, one LMDB environment each, synced) every 20 ms or 1000 records; power loss
+ *            costs at most 100 ms. Payloads are compressed (zstd 1) on that thread.
+ *            At open, what stands in the queue is committed first.
+ * Reading    any thread; sees what is committed and what is still queued ("readable at once").
+ * Retention  segments older than retention_ms, and the oldest while all together exceed max_size, are unlinked;
+ *            payloads have their own, shorter age and their own environments within a segment's directory.
+ * Faults     a full disk or queue never blocks or fails the caller: payloads are dropped first, then
+ *            records; counted in metrics LOG_LOST and LOG_PAYLOADS_LOST, and records_is_failing is true until it works again.
+ */
+#ifndef STORE_RECORDS_H
+#define STORE_RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/chk.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/span.h"
+
+struct records;
+struct datadir;
+
+struct records_options {
+	uint64_t max_size, retention_ms, payload_retention_ms;
+	uint64_t queue_size; /* 0: 64 MB */
+};
+
+/* Server: reader and writer. */
+MUST_CHECK enum err records_open(const struct datadir *d, const struct records_options *o,
+    struct records **out, char *detail, size_t detail_size);
+/* Commands while no server runs: reads the segments and the queue, writes nothing. */
+MUST_CHECK enum err records_open_readonly(const struct datadir *d, struct records **out, char *detail, size_t detail_size);
+void records_close(struct records *r); /* commits all that is queued */
+
+enum record_payload { RECORD_REQUEST, RECORD_RESPONSE, RECORD_PAYLOADS };
+/* On the loop's thread. Ids must increase. record: up to 64 KB. payload[i].p == NULL: none. */
+void record_append(struct records *r, const struct id *id, struct span record,
+    const struct span payload[RECORD_PAYLOADS]);
+bool records_is_failing(const struct records *r);
+/* Newest id ever appended (zero: none): the floor for new ids. */
+struct id records_newest(const struct records *r);
+
+/* Newest first, ids in [floor, ceiling]. fn returns false to stop. Views valid during the call. Skips damaged ones.
+ * Not on the loop's thread for wide ranges. */
+typedef bool (*record_fn)(void *ctx, const struct id *id, struct span record);
+void records_scan(struct records *r, const struct id *floor, const struct id *ceiling, record_fn fn, void *ctx);
+/* False: no such record. The copy is put into out (appended). */
+struct buf;
+MUST_CHECK bool record_read(struct records *r, const struct id *id, struct buf *out);
+/* False: none kept (never, or past payload retention). Decompressed, appended to out. */
+MUST_CHECK bool record_read_payload(struct records *r, const struct id *id, enum record_payload which, struct buf *out);
+
+struct records_stats {
+	uint64_t records, bytes, queued_bytes, lost;
+};
+void records_stats(struct records *r, struct records_stats *out);
+
+#endif

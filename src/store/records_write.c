@@ -1,0 +1,471 @@
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "obs/log.h"
+#include "obs/metric.h"
+#include "store/records_int.h"
+
+#define BACKOFF_FIRST_MS 50
+#define BACKOFF_MAX_MS 5000
+#define CHECK_EVERY_MS 60000
+#define AGE_PARTS 7 /* a segment is closed after a seventh of the shorter retention... */
+#define AGE_MIN_MS INT64_C(600000) /* ...but not sooner */
+
+/* ---- days ---- */
+
+static void
+close_day(struct records *r, size_t i)
+{
+	if (r->days[i].segment != NULL)
+		segment_freeze(&r->set, r->days[i].segment);
+	r->days[i] = r->days[--r->n_days];
+	r->must_check = true;
+}
+
+/* What an earlier run committed before it advanced the queue. */
+static uint64_t
+done_before(struct records *r, int32_t day)
+{
+	struct segment **v;
+	size_t n = segments_pin(&r->set, day, &v);
+	uint64_t done = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t pos = v[i]->day == day ? segment_done(&r->set, v[i], r->queue.h->generation) : 0;
+
+		done = pos > done ? pos : done;
+	}
+	segments_unpin(&r->set, v, n);
+	return done;
+}
+
+/* Late records keep older days open; past a few the oldest is closed, and opened again under a new number if need be. */
+static struct open_day *
+day_for(struct records *r, int32_t day)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < r->n_days; i++) {
+		if (r->days[i].day == day)
+			return &r->days[i];
+		if (r->days[i].day < r->days[oldest].day)
+			oldest = i;
+	}
+	if (r->n_days == RECORDS_OPEN_DAYS)
+		close_day(r, oldest);
+	r->days[r->n_days] = (struct open_day){.day = day, .done = done_before(r, day)};
+	return &r->days[r->n_days++];
+}
+
+static uint64_t
+shorter_retention(const struct records *r)
+{
+	uint64_t a = r->o.retention_ms, b = r->o.payload_retention_ms;
+
+	if (a == 0 || b == 0)
+		return a > b ? a : b;
+	return a < b ? a : b;
+}
+
+static int64_t
+age_limit_ms(const struct records *r)
+{
+	int64_t limit = (int64_t)(shorter_retention(r) / AGE_PARTS);
+
+	return limit > AGE_MIN_MS ? limit : AGE_MIN_MS;
+}
+
+static bool
+is_full(const struct records *r, const struct segment *g)
+{
+	uint64_t bytes = env_file_bytes(&g->file[PART_ROWS].env);
+
+	if (g->file[PART_PAYLOADS].env.mdb != NULL)
+		bytes += env_file_bytes(&g->file[PART_PAYLOADS].env);
+	return bytes >= r->set.segment_size;
+}
+
+static bool
+is_old(const struct records *r, const struct segment *g)
+{
+	return shorter_retention(r) > 0 && clock_wall_ms() - g->made_ms > age_limit_ms(r);
+}
+
+static void
+retire_segment(struct records *r, struct open_day *d)
+{
+	struct segment *g = d->segment;
+
+	d->segment = NULL;
+	r->must_check = true;
+	segment_freeze(&r->set, g);
+	if (g->facts.records == 0)
+		segment_drop(&r->set, g);
+}
+
+static int
+need_segment(struct records *r, struct open_day *d)
+{
+	if (d->segment != NULL && (is_full(r, d->segment) || is_old(r, d->segment)))
+		retire_segment(r, d);
+	if (d->segment != NULL)
+		return 0;
+	r->must_check = true; /* it has an age of its own from now on */
+	return segment_make(&r->set, d->day, &d->segment);
+}
+
+/* ---- a batch ---- */
+
+struct batch {
+	const struct queue_frame *frames[RECORDS_BATCH];
+	size_t n, fresh; /* fresh: those that this run appended */
+	uint64_t end;    /* position behind the last */
+};
+
+static int
+by_id(const void *a, const void *b)
+{
+	const struct queue_frame *const *x = a, *const *y = b;
+
+	return memcmp(&(*x)->id, &(*y)->id, sizeof((*x)->id));
+}
+
+static void
+fill(struct records *r, struct batch *b)
+{
+	uint64_t bytes = 0;
+	const struct queue_frame *f;
+
+	b->n = b->fresh = 0;
+	b->end = queue_tail(&r->queue);
+	while (b->n < RECORDS_BATCH && bytes < RECORDS_BATCH_BYTES &&
+	    (f = queue_at(&r->queue, b->end)) != NULL) {
+		b->frames[b->n++] = f;
+		b->fresh += b->end >= r->start;
+		b->end += f->size;
+		bytes += f->size;
+	}
+	qsort(b->frames, b->n, sizeof(b->frames[0]), by_id);
+}
+
+/* Frames of one day, [from, to) of the batch, less those that were committed already. */
+static int
+commit_day(struct records *r, struct batch *b, size_t from, size_t to)
+{
+	struct open_day *d = day_for(r, day_of_id(&b->frames[from]->id));
+	const struct position done = {.generation = r->queue.h->generation, .pos = b->end};
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = from; i < to; i++)
+		if (b->frames[i]->pos >= d->done)
+			b->frames[from + n++] = b->frames[i];
+	if (n == 0)
+		return 0;
+	rc = need_segment(r, d);
+	if (rc == 0)
+		rc = segment_commit(&r->set, d->segment, &r->packer, &b->frames[from], n, &done);
+	if (rc == 0) {
+		d->done = b->end;
+		segment_measure(&r->set, d->segment);
+		metric_add(M_LOG_WRITTEN, n);
+		return 0;
+	}
+	/* A map that is full or an environment that has given up is left; a full disk may have room again. */
+	if (d->segment != NULL && (rc == MDB_PANIC || rc == MDB_MAP_FULL || env_err(rc) == E_CORRUPT))
+		retire_segment(r, d);
+	return rc;
+}
+
+static void
+advance(struct records *r, const struct batch *b)
+{
+	(void)pthread_mutex_lock(&r->tail_lock);
+	queue_advance(&r->queue, b->end);
+	(void)pthread_mutex_unlock(&r->tail_lock);
+	metric_set(M_LOG_QUEUE_BYTES, queue_head(&r->queue) - queue_tail(&r->queue));
+}
+
+static int
+commit_batch(struct records *r, struct batch *b)
+{
+	for (size_t from = 0, to; from < b->n; from = to) {
+		int32_t day = day_of_id(&b->frames[from]->id);
+		int rc;
+
+		for (to = from + 1; to < b->n && day_of_id(&b->frames[to]->id) == day;)
+			to++;
+		rc = commit_day(r, b, from, to);
+		if (rc != 0)
+			return rc;
+	}
+	advance(r, b);
+	return 0;
+}
+
+/* ---- faults ---- */
+
+static void
+note_failure(struct records *r, int rc)
+{
+	if (r->backoff_ms == 0)
+		log_line(LOG_ERROR, "log: cannot write %s: %s; records wait in the queue, then they are lost", r->dir,
+		    mdb_strerror(rc));
+	r->backoff_ms = r->backoff_ms == 0 ? BACKOFF_FIRST_MS : r->backoff_ms * 2;
+	if (r->backoff_ms > BACKOFF_MAX_MS)
+		r->backoff_ms = BACKOFF_MAX_MS;
+	atomic_store(&r->is_failing, true);
+	metric_set(M_LOG_FAILING, 1);
+}
+
+static void
+note_success(struct records *r)
+{
+	if (!atomic_load(&r->is_failing))
+		return;
+	log_line(LOG_WARN, "log: written again; %llu records were lost in all",
+	    (unsigned long long)atomic_load(&r->lost));
+	r->backoff_ms = 0;
+	atomic_store(&r->is_failing, false);
+	metric_set(M_LOG_FAILING, 0);
+}
+
+/* A frame that is not one: only a stray write can have done it. What follows cannot be found any more. */
+static void
+skip_damage(struct records *r, struct batch *b)
+{
+	b->end = queue_head(&r->queue);
+	log_line(LOG_ERROR, "log: the queue is damaged; %llu bytes of it are lost",
+	    (unsigned long long)(b->end - queue_tail(&r->queue)));
+	metric_add(M_LOG_LOST, 1);
+	atomic_fetch_add(&r->lost, 1);
+	advance(r, b);
+}
+
+/* False: it failed, and is to be tried again. */
+static bool
+drain_once(struct records *r, struct batch *b)
+{
+	int rc;
+
+	fill(r, b);
+	if (b->n == 0) {
+		skip_damage(r, b);
+		return true;
+	}
+	rc = commit_batch(r, b);
+	if (rc != 0) {
+		note_failure(r, rc);
+		return false;
+	}
+	atomic_fetch_add_explicit(&r->taken, b->fresh, memory_order_relaxed);
+	note_success(r);
+	return true;
+}
+
+/* ---- retention ---- */
+
+static bool
+is_open_here(const struct records *r, const struct segment *g)
+{
+	for (size_t i = 0; i < r->n_days; i++)
+		if (r->days[i].segment == g)
+			return true;
+	return false;
+}
+
+/* When the newest of a segment is past an age; 0: never. */
+static int64_t
+expires_at(struct records *r, struct segment *g, uint64_t age_ms)
+{
+	struct segment_facts facts;
+	int64_t newest = ((int64_t)g->day + 1) * DAY_MS - 1;
+
+	if (age_ms == 0)
+		return 0;
+	if (segment_know(&r->set, g, &facts) && facts.records > 0)
+		newest = id_wall_ms(&facts.last);
+	return newest + (int64_t)age_ms;
+}
+
+static bool
+is_past(int64_t when, int64_t now_ms)
+{
+	return when != 0 && when <= now_ms;
+}
+
+/* An idle server closes what is to go. */
+static void
+close_expired_days(struct records *r, int64_t now_ms)
+{
+	for (size_t i = r->n_days; i-- > 0;) {
+		struct segment *g = r->days[i].segment;
+
+		if (g != NULL && (is_past(expires_at(r, g, r->o.retention_ms), now_ms) ||
+				     is_past(expires_at(r, g, r->o.payload_retention_ms), now_ms)))
+			retire_segment(r, &r->days[i]);
+	}
+}
+
+/* Returns when the next thing falls due, or INT64_MAX. */
+static int64_t
+retain_by_age(struct records *r, struct segment **v, size_t n, int64_t now_ms)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t rows = expires_at(r, v[i], r->o.retention_ms);
+		int64_t payloads = expires_at(r, v[i], r->o.payload_retention_ms);
+
+		if (is_past(rows, now_ms)) {
+			segment_drop(&r->set, v[i]);
+			continue;
+		}
+		if (is_past(payloads, now_ms))
+			segment_drop_payloads(&r->set, v[i]);
+		else if (payloads != 0 && payloads < next)
+			next = payloads;
+		if (rows != 0 && rows < next)
+			next = rows;
+	}
+	return next;
+}
+
+/* Oldest first. A sixteenth stays free for what a commit may add. */
+static void
+retain_by_size(struct records *r, struct segment **v, size_t n)
+{
+	uint64_t bytes = segments_bytes(&r->set);
+
+	for (size_t i = 0; i < n && r->budget > 0 && bytes > r->budget - r->budget / 16; i++) {
+		if (v[i]->is_dropped || is_open_here(r, v[i]))
+			continue;
+		segment_drop(&r->set, v[i]);
+		bytes = segments_bytes(&r->set);
+	}
+}
+
+int
+records_retain(struct records *r)
+{
+	int64_t now_ms = clock_wall_ms(), next;
+	struct segment **v;
+	size_t n;
+
+	close_expired_days(r, now_ms);
+	n = segments_pin_all(&r->set, &v);
+	next = retain_by_age(r, v, n, now_ms);
+	retain_by_size(r, v, n);
+	segments_unpin(&r->set, v, n);
+	r->must_check = false;
+	if (next == INT64_MAX)
+		return -1;
+	next = next - now_ms < CHECK_EVERY_MS ? CHECK_EVERY_MS : next - now_ms;
+	return next > INT_MAX ? INT_MAX : (int)next;
+}
+
+static bool
+is_over_budget(struct records *r)
+{
+	return r->budget > 0 && segments_bytes(&r->set) > r->budget - r->budget / 16;
+}
+
+static int
+retain_if_due(struct records *r, int wait_ms)
+{
+	uint64_t now = clock_mono_ns() / 1000000;
+
+	if (!r->must_check && now - r->checked_ms < CHECK_EVERY_MS && !is_over_budget(r))
+		return wait_ms;
+	r->checked_ms = now;
+	return records_retain(r);
+}
+
+/* ---- the writer's thread ---- */
+
+static void
+wait_for(struct records *r, int timeout_ms)
+{
+	struct pollfd p = {.fd = r->wake_fd, .events = POLLIN};
+	uint64_t count;
+
+	if (poll(&p, 1, timeout_ms) > 0 && read(r->wake_fd, &count, sizeof(count)) < 0)
+		CHK(errno == EAGAIN);
+	atomic_store(&r->state, WRITER_BUSY);
+}
+
+static bool
+is_empty(const struct records *r)
+{
+	return queue_head(&r->queue) == queue_tail(&r->queue);
+}
+
+/* Says that it waits, and looks once more: the loop looks the other way round. */
+static void
+sleep_until_work(struct records *r, int timeout_ms)
+{
+	atomic_store(&r->state, WRITER_ASLEEP);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!is_empty(r) || atomic_load(&r->is_stopping)) {
+		atomic_store(&r->state, WRITER_BUSY);
+		return;
+	}
+	wait_for(r, timeout_ms);
+}
+
+static void
+gather(struct records *r)
+{
+	if (queue_head(&r->queue) - queue_tail(&r->queue) >= r->queue.size / 8)
+		return;
+	atomic_store(&r->state, WRITER_GATHERING);
+	if (!atomic_load(&r->is_stopping))
+		wait_for(r, RECORDS_GATHER_MS);
+	atomic_store(&r->state, WRITER_BUSY);
+}
+
+static void
+run(struct records *r, struct batch *b)
+{
+	int wait_ms = retain_if_due(r, -1);
+
+	for (;;) {
+		bool is_last = atomic_load(&r->is_stopping);
+
+		if (is_empty(r)) {
+			if (is_last)
+				return;
+			sleep_until_work(r, wait_ms);
+			if (is_empty(r)) {
+				wait_ms = retain_if_due(r, wait_ms);
+				continue;
+			}
+		}
+		gather(r);
+		if (!drain_once(r, b)) {
+			if (is_last)
+				return; /* it stays in the queue, for the next start */
+			wait_for(r, r->backoff_ms);
+		}
+		wait_ms = retain_if_due(r, wait_ms);
+	}
+}
+
+void *
+records_writer(void *arg)
+{
+	struct records *r = arg;
+	struct batch *b = xmalloc(sizeof(*b));
+
+	r->must_check = true;
+	run(r, b);
+	while (r->n_days > 0)
+		close_day(r, r->n_days - 1);
+	free(b);
+	return NULL;
+}

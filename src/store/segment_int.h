@@ -1,0 +1,120 @@
+/*
+ * segment_int: the log's dated segments, DIR/log/YYYYMMDD-N/: rows.mdb and, if there are any, payloads.mdb.
+ *
+ * Model      The day is that of the ids in it, UTC; late records open a new N of an older day. A segment is written by the server run
+ *            that made it and by no other: what an earlier run left is frozen, so that a
+ *            command may read it without a lock while the next server starts.
+ *              rows.mdb      rows: id 16 -> row_head, record        meta: "queue" -> position (what is committed)
+ *              payloads.mdb  pieces: id 16, which 1, number 2 -> a piece (payload_int.h)
+ *            A payload is committed before its row: a row's payloads are there or past their retention.
+ * Ownership  The set owns its segments; a pinned one stays valid until it is unpinned, even if retention unlinks it
+ *            meanwhile. Frozen environments are opened when they are read, and a few are kept open.
+ * Threads    one writer makes, fills and drops; any thread reads. `lock` guards lists, counts and the files' state.
+ */
+#ifndef STORE_SEGMENT_INT_H
+#define STORE_SEGMENT_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "store/env_int.h"
+#include "store/file_int.h"
+#include "store/payload_int.h"
+#include "store/queue_int.h"
+#include "store/records.h"
+
+#define LOG_FORMAT 1
+#define DAY_MS INT64_C(86400000)
+
+enum segment_part { PART_ROWS, PART_PAYLOADS, SEGMENT_PARTS };
+enum rows_dbi { DBI_ROWS, DBI_META };
+
+struct segment_file {
+	struct env env;
+	unsigned users; /* read transactions under way */
+	bool is_absent; /* not there, unlinked, or not to be opened */
+};
+
+/* All zero when it has no rows. */
+struct segment_facts {
+	struct id first, last;
+	uint64_t records;
+};
+
+struct segment {
+	struct list node; /* in the set: newest day first, then highest number */
+	int32_t day;      /* since 1970 */
+	uint32_t number;
+	unsigned refs;
+	bool is_writable, is_dropped;
+	bool is_known; /* the facts were read from the rows */
+	struct segment_facts facts;
+	uint64_t bytes;  /* on disk */
+	int64_t made_ms; /* writable: wall clock */
+	struct id last_payload;
+	struct segment_file file[SEGMENT_PARTS];
+};
+
+struct segments {
+	char dir[FILE_PATH_SIZE];
+	bool is_readonly;
+	uint64_t segment_size; /* a new one is begun at it */
+	pthread_mutex_t lock;
+	struct list all;
+	unsigned idle_open; /* frozen files that are open and not in use */
+};
+
+/* A position of the queue up to which all records of a day are committed. */
+struct position {
+	uint64_t generation, pos;
+};
+
+struct row_head {
+	uint64_t sum; /* over the rest and the record */
+	uint32_t record_size;
+	uint32_t payload_size[RECORD_PAYLOADS];
+	uint8_t has_payload[RECORD_PAYLOADS];
+	uint8_t zero[2];
+};
+
+int32_t day_of_id(const struct id *id);
+
+/* segments.c: the set */
+MUST_CHECK enum err segments_open(struct segments *s, const char *dir, bool is_readonly, const struct fault *f);
+void segments_close(struct segments *s);
+/* Pins the segments of the newest day that is at most `day`. *out is the caller's to segments_unpin; returns how many. */
+size_t segments_pin(struct segments *s, int32_t day, struct segment ***out);
+size_t segments_pin_all(struct segments *s, struct segment ***out); /* oldest first */
+void segments_unpin(struct segments *s, struct segment **v, size_t n);
+/* A read transaction on one file of a pinned segment. E_EOF: the file is not there. */
+MUST_CHECK enum err segment_begin(struct segments *s, struct segment *g, enum segment_part part, MDB_txn **txn);
+void segment_end(struct segments *s, struct segment *g, enum segment_part part, MDB_txn *txn);
+/* Read once, then remembered. False: it cannot be read. */
+MUST_CHECK bool segment_know(struct segments *s, struct segment *g, struct segment_facts *out);
+void segment_note(struct segments *s, struct segment *g, const struct segment_facts *facts);
+
+/* segments.c: the writer's. What it makes is pinned for it. */
+MUST_CHECK int segment_make(struct segments *s, int32_t day, struct segment **out);
+MUST_CHECK int segment_add_payloads(struct segments *s, struct segment *g);
+void segment_freeze(struct segments *s, struct segment *g); /* unpins it too */
+void segment_drop(struct segments *s, struct segment *g);   /* unlinks it */
+void segment_drop_payloads(struct segments *s, struct segment *g);
+void segment_measure(struct segments *s, struct segment *g);
+uint64_t segments_bytes(struct segments *s);
+
+/* segment_rows.c */
+/* Commits frames of g's day, sorted by id; a mdb or errno code. The same again after a failure does no harm. */
+MUST_CHECK int segment_commit(struct segments *s, struct segment *g, struct packer *packer,
+    const struct queue_frame *const *frames, size_t n, const struct position *done);
+/* The position that was committed last of the same generation; 0: none. */
+uint64_t segment_done(struct segments *s, struct segment *g, uint64_t generation);
+/* Appends the record; false: not in here, or damaged. head may be NULL. */
+MUST_CHECK bool segment_read(struct segments *s, struct segment *g, const struct id *id, struct row_head *head, struct buf *out);
+MUST_CHECK bool segment_read_payload(struct segments *s, struct segment *g, const struct id *id, enum record_payload which, struct buf *out);
+/* Up to max ids in [floor, ceiling], newest first. */
+size_t segment_ids(struct segments *s, struct segment *g, const struct id *floor, const struct id *ceiling, struct id *out, size_t max);
+
+#endif

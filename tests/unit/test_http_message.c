@@ -1,0 +1,132 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <ctype.h>
+
+#include "http/message.h"
+
+static void
+every_known_name_is_found_in_any_case(void **state)
+{
+	char text[64];
+
+	(void)state;
+	for (unsigned id = H_OTHER + 1; id < H_COUNT; id++) {
+		struct span name = header_name(id);
+
+		assert_true(name.n > 0 && name.n < sizeof(text));
+		assert_int_equal(header_id_of(name), id);
+		for (size_t i = 0; i < name.n; i++)
+			text[i] = (char)toupper(name.p[i]);
+		assert_int_equal(header_id_of(span_of(text, name.n)), id);
+	}
+}
+
+static void
+a_name_is_known_only_whole(void **state)
+{
+	char text[64];
+
+	(void)state;
+	for (unsigned id = H_OTHER + 1; id < H_COUNT; id++) {
+		struct span name = header_name(id);
+
+		memcpy(text, name.p, name.n);
+		text[name.n] = 'x';
+		assert_int_not_equal(header_id_of(span_of(text, name.n + 1)), id == H_CF_AIG_ANY ? 0 : id);
+		assert_int_not_equal(header_id_of(span_of(text, name.n - 1)), id);
+		text[0] ^= 0x40; /* another byte that only a sloppy fold takes for the same */
+		assert_int_not_equal(header_id_of(span_of(text, name.n)), id);
+	}
+	assert_int_equal(header_id_of(SPAN_NONE), H_OTHER);
+	assert_int_equal(header_id_of(SPAN_LIT("x-stainless-lang")), H_OTHER);
+	assert_int_equal(header_id_of(SPAN_LIT("content\rlength")), H_OTHER);
+	assert_int_equal(header_id_of(SPAN_LIT("content_length")), H_OTHER);
+}
+
+static void
+names_of_the_family_cf_aig_are_known_as_such(void **state)
+{
+	(void)state;
+	assert_int_equal(header_id_of(SPAN_LIT("CF-AIG-Cache-TTL")), H_CF_AIG_CACHE_TTL);
+	assert_int_equal(header_id_of(SPAN_LIT("cf-aig-something-new")), H_CF_AIG_ANY);
+	assert_int_equal(header_id_of(SPAN_LIT("Cf-Aig-x")), H_CF_AIG_ANY);
+	assert_int_equal(header_id_of(SPAN_LIT("cf-ai")), H_OTHER);
+	assert_int_equal(header_id_of(SPAN_LIT("xcf-aig-x")), H_OTHER);
+}
+
+static void
+fields_are_found_counted_and_kept_in_order(void **state)
+{
+	struct headers h = {0};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_null(headers_find(&h, H_HOST));
+	assert_null(headers_value(&h, H_HOST).p);
+	assert_true(headers_add(&h, &a, SPAN_LIT("Accept"), SPAN_LIT("a")));
+	assert_true(headers_add(&h, &a, SPAN_LIT("X-Other"), SPAN_LIT("b")));
+	assert_true(headers_add(&h, &a, SPAN_LIT("ACCEPT"), SPAN_LIT("")));
+	assert_int_equal(headers_count(&h, H_ACCEPT), 2);
+	assert_int_equal(headers_count(&h, H_HOST), 0);
+	assert_ptr_equal(headers_find(&h, H_ACCEPT), &h.items[0]);
+	assert_true(span_eq(headers_value(&h, H_ACCEPT), SPAN_LIT("a")));
+	assert_true(span_eq(h.items[2].name, SPAN_LIT("ACCEPT")));
+	assert_non_null(h.items[2].value.p); /* empty is not absent */
+	arena_fini(&a);
+}
+
+static void
+adding_grows_until_the_arena_is_full(void **state)
+{
+	struct headers h = {0};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 100 * sizeof(struct header));
+	while (headers_add(&h, &a, SPAN_LIT("name"), SPAN_LIT("value")))
+		assert_true(h.n < 1000);
+	assert_true(h.n >= 24);
+	for (size_t i = 0; i < h.n; i++)
+		assert_true(span_eq(h.items[i].name, SPAN_LIT("name")));
+	arena_fini(&a);
+}
+
+static void
+a_token_is_found_in_any_field_of_the_name(void **state)
+{
+	struct headers h = {0};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	assert_true(headers_add(&h, &a, SPAN_LIT("Connection"), SPAN_LIT("a, ,Keep-Alive\t ,b")));
+	assert_true(headers_add(&h, &a, SPAN_LIT("Upgrade"), SPAN_LIT("x")));
+	assert_true(headers_add(&h, &a, SPAN_LIT("connection"), SPAN_LIT("CLOSE")));
+	assert_true(headers_has_token(&h, H_CONNECTION, SPAN_LIT("keep-alive")));
+	assert_true(headers_has_token(&h, H_CONNECTION, SPAN_LIT("close")));
+	assert_true(headers_has_token(&h, H_CONNECTION, SPAN_LIT("B")));
+	assert_false(headers_has_token(&h, H_CONNECTION, SPAN_LIT("x")));
+	assert_false(headers_has_token(&h, H_CONNECTION, SPAN_LIT("keep")));
+	assert_false(headers_has_token(&h, H_CONNECTION, SPAN_LIT("keep-alive-x")));
+	assert_false(headers_has_token(&h, H_ACCEPT, SPAN_LIT("a")));
+	arena_fini(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_known_name_is_found_in_any_case),
+	    cmocka_unit_test(a_name_is_known_only_whole),
+	    cmocka_unit_test(names_of_the_family_cf_aig_are_known_as_such),
+	    cmocka_unit_test(fields_are_found_counted_and_kept_in_order),
+	    cmocka_unit_test(adding_grows_until_the_arena_is_full),
+	    cmocka_unit_test(a_token_is_found_in_any_field_of_the_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

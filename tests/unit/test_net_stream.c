@@ -1,0 +1,603 @@
+/* Each test of the first parts is named after a pitfall of c-models.md 6; its number stands above. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "net_ends.h"
+
+/* A stream of ours and a plain socket as its peer. */
+struct couple {
+	struct loop *loop;
+	struct door door;
+	struct end *e;
+	int peer;
+};
+
+static struct couple *
+couple_new(void)
+{
+	struct couple *c = xcalloc(1, sizeof(*c));
+
+	c->loop = loop_new();
+	door_open(&c->door, c->loop, NULL);
+	c->peer = peer_connect(listener_address(c->door.l));
+	RUN_UNTIL(c->loop, c->door.n == 1);
+	c->e = &c->door.ends[0];
+	return c;
+}
+
+static void
+couple_free(struct couple *c)
+{
+	door_close(&c->door);
+	if (c->peer >= 0)
+		close(c->peer);
+	loop_free(c->loop);
+	free(c);
+}
+
+static void
+leave_reset(struct couple *c)
+{
+	peer_reset(c->peer);
+	c->peer = -1;
+}
+
+/* ---- reading ---- */
+
+/* 1: with no room the socket is left alone; the loop sleeps instead of spinning. */
+static void
+a_full_stream_does_not_spin(void **state)
+{
+	struct couple *c = couple_new();
+	static char much[4 * KEPT_MAX];
+	uv_metrics_t before, after;
+	bool over = false;
+	struct timer t = {0};
+
+	UNUSED(state);
+	CALL(stream_read_watch(c->e->s));
+	assert_true(send(c->peer, much, sizeof(much), MSG_DONTWAIT) > (ssize_t)KEPT_MAX);
+	RUN_UNTIL(c->loop, buf_len(&c->e->s->kept) == KEPT_MAX);
+	assert_int_equal(uv_metrics_info(&c->loop->uv, &before), 0);
+	timer_start(c->loop, &t, 20, net_give_up, &over);
+	RUN_UNTIL(c->loop, over);
+	assert_int_equal(uv_metrics_info(&c->loop->uv, &after), 0);
+	assert_true(after.loop_count - before.loop_count < 10);
+	assert_int_equal(c->e->reads, 0);
+	CALL(stream_read_start(c->e->s)); /* and all of it comes then */
+	RUN_UNTIL(c->loop, c->e->n > KEPT_MAX);
+	couple_free(c);
+}
+
+/* 2 */
+static void
+a_watched_stream_notices_fin_and_keeps_the_bytes(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	CALL(stream_read_watch(c->e->s));
+	peer_send(c->peer, "next request");
+	shutdown(c->peer, SHUT_WR);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_EOF);
+	assert_int_equal(c->e->reads, 0);
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->n == 12);
+	assert_memory_equal(c->e->got, "next request", 12);
+	assert_true(end_write(c->e, "answer", 6)); /* half closed */
+	couple_free(c);
+}
+
+static void
+a_watched_stream_notices_a_reset(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	CALL(stream_read_watch(c->e->s));
+	leave_reset(c);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_RESET);
+	couple_free(c);
+}
+
+static void
+an_armed_reader_notices_that_the_client_has_gone(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	leave_reset(c);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_RESET);
+	assert_string_not_equal(stream_detail(c->e->s), "");
+	couple_free(c);
+}
+
+/* 3 */
+static void
+a_reset_behind_a_fin_is_found_by_asking(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	shutdown(c->peer, SHUT_WR);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_EOF);
+	assert_false(stream_is_dead(c->e->s));
+	leave_reset(c);
+	RUN_UNTIL(c->loop, stream_is_dead(c->e->s));
+	couple_free(c);
+}
+
+/* libuv reports a hang-up behind a partial read as an end. */
+static void
+a_reset_right_behind_the_last_bytes_is_no_clean_end(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	peer_send(c->peer, "half of it");
+	leave_reset(c);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->n, 10);
+	assert_int_equal(c->e->why, E_RESET);
+	couple_free(c);
+}
+
+/* 5 */
+static void
+stopping_inside_read_takes_effect_at_once(void **state)
+{
+	struct couple *c = couple_new();
+	static char burst[512 << 10];
+
+	UNUSED(state);
+	c->e->stop = true;
+	assert_true(send(c->peer, burst, sizeof(burst), MSG_DONTWAIT) > (ssize_t)(2 * KEPT_MAX));
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	assert_false(stream_is_reading(c->e->s));
+	run_turns(c->loop, 20);
+	assert_int_equal(c->e->reads, 1);
+	c->e->stop = false;
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->reads > 1);
+	couple_free(c);
+}
+
+static void
+what_is_not_used_is_offered_again_in_front(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->take = 4;
+	peer_send(c->peer, "onetwo");
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	assert_false(stream_is_reading(c->e->s)); /* using less pauses */
+	peer_send(c->peer, "three");
+	run_turns(c->loop, 20);
+	assert_int_equal(c->e->reads, 1);
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->reads == 2);
+	assert_int_equal(c->e->last_offer, 2); /* without waiting for newer bytes */
+	RUN_UNTIL(c->loop, c->e->reads == 3);
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->n == 11);
+	assert_memory_equal(c->e->got, "onetwothree", 11);
+	assert_null(c->e->s->kept.p); /* an idle stream holds no buffer */
+	couple_free(c);
+}
+
+static void
+who_needs_more_gets_the_same_bytes_with_newer_ones(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->take = 0;
+	c->e->again = true;
+	peer_send(c->peer, "GET / HT");
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	run_turns(c->loop, 20);
+	assert_int_equal(c->e->reads, 1); /* not again before there is more */
+	assert_true(stream_is_reading(c->e->s));
+	c->e->take = SIZE_MAX;
+	peer_send(c->peer, "TP/1.1");
+	RUN_UNTIL(c->loop, c->e->n == 14);
+	assert_int_equal(c->e->reads, 2);
+	assert_memory_equal(c->e->got, "GET / HTTP/1.1", 14);
+	couple_free(c);
+}
+
+static void
+a_pipelined_rest_is_offered_without_newer_bytes(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->take = 3;
+	c->e->again = true;
+	peer_send(c->peer, "abcdefgh");
+	RUN_UNTIL(c->loop, c->e->n == 8);
+	assert_int_equal(c->e->reads, 3);
+	assert_memory_equal(c->e->got, "abcdefgh", 8);
+	couple_free(c);
+}
+
+/* 7 */
+static void
+bytes_are_offered_before_the_end_is_told(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->take = 2;
+	peer_send(c->peer, "abc");
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	shutdown(c->peer, SHUT_WR);
+	run_turns(c->loop, 20);
+	assert_int_equal(c->e->ended, 0); /* it is not read, and one byte is left */
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->n, 3);
+	assert_int_equal(c->e->why, E_EOF);
+	couple_free(c);
+}
+
+static void
+starting_and_stopping_are_idempotent(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	CALL(stream_read_start(c->e->s));
+	CALL(stream_read_start(c->e->s));
+	CALL(stream_read_stop(c->e->s));
+	CALL(stream_read_stop(c->e->s));
+	peer_send(c->peer, "x");
+	run_turns(c->loop, 20);
+	assert_int_equal(c->e->reads, 0);
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	couple_free(c);
+}
+
+/* ---- writing ---- */
+
+/* 6, 9, 12 */
+static void
+partial_writes_keep_the_order_and_drained_comes_at_the_low_mark(void **state)
+{
+	struct couple *c = couple_new();
+	size_t total = 8u << 20, done = 0;
+	char *out = pattern_bytes(total), *in = xmalloc(total);
+	struct span parts[40] = {{0}};
+
+	UNUSED(state);
+	for (size_t i = 0, at = 0; i < COUNT_OF(parts); i++) { /* every fourth is empty */
+		size_t n = i % 4 == 1 ? 0 : i + 1 == COUNT_OF(parts) ? total - at : i * 4099;
+
+		parts[i] = span_of(out + at, n);
+		at += n;
+	}
+	stream_set_low_water(c->e->s, 1000);
+	CALL(assert_true(stream_write(c->e->s, parts, COUNT_OF(parts))));
+	assert_true(stream_backlog(c->e->s) > 1000);
+	CALL(assert_true(stream_write(c->e->s, parts, 2))); /* behind the queue: parts[0] is empty */
+	while (done < total) {
+		ssize_t r = peer_recv(c->peer, in + done, total - done);
+
+		assert_int_equal(c->e->drained, stream_backlog(c->e->s) > 1000 ? 0 : c->e->drained);
+		if (r > 0)
+			done += (size_t)r;
+		else
+			uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+	}
+	RUN_UNTIL(c->loop, c->e->drained == 1);
+	assert_int_equal(stream_backlog(c->e->s), 0);
+	assert_memory_equal(in, out, total);
+	free(out);
+	free(in);
+	couple_free(c);
+}
+
+static void
+the_backlog_moves_with_every_byte_the_kernel_takes(void **state)
+{
+	struct couple *c = couple_new();
+	char *out = pattern_bytes(16u << 20), in[20000];
+	size_t before, moves = 0;
+
+	UNUSED(state);
+	assert_true(end_write(c->e, out, 16u << 20));
+	before = stream_backlog(c->e->s);
+	for (int turn = 0; turn < 20000 && moves < 20; turn++) {
+		size_t now;
+
+		(void)peer_recv(c->peer, in, sizeof(in));
+		uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+		now = stream_backlog(c->e->s);
+		assert_true(now <= before);
+		moves += now < before;
+		before = now;
+	}
+	assert_int_equal(moves, 20);
+	free(out);
+	couple_free(c);
+}
+
+static void
+a_small_write_goes_to_the_kernel_at_once_and_allocates_nothing(void **state)
+{
+	struct couple *c = couple_new();
+	char in[16];
+
+	UNUSED(state);
+	assert_true(end_write(c->e, "now", 3));
+	assert_int_equal(peer_recv(c->peer, in, sizeof(in)), 3); /* no turn of the loop between */
+	assert_int_equal(stream_backlog(c->e->s), 0);
+	assert_null(c->e->s->queue.p);
+	assert_null(c->e->s->batch);
+	couple_free(c);
+}
+
+/* 8, 14: and no SIGPIPE ends the program. */
+static void
+a_failed_write_ends_with_reset_once(void **state)
+{
+	struct couple *c = couple_new();
+	static char bytes[1 << 20];
+
+	UNUSED(state);
+	CALL(stream_read_stop(c->e->s));
+	leave_reset(c);
+	while (end_write(c->e, bytes, sizeof(bytes)))
+		uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+	assert_int_equal(stream_backlog(c->e->s), 0);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_RESET);
+	assert_false(end_write(c->e, "x", 1));
+	run_turns(c->loop, 10);
+	assert_int_equal(c->e->drained, 0);
+	couple_free(c);
+}
+
+static void
+what_the_peer_said_before_its_reset_is_still_read(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	peer_send(c->peer, "413 too large");
+	leave_reset(c);
+	while (end_write(c->e, "upload", 6)) /* without reading in between */
+		;
+	assert_int_equal(c->e->reads, 0);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->n, 13);
+	assert_int_equal(c->e->why, E_RESET); /* not E_EOF, though the kernel says so now */
+	couple_free(c);
+}
+
+static void
+after_the_end_was_told_a_failure_is_drained_and_false(void **state)
+{
+	struct couple *c = couple_new();
+	static char bytes[8 << 20];
+
+	UNUSED(state);
+	shutdown(c->peer, SHUT_WR);
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_true(end_write(c->e, bytes, sizeof(bytes)));
+	leave_reset(c);
+	RUN_UNTIL(c->loop, c->e->drained == 1);
+	assert_false(end_write(c->e, "x", 1));
+	assert_int_equal(c->e->ended, 1);
+	couple_free(c);
+}
+
+/* ---- closing ---- */
+
+/* 10, 15, 16: only `closed`, once, last, and never from inside stream_close. */
+static void
+closing_under_a_pending_write_gives_closed_alone(void **state)
+{
+	struct couple *c = couple_new();
+	static char bytes[8 << 20];
+	size_t total;
+
+	UNUSED(state);
+	assert_true(end_write(c->e, bytes, sizeof(bytes)));
+	assert_true(stream_backlog(c->e->s) > 0);
+	CALL(stream_close(c->e->s));
+	assert_int_equal(c->e->closed, 0);
+	RUN_UNTIL(c->loop, c->e->closed == 1);
+	assert_int_equal(c->e->ended + c->e->drained, 0);
+	/* 18: what is missing must not look like an end */
+	assert_int_equal(peer_read_all(c->loop, c->peer, &total), -ECONNRESET);
+	couple_free(c);
+}
+
+static void
+closing_inside_read_is_fine(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->close_in_read = true;
+	c->e->take = 1;
+	peer_send(c->peer, "abc");
+	RUN_UNTIL(c->loop, c->e->closed == 1);
+	assert_int_equal(c->e->reads, 1);
+	couple_free(c);
+}
+
+static void
+aborting_inside_an_offer_of_kept_bytes_is_fine(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	c->e->take = 1;
+	peer_send(c->peer, "abc");
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	c->e->abort_in_read = true;
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->closed == 1);
+	assert_int_equal(c->e->reads, 2);
+	couple_free(c);
+}
+
+/* 17: the peer is still sending; it gets the whole answer because we shut down, read on and close
+ * after its end. */
+static void
+a_lingering_close_saves_the_answer(void **state)
+{
+	struct couple *c = couple_new();
+	char in[64];
+
+	UNUSED(state);
+	peer_send(c->peer, "a long upload");
+	RUN_UNTIL(c->loop, c->e->reads == 1);
+	assert_true(end_write(c->e, "413", 3));
+	CALL(stream_shutdown(c->e->s));
+	peer_send(c->peer, "more of it");
+	RUN_UNTIL(c->loop, c->e->n == 23);
+	assert_int_equal(peer_recv(c->peer, in, sizeof(in)), 3);
+	RUN_UNTIL(c->loop, peer_recv(c->peer, in, sizeof(in)) == 0);
+	close(c->peer);
+	c->peer = -1;
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_int_equal(c->e->why, E_EOF);
+	couple_free(c);
+}
+
+/* 18 */
+static void
+an_abort_is_seen_as_a_reset_and_a_close_as_an_end(void **state)
+{
+	UNUSED(state);
+	for (int abort_it = 0; abort_it < 2; abort_it++) {
+		struct couple *c = couple_new();
+		size_t total;
+		ssize_t r;
+
+		assert_true(end_write(c->e, "some", 4));
+		if (abort_it)
+			CALL(stream_abort(c->e->s));
+		else
+			CALL(stream_close(c->e->s));
+		r = peer_read_all(c->loop, c->peer, &total);
+		assert_int_equal(r, abort_it ? -ECONNRESET : 0);
+		assert_true(abort_it || total == 4);
+		couple_free(c);
+	}
+}
+
+static void
+an_abort_after_a_shutdown_is_a_close(void **state)
+{
+	struct couple *c = couple_new();
+	size_t total;
+
+	UNUSED(state);
+	CALL(stream_shutdown(c->e->s));
+	CALL(stream_abort(c->e->s));
+	assert_int_equal(peer_read_all(c->loop, c->peer, &total), 0);
+	couple_free(c);
+}
+
+/* 19 */
+static void
+after_shutdown_nothing_is_written_and_all_before_arrives(void **state)
+{
+	struct couple *c = couple_new();
+	static char bytes[4 << 20];
+	size_t total;
+
+	UNUSED(state);
+	assert_true(end_write(c->e, bytes, sizeof(bytes)));
+	CALL(stream_shutdown(c->e->s));
+	CALL(stream_shutdown(c->e->s));
+	assert_false(end_write(c->e, "x", 1));
+	assert_int_equal(peer_read_all(c->loop, c->peer, &total), 0);
+	assert_int_equal(total, sizeof(bytes));
+	peer_send(c->peer, "thanks"); /* the other direction is open */
+	RUN_UNTIL(c->loop, c->e->n == 6);
+	couple_free(c);
+}
+
+static void
+a_closed_stream_ignores_what_comes_late(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	CALL(stream_close(c->e->s));
+	CALL(stream_read_start(c->e->s));
+	CALL(stream_read_watch(c->e->s));
+	CALL(stream_read_stop(c->e->s));
+	CALL(stream_shutdown(c->e->s));
+	assert_false(end_write(c->e, "x", 1));
+	RUN_UNTIL(c->loop, c->e->closed == 1);
+	assert_int_equal(c->e->reads + c->e->ended, 0);
+	couple_free(c);
+}
+
+static void
+both_addresses_are_known(void **state)
+{
+	struct couple *c = couple_new();
+	struct sockaddr_storage sa;
+	socklen_t n = sizeof(sa);
+	struct address a;
+
+	UNUSED(state);
+	assert_int_equal(getsockname(c->peer, (struct sockaddr *)(void *)&sa, &n), 0);
+	assert_true(address_from_sockaddr(&a, (struct sockaddr *)(void *)&sa, n));
+	assert_memory_equal(stream_peer(c->e->s), &a, sizeof(a));
+	assert_memory_equal(stream_local(c->e->s), listener_address(c->door.l), sizeof(a));
+	assert_false(stream_is_tls(c->e->s));
+	couple_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_full_stream_does_not_spin),
+	    cmocka_unit_test(a_watched_stream_notices_fin_and_keeps_the_bytes),
+	    cmocka_unit_test(a_watched_stream_notices_a_reset),
+	    cmocka_unit_test(an_armed_reader_notices_that_the_client_has_gone),
+	    cmocka_unit_test(a_reset_behind_a_fin_is_found_by_asking),
+	    cmocka_unit_test(a_reset_right_behind_the_last_bytes_is_no_clean_end),
+	    cmocka_unit_test(stopping_inside_read_takes_effect_at_once),
+	    cmocka_unit_test(what_is_not_used_is_offered_again_in_front),
+	    cmocka_unit_test(who_needs_more_gets_the_same_bytes_with_newer_ones),
+	    cmocka_unit_test(a_pipelined_rest_is_offered_without_newer_bytes),
+	    cmocka_unit_test(bytes_are_offered_before_the_end_is_told),
+	    cmocka_unit_test(starting_and_stopping_are_idempotent),
+	    cmocka_unit_test(partial_writes_keep_the_order_and_drained_comes_at_the_low_mark),
+	    cmocka_unit_test(the_backlog_moves_with_every_byte_the_kernel_takes),
+	    cmocka_unit_test(a_small_write_goes_to_the_kernel_at_once_and_allocates_nothing),
+	    cmocka_unit_test(a_failed_write_ends_with_reset_once),
+	    cmocka_unit_test(what_the_peer_said_before_its_reset_is_still_read),
+	    cmocka_unit_test(after_the_end_was_told_a_failure_is_drained_and_false),
+	    cmocka_unit_test(closing_under_a_pending_write_gives_closed_alone),
+	    cmocka_unit_test(closing_inside_read_is_fine),
+	    cmocka_unit_test(aborting_inside_an_offer_of_kept_bytes_is_fine),
+	    cmocka_unit_test(a_lingering_close_saves_the_answer),
+	    cmocka_unit_test(an_abort_is_seen_as_a_reset_and_a_close_as_an_end),
+	    cmocka_unit_test(an_abort_after_a_shutdown_is_a_close),
+	    cmocka_unit_test(after_shutdown_nothing_is_written_and_all_before_arrives),
+	    cmocka_unit_test(a_closed_stream_ignores_what_comes_late),
+	    cmocka_unit_test(both_addresses_are_known),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
