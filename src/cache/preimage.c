@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "crypto/memo.h"
 #include "http/message.h"
 #include "http/target.h"
 #include "json/canon.h"
@@ -100,8 +101,8 @@ put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf
 	if (n == 0)
 		return put(out, F_SCOPE, SPAN_LIT("anonymous"));
 	struct buf text;
-	buf_init(&text, 256 * 1024);
 	bool ok = true;
+	buf_init(&text, 256 * 1024);
 	for (size_t i = 0; ok && i < n; i++) {
 		uint32_t length = (uint32_t)parts[i].n;
 		ok = buf_put(&text, &length, sizeof(length));
@@ -115,7 +116,7 @@ put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf
 	uint8_t mac[SHA256_BYTES];
 	struct span all = buf_view(&text);
 	if (ok)
-		hmac_sha256(k->scope, &all, 1, mac);
+		memo_hmac(rq->scope_memo, k->scope, all, mac);
 	zeroize(text.p, text.cap);
 	buf_fini(&text);
 	return ok && put(out, F_SCOPE, span_of(mac, sizeof(mac)));

@@ -13,6 +13,7 @@
 
 struct headers;
 struct json_doc;
+struct memo;
 struct upstream_target;
 
 struct cache_keys; /* the installation's secrets for scope and key */
@@ -32,6 +33,7 @@ struct cache_request {
 	struct span custom_key; /* cf-aig-cache-key; empty: none */
 	struct span body;       /* as it came */
 	const struct json_doc *doc;
+	struct memo *scope_memo; /* of the connection; NULL: none */
 	char *const *ignore; /* top-level members to leave out; NULL-terminated, or NULL */
 };
 

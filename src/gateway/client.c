@@ -37,6 +37,7 @@ struct client {
 	enum client_wait wait;
 	enum client_next over;
 	struct buf ahead;
+	struct client_memos memos;
 	struct timer timer;
 	struct defer next;
 	uint64_t requests;
@@ -199,6 +200,16 @@ on_body(struct client *c, struct span bytes)
 	}
 }
 
+static enum parse_event
+pull(struct client *c, struct span *in, struct span *body)
+{
+	size_t before = in->n;
+	enum parse_event e = parser_next(c->parser, in, body);
+	if (c->x != NULL)
+		exchange_received(c->x, before - in->n);
+	return e;
+}
+
 /* Gives `in` to the parser until it is used up, a request is whole, or the exchange wants no more.
  * Returns what is left. */
 static struct span
@@ -213,7 +224,7 @@ parse(struct client *c, struct span in)
 			parser_reset(c->parser, exchange_arena(c->x), METHOD_OTHER);
 			c->rx = RX_HEAD;
 		}
-		enum parse_event e = parser_next(c->parser, &in, &body);
+		enum parse_event e = pull(c, &in, &body);
 		while (e == PARSE_HEAD || e == PARSE_BODY) {
 			if (e == PARSE_HEAD)
 				on_head(c);
@@ -221,7 +232,7 @@ parse(struct client *c, struct span in)
 				on_body(c, body);
 			if (c->is_closing || c->is_paused || c->rx == RX_LINGER)
 				return in;
-			e = parser_next(c->parser, &in, &body);
+			e = pull(c, &in, &body);
 		}
 		if (e == PARSE_FAILED) {
 			on_parse_failed(c);
@@ -338,6 +349,8 @@ on_client_closed(void *ctx)
 	list_remove(&c->link);
 	parser_free(c->parser);
 	buf_fini(&c->ahead);
+	memo_fini(&c->memos.scope);
+	memo_fini(&c->memos.key_id);
 	setup_unref(c->setup);
 	gateway_client_closed(g, c->stream);
 	free(c);
@@ -421,6 +434,8 @@ client_new(struct gateway *g, struct stream *s, bool is_admin_listener)
 	    .headers = cf->limits.headers,
 	    .request_line = cf->limits.request_line });
 	buf_init(&c->ahead, AHEAD_MAX);
+	memo_init(&c->memos.scope);
+	memo_init(&c->memos.key_id);
 	list_append(&g->clients, &c->link);
 	stream_adopt(s, &client_stream_events, c);
 	stream_set_low_water(s, 0);
@@ -459,6 +474,12 @@ const struct address *
 client_local(const struct client *c)
 {
 	return stream_local(c->stream);
+}
+
+struct client_memos *
+client_memos(struct client *c)
+{
+	return &c->memos;
 }
 
 bool

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "crypto/memo.h"
 
 struct address;
 struct client;
@@ -31,6 +32,11 @@ void client_cut(struct client *c); /* at the end of the drain */
 /* For the exchange. */
 const struct address *client_peer(const struct client *c);
 const struct address *client_local(const struct client *c);
+/* Of this connection's last credential, for the cache's scope and the log's key_id. */
+struct client_memos {
+	struct memo scope, key_id;
+};
+struct client_memos *client_memos(struct client *c);
 bool client_is_admin_listener(const struct client *c);
 bool client_write(struct client *c, const struct span *parts, size_t n);
 size_t client_backlog(const struct client *c);

@@ -196,6 +196,8 @@ prepare(void *ctx)
 	                          .custom_key = x->wishes.key,
 	                          .body = buf_view(&x->body),
 	                          .doc = x->doc,
+	                          /* Not from a worker: the client may go meanwhile. */
+	                          .scope_memo = x->is_working ? NULL : &client_memos(x->client)->scope,
 	                          .ignore = cg->cache.ignore },
 	                      &x->preimage) == PREIMAGE_OK;
 	if (!x->has_preimage)
@@ -388,6 +390,12 @@ exchange_cut(struct list *node)
 }
 
 /* ---- events from the client ---- */
+
+void
+exchange_received(struct exchange *x, size_t n)
+{
+	x->received_bytes += n;
+}
 
 void
 exchange_begin(struct exchange *x, const struct request_head *head)

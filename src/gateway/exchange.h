@@ -29,6 +29,8 @@ struct exchange *exchange_new(struct gateway *g, struct client *c);
 struct arena *exchange_arena(struct exchange *x);
 /* No head ever came: free without a record. */
 void exchange_drop(struct exchange *x);
+/* n more bytes of this request came on the wire. */
+void exchange_received(struct exchange *x, size_t n);
 /* The head is there. */
 void exchange_begin(struct exchange *x, const struct request_head *head);
 /* A piece of the body; always taken. False: enough for now, no more until client_read_more. */

@@ -100,7 +100,8 @@ struct exchange {
 	struct response_head answer;
 	bool has_answer, is_head_sent, is_answer_complete;
 	enum body_framing out_framing;
-	uint64_t response_size, sent_bytes;
+	uint64_t response_size;
+	uint64_t received_bytes, sent_bytes; /* on the client's wire */
 	struct buf out; /* head bytes */
 	struct buf tail; /* the last write, held until the client has read the rest */
 	bool has_tail;
@@ -130,6 +131,7 @@ void relay_head(struct exchange *x, const struct response_head *head);
 void relay_body(struct exchange *x, struct span bytes);
 void relay_batch(struct exchange *x);
 void relay_flush(struct exchange *x); /* writes the outbox out */
+size_t box_bytes(const struct exchange *x);
 bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
 void exchange_watch_idle(struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
 /* replay.c */

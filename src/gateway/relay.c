@@ -24,6 +24,15 @@ box_put(struct exchange *x, struct span part, bool is_body)
 	return true;
 }
 
+size_t
+box_bytes(const struct exchange *x)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < x->box.n; i++)
+		n += x->box.parts[i].n;
+	return n;
+}
+
 /* ---- the head ---- */
 
 static bool
@@ -137,8 +146,10 @@ relay_flush(struct exchange *x)
 {
 	if (x->box.n == 0)
 		return;
-	if (x->client != NULL)
+	if (x->client != NULL) {
+		x->sent_bytes += box_bytes(x);
 		client_write(x->client, x->box.parts, x->box.n);
+	}
 	feed_taps(x);
 	empty_box(x);
 }

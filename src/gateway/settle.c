@@ -13,6 +13,8 @@
 #include "gateway/upstream.h"
 #include "obs/metric.h"
 
+static const struct span last_chunk = { "0\r\n\r\n", 5 };
+
 /* In the order of enum step: the second letter of a record's ending. */
 static const char step_letters[] = "RBPLHADS";
 
@@ -119,6 +121,42 @@ put_local(struct exchange *x)
 	buf_fini(&reply.body);
 }
 
+/* ---- tokens ---- */
+
+enum { ENTRY_STREAM = 1, ENTRY_ESTIMATED = 2 }; /* flags of an entry */
+
+/* A stream whose provider said nothing of tokens: an event of content is about a token, and four bytes of
+ * the request are. */
+static bool
+estimate(const struct exchange *x, const struct meter_result *m, struct usage *u)
+{
+	if (u->is_present || !m->is_stream || m->output_events == 0)
+		return false;
+	u->tokens[USAGE_OUTPUT] = m->output_events;
+	if (x->is_held)
+		u->tokens[USAGE_INPUT] = (int64_t)(x->request_size + 3) / 4;
+	return true;
+}
+
+/* What the provider said; for a hit, what it said then. */
+static struct usage
+usage_of(const struct exchange *x, bool *is_estimated)
+{
+	struct usage u;
+	usage_init(&u);
+	*is_estimated = false;
+	if (x->entry != NULL) {
+		for (size_t i = 0; i < USAGE_CLASSES; i++)
+			u.tokens[i] = x->found.usage[i];
+		*is_estimated = x->found.flags & ENTRY_ESTIMATED;
+	} else if (x->meter.meter != NULL) {
+		const struct meter_result *m = meter_result(x->meter.meter);
+		u = m->usage;
+		*is_estimated = estimate(x, m, &u);
+	}
+	return u;
+}
+
 /* ---- the cache ---- */
 
 static bool
@@ -150,9 +188,11 @@ store_answer(struct exchange *x)
 	n.meta.stored_ms = clock_wall_ms();
 	n.meta.expires_ms = n.meta.stored_ms + (int64_t)ttl_ms;
 	n.meta.status = x->status;
-	n.meta.flags = m != NULL && m->is_stream;
+	bool is_estimated;
+	struct usage u = usage_of(x, &is_estimated);
+	n.meta.flags = (m != NULL && m->is_stream ? ENTRY_STREAM : 0) | (is_estimated ? ENTRY_ESTIMATED : 0);
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
-		n.meta.usage[i] = m == NULL ? -1 : m->usage.tokens[i];
+		n.meta.usage[i] = u.tokens[i];
 	if (x->log_wishes.collect)
 		memcpy(n.meta.record, x->id.b, sizeof(n.meta.record));
 	if (entry_head_write(&x->answer.headers, cache_hash(x->g->parts.cache_keys, buf_view(&x->body)), &fields)) {
@@ -166,33 +206,12 @@ store_answer(struct exchange *x)
 
 /* ---- the record ---- */
 
-/* A stream whose provider said nothing of tokens: an event of content is about a token, and four bytes of
- * the request are. */
-static bool
-estimate(const struct exchange *x, struct usage *u)
-{
-	const struct meter_result *m = meter_result(x->meter.meter);
-	if (u->is_present || !m->is_stream || m->output_events == 0)
-		return false;
-	u->tokens[USAGE_OUTPUT] = m->output_events;
-	if (x->is_held)
-		u->tokens[USAGE_INPUT] = (int64_t)(x->request_size + 3) / 4;
-	return true;
-}
-
 static void
 fill_usage(const struct exchange *x, struct record *r)
 {
-	struct usage u;
-	usage_init(&u);
-	if (x->entry != NULL) {
-		for (size_t i = 0; i < USAGE_CLASSES; i++)
-			u.tokens[i] = x->found.usage[i];
+	struct usage u = usage_of(x, &r->is_estimated);
+	if (x->entry != NULL)
 		r->cost_usd12 = 0;
-	} else if (x->meter.meter != NULL) {
-		u = meter_result(x->meter.meter)->usage;
-		r->is_estimated = estimate(x, &u);
-	}
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
 		r->usage[i] = u.tokens[i];
 	r->tokens_in = usage_tokens_in(&u);
@@ -270,6 +289,21 @@ verdict(const struct exchange *x)
 	return x->plan.may_store ? RECORD_MISS : RECORD_BYPASS;
 }
 
+static bool
+has_last_chunk(const struct exchange *x)
+{
+	return x->out_framing == BODY_CHUNKED && x->has_answer && !x->is_truncated;
+}
+
+/* What write_last will write: the record comes before it. */
+static size_t
+last_bytes(const struct exchange *x)
+{
+	if (x->client == NULL)
+		return 0;
+	return buf_len(&x->tail) + box_bytes(x) + (has_last_chunk(x) ? last_chunk.n : 0);
+}
+
 static void
 record(struct exchange *x)
 {
@@ -296,8 +330,11 @@ record(struct exchange *x)
 	r->attempts = x->attempts;
 	r->request_size = (int64_t)x->request_size;
 	r->response_size = (int64_t)x->response_size;
+	r->bytes_in = (int64_t)x->received_bytes;
+	r->bytes_out = (int64_t)(x->sent_bytes + last_bytes(x));
 	fill_times(x, r);
 	fill_usage(x, r);
+	r->is_stream = x->entry != NULL && (x->found.flags & ENTRY_STREAM);
 	e.model = x->facts.model;
 	if (x->meter.meter != NULL) {
 		const struct meter_result *m = meter_result(x->meter.meter);
@@ -306,6 +343,7 @@ record(struct exchange *x)
 			e.model = m->model;
 	}
 	e.response = x->has_answer ? &x->answer.headers : NULL;
+	e.key_memo = x->client == NULL ? NULL : &client_memos(x->client)->key_id;
 	fill_payloads(x, &e);
 	if (x->log_wishes.collect)
 		journal_write(x->g->parts.journal, &e, &x->arena);
@@ -326,7 +364,6 @@ next_of(const struct exchange *x)
 static void
 write_last(struct exchange *x)
 {
-	static const struct span last_chunk = { "0\r\n\r\n", 5 };
 	struct span parts[PIECES + 2];
 	size_t n = 0;
 	if (x->client == NULL)
@@ -335,7 +372,7 @@ write_last(struct exchange *x)
 		parts[n++] = buf_view(&x->tail);
 	for (size_t i = 0; i < x->box.n; i++)
 		parts[n++] = x->box.parts[i];
-	if (x->out_framing == BODY_CHUNKED && x->has_answer && !x->is_truncated)
+	if (has_last_chunk(x))
 		parts[n++] = last_chunk;
 	if (n > 0)
 		client_write(x->client, parts, n);

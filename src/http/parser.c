@@ -52,14 +52,19 @@ run(struct parser *p, struct span *in, size_t n)
 
 /* -- head -- */
 
+/* "GET /" and no more: llhttp goes on to the fields. */
+static bool
+is_version_0_9(const struct parser *p)
+{
+	return !p->has_line && p->ll.http_major == 0 && p->ll.http_minor == 9;
+}
+
 static enum err
 error_of(const struct parser *p, llhttp_errno_t e)
 {
-	bool is_version_0_9 = !p->has_line && p->ll.http_major == 0 && p->ll.http_minor == 9;
-
 	if (p->error != E_OK)
 		return p->error;
-	if (is_version_0_9 || e == HPE_INVALID_VERSION || e == HPE_PAUSED_H2_UPGRADE)
+	if (is_version_0_9(p) || e == HPE_INVALID_VERSION || e == HPE_PAUSED_H2_UPGRADE)
 		return E_BAD_VERSION;
 	if (e == HPE_UNEXPECTED_CONTENT_LENGTH || e == HPE_INVALID_CONTENT_LENGTH ||
 	    e == HPE_INVALID_TRANSFER_ENCODING)
@@ -164,7 +169,7 @@ next_of_head(struct parser *p, struct span *in)
 		e = run(p, in, in->n < room ? in->n : room);
 		if (e == HPE_PAUSED)
 			return end_head(p);
-		if (e != HPE_OK || error_of(p, e) == E_BAD_VERSION)
+		if (e != HPE_OK || is_version_0_9(p))
 			return fail(p, error_of(p, e));
 	}
 	return PARSE_MORE;
@@ -202,15 +207,30 @@ next_until_close(struct span *in, struct span *body)
 	return PARSE_BODY;
 }
 
-/* Whether what has come since the mark fits: a trailer counts as a head does. */
+/* A trailer counts as a head does. */
+static size_t
+framing_limit(const struct parser *p)
+{
+	return p->in_trailer ? p->limits.header_size : CHUNK_LINE_MAX;
+}
+
+/* Whether the framing that has come since the mark fits. */
 static enum err
 check_mark(const struct parser *p)
 {
-	uint64_t n = p->seen > p->mark ? p->seen - p->mark : 0;
+	if (p->seen <= p->mark + framing_limit(p))
+		return E_OK;
+	return p->in_trailer ? E_HEADERS_TOO_LARGE : E_BAD_FRAMING;
+}
 
-	if (p->in_trailer)
-		return n > p->limits.header_size ? E_HEADERS_TOO_LARGE : E_OK;
-	return n > CHUNK_LINE_MAX ? E_BAD_FRAMING : E_OK;
+/* How many bytes to give to llhttp: until one more than fits, so that the limit is met before a fault
+ * that lies behind it, in whatever pieces. */
+static size_t
+framing_room(const struct parser *p)
+{
+	uint64_t room = p->mark + framing_limit(p) + 1 - p->seen;
+
+	return room < SIZE_MAX ? (size_t)room : SIZE_MAX;
 }
 
 /* After the LF of a chunk line; llhttp has its size. Padding a size with zeros is no extension. */
@@ -233,8 +253,9 @@ static enum parse_event
 next_of_chunks(struct parser *p, struct span *in, struct span *body)
 {
 	while (in->n > 0) {
-		llhttp_errno_t e = run(p, in, in->n);
-		enum err wrong = E_OK;
+		size_t room = framing_room(p);
+		llhttp_errno_t e = run(p, in, in->n < room ? in->n : room);
+		enum err wrong;
 
 		if (e != HPE_OK && e != HPE_PAUSED)
 			return fail(p, E_BAD_FRAMING);

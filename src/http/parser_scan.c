@@ -66,12 +66,13 @@ grow_text(struct parser *p, size_t need)
 static int
 keep(struct parser *p, struct span *s, const char *at, size_t n)
 {
+	if (n == 0)
+		return HPE_OK;
 	if (p->text.cap - p->text.used < n && !grow_text(p, p->text.used + n))
 		return refuse(p, E_NOMEM);
 	if (s->n == 0)
 		s->p = p->text.p + p->text.used;
-	if (n > 0)
-		memcpy(p->text.p + p->text.used, at, n);
+	memcpy(p->text.p + p->text.used, at, n);
 	p->text.used += n;
 	s->n += n;
 	return HPE_OK;

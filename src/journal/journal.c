@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/num.h"
 #include "crypto/crypto.h"
+#include "crypto/memo.h"
 #include "http/message.h"
 #include "http/target.h"
 #include "json/json.h"
@@ -99,7 +100,7 @@ key_id_of(struct journal *j, const struct journal_entry *e, struct arena *a)
 		return SPAN_NONE;
 	uint8_t mac[SHA256_BYTES];
 	char text[9];
-	hmac_sha256(j->key, &credential, 1, mac);
+	memo_hmac(e->key_memo, j->key, credential, mac);
 	num_hex(mac, 4, text);
 	return arena_dup(a, span_of(text, 8));
 }

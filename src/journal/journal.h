@@ -12,6 +12,7 @@
 struct arena;
 struct headers;
 struct journal;
+struct memo;
 struct records;
 struct request_head;
 struct target;
@@ -28,6 +29,7 @@ struct journal_entry {
 	struct span model;
 	const struct headers *response; /* NULL: none came */
 	struct span request, reply;     /* payloads; p == NULL: not kept */
+	struct memo *key_memo;          /* of the connection; NULL: none */
 };
 /* Redacts, encodes, queues. After it returned a kill -9 does not lose the record. */
 void journal_write(struct journal *j, const struct journal_entry *e, struct arena *a);

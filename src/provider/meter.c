@@ -78,6 +78,10 @@ read_event(struct meter *m, const struct stream_event *ev)
 {
 	m->reading.result.events++;
 	dialect_ops_of(m->endpoint.dialect)->read_event(&m->reading, ev);
+	/* From the first content to the end: the few events between that say nothing do not matter to
+	 * an estimate. */
+	if (m->reading.result.has_output && !m->reading.result.is_complete)
+		m->reading.result.output_events++;
 }
 
 static void

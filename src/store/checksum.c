@@ -5,7 +5,8 @@
 /*
  * Four lanes, so that the multiplications overlap. A step is a bijection of the lane for every word, and of
  * the word for every lane: a difference cannot vanish again without a second one. The rotation brings
- * the high bits, which a multiplication moves nowhere, down into reach of the next one.
+ * the high bits, which a multiplication moves nowhere, down into reach of the next one; the word is multiplied
+ * first, because else a flip of its top bit could be undone by one flip in the next word of its lane.
  */
 #define LANES 4
 #define ODD_A UINT64_C(0x9e3779b97f4a7c15)
@@ -20,7 +21,7 @@ rotated(uint64_t v, int bits)
 static inline uint64_t
 step(uint64_t lane, uint64_t word)
 {
-	return rotated((lane ^ word) * ODD_A, 29);
+	return rotated((lane ^ word * ODD_B) * ODD_A, 29);
 }
 
 static inline uint64_t

@@ -1,5 +1,5 @@
 // The cache, sentence by sentence: design.md 4.2 and 3.4; security.md 4.3.
-import { test, describe, before, after, beforeEach } from 'node:test';
+import { test, describe, before, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -27,10 +27,6 @@ before(async () => {
       providers: { twin: { base_url: `${provider.url}/v1` } },
     },
   });
-});
-after(async () => {
-  await gateway?.stop();
-  await provider?.close();
 });
 beforeEach(() => provider.reset());
 

@@ -217,11 +217,13 @@ export async function connect(to, options = {}) {
     ? tls.connect({ ...where, ALPNProtocols: ['http/1.1'], servername: 'localhost', ...options.tls })
     : net.connect({ ...where, noDelay: true });
   const ready = deferred();
+  const session = deferred();
+  socket.once('session', session.resolve);
   socket.once(options.tls ? 'secureConnect' : 'connect', ready.resolve);
   socket.once('error', ready.reject);
   await within(ready.promise, 'a connection to the gateway');
   socket.off('error', ready.reject);
-  return new Connection(socket);
+  return Object.assign(new Connection(socket), { session: session.promise });
 }
 
 export async function request(to, options = {}) {

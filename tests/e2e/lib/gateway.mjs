@@ -11,12 +11,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deferred, within, waitFor } from './wait.mjs';
+import { willStop, stopped } from './cleanup.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = path.resolve(root, process.env.POSTERN ?? 'build/postern');
 
 const alive = new Set(); // children
-const directories = new Set();
+const directories = new Set(); // and files
 function sweep() {
   for (const child of alive) child.kill('SIGKILL');
   for (const d of directories) fs.rmSync(d, { recursive: true, force: true });
@@ -114,6 +115,7 @@ class Gateway {
     await this.listening;
     this.endpoints = this.urls.map((url) => (url.startsWith('unix:') ? { url, path: url.slice(5) } : { url, port: Number(new URL(url).port) }));
     Object.assign(this, this.endpoints[0]);
+    willStop(this);
     return this;
   }
 
@@ -152,6 +154,7 @@ class Gateway {
   }
 
   async stop() {
+    stopped(this);
     if (alive.has(this.child)) this.signal('SIGTERM');
     const { code, signal } = await this.exit(15_000);
     assertNoReport(this.stderr);
@@ -159,6 +162,7 @@ class Gateway {
   }
 
   async kill9() {
+    stopped(this);
     this.signal('SIGKILL');
     await this.exit();
   }

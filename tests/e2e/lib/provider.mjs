@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { MessageReader, headerOf, headersOf, headText, pairs, chunk, LAST_CHUNK } from './http1.mjs';
 import { deferred, within } from './wait.mjs';
 import { completion } from './bodies.mjs';
+import { willClose } from './cleanup.mjs';
 
 const KEEP_BODY = 4 * 1024 * 1024; // of larger ones only length and hash
 
@@ -177,7 +178,10 @@ class Provider {
 
   #head(connection, start, headers, raw) {
     const rq = new Received(connection, start, headers, raw);
-    rq.servername = connection.socket.servername;
+    if (this.isTls) {
+      const { socket } = connection;
+      rq.tls = { servername: socket.servername, protocol: socket.getProtocol(), alpn: socket.alpnProtocol, isResumed: socket.isSessionReused() };
+    }
     connection.current = rq;
     this.requests.push(rq);
     this.onRequest?.(rq);
@@ -249,7 +253,11 @@ class Provider {
   }
 }
 
-export const startProvider = (options = {}) => new Provider(options).listen();
+export function startProvider(options = {}) {
+  const provider = new Provider(options);
+  willClose(provider);
+  return provider.listen();
+}
 
 // A TCP server that is no HTTP server at all: `script` gets each socket.
 export async function startRaw(script) {
@@ -264,6 +272,7 @@ export async function startRaw(script) {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   raw.port = server.address().port;
+  willClose(raw);
   raw.close = () => {
     for (const s of raw.sockets) s.destroy();
     return new Promise((resolve) => server.close(resolve));

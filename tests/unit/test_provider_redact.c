@@ -1,0 +1,281 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "provider/redact.h"
+
+static struct buf out;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	buf_init(&out, 1 << 16);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	buf_fini(&out);
+	return 0;
+}
+
+static struct header
+header(const char *name)
+{
+	return (struct header){.name = span_str(name), .id = header_id_of(span_str(name))};
+}
+
+static void
+headers_that_hold_credentials(void **state)
+{
+	static const char *const names[] = {"Authorization", "x-api-key", "X-API-KEY", "api-key",
+	    "Api-Key", "x-goog-api-key", "xi-api-key", "x-key", "token", "cookie", "set-cookie",
+	    "proxy-authorization", "cf-aig-authorization", "x-amz-security-token", "X-Amz-Date",
+	    "x-amz-content-sha256", "x-amz-anything", "mj-api-secret", "ocp-apim-subscription-key",
+	    "cf-access-client-secret", "cf-access-token", "cf-access-jwt-assertion", "x-auth-token",
+	    "x_api_key", "helicone-auth", "x-litellm-api-key", "x-portkey-api-key",
+	    "x-webhook-signature", "apikey", "x-goog-iap-jwt-assertion", "private-token",
+	    "x-forwarded-authorization"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct header h = header(names[i]);
+		if (!is_credential_header(&h))
+			fail_msg("%s", names[i]);
+		assert_false(is_loggable_header(&h));
+	}
+}
+
+/* A name that changes with each request and counted as a credential would end caching. */
+static void
+headers_that_only_look_so(void **state)
+{
+	static const char *const names[] = {"content-type", "accept", "user-agent",
+	    "idempotency-key", "Idempotency-Key", "sec-websocket-key", "cf-aig-cache-key",
+	    "x-amzn-requestid", "openai-organization", "anthropic-version",
+	    "x-stainless-retry-count", "x-request-id", "x-ratelimit-remaining-tokens",
+	    "cf-aig-metadata", "keep-alive", "x-goog-user-project", "", "www-authenticate",
+	    "x-snowflake-authorization-token-type", "monkey", "x-monkey"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct header h = header(names[i]);
+		if (is_credential_header(&h))
+			fail_msg("%s", names[i]);
+	}
+}
+
+static void
+a_record_keeps_an_allow_list_of_headers(void **state)
+{
+	static const char *const kept[] = {"content-type", "Content-Type", "user-agent", "accept",
+	    "anthropic-version", "anthropic-beta", "openai-beta", "x-request-id", "request-id",
+	    "x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-limit", "x-stainless-lang",
+	    "retry-after", "x-amzn-requestid"};
+	static const char *const left_out[] = {"x-unknown", "referer", "http-referer",
+	    "x-forwarded-for", "cf-aig-cache-key", "x-amz-date", "", "x-stainless-api-key"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(kept); i++) {
+		struct header h = header(kept[i]);
+		assert_true(is_loggable_header(&h));
+	}
+	for (size_t i = 0; i < COUNT_OF(left_out); i++) {
+		struct header h = header(left_out[i]);
+		assert_false(is_loggable_header(&h));
+	}
+}
+
+static void
+a_name_too_long_to_look_at_is_a_credential(void **state)
+{
+	char name[258];
+	struct header h = {.id = H_OTHER};
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	h.name = span_of(name, 256);
+	assert_false(is_credential_header(&h));
+	assert_false(is_credential_param(h.name));
+	h.name = span_of(name, 257);
+	assert_true(is_credential_header(&h));
+	assert_false(is_loggable_header(&h));
+	assert_true(is_credential_param(h.name));
+}
+
+static void
+parameters_that_hold_credentials(void **state)
+{
+	static const char *const names[] = {"key", "KEY", "api_key", "api-key", "apikey", "apiKey",
+	    "token", "access_token", "auth", "sig", "signature", "code", "X-Amz-Signature",
+	    "x-amz-credential", "X-Amz-Security-Token", "X-Goog-Signature", "x-goog-anything",
+	    "%6bey", "k%65y", "%6B%65%79", "api%5Fkey", "api%5fkey", "x%2damz%2ddate",
+	    "client_secret", "xi-api-key", "refresh_token", "authorization", "password"};
+	static const char *const free_names[] = {"", "alt", "api-version", "model", "keys",
+	    "monkey", "limit", "k", "%256bey", "key%00", "keyword", "output_format", "pageToken"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		if (!is_credential_param(span_str(names[i])))
+			fail_msg("%s", names[i]);
+	}
+	for (size_t i = 0; i < COUNT_OF(free_names); i++) {
+		if (is_credential_param(span_str(free_names[i])))
+			fail_msg("%s", free_names[i]);
+	}
+}
+
+/* query, without credentials, redacted */
+static const char *const queries[][3] = {
+    {"", "", ""},
+    {"alt=sse", "alt=sse", "alt=sse"},
+    {"key=AIzaX", "", "key=***"},
+    {"key", "", "key"},
+    {"key=", "", "key=***"},
+    {"alt=sse&key=AIzaX", "alt=sse", "alt=sse&key=***"},
+    {"key=AIzaX&alt=sse", "alt=sse", "key=***&alt=sse"},
+    {"a=1&KEY=x&b=2&access_token=y", "a=1&b=2", "a=1&KEY=***&b=2&access_token=***"},
+    {"b=2&a=1&b=%20+x%2F", "b=2&a=1&b=%20+x%2F", "b=2&a=1&b=%20+x%2F"},
+    {"%6Bey=x&a", "a", "%6Bey=***&a"},
+    {"a&&b", "a&&b", "a&&b"},
+    {"&", "&", "&"},
+    {"a=1&", "a=1&", "a=1&"},
+    {"token=a=b=c&x", "x", "token=***&x"},
+    {"X-Amz-Signature=ab&X-Amz-Date=c&prefix=p", "prefix=p",
+	"X-Amz-Signature=***&X-Amz-Date=***&prefix=p"},
+};
+
+static void
+queries_lose_or_hide_their_credentials(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(queries); i++) {
+		buf_reset(&out);
+		assert_true(query_without_credentials(span_str(queries[i][0]), &out));
+		if (!span_eq(buf_view(&out), span_str(queries[i][1])))
+			fail_msg("%s gives %.*s", queries[i][0], SPAN_FMT(buf_view(&out)));
+		buf_reset(&out);
+		assert_true(query_redact(span_str(queries[i][0]), &out));
+		if (!span_eq(buf_view(&out), span_str(queries[i][2])))
+			fail_msg("%s gives %.*s", queries[i][0], SPAN_FMT(buf_view(&out)));
+	}
+	buf_reset(&out);
+	assert_true(query_redact(SPAN_NONE, &out));
+	assert_true(query_without_credentials(SPAN_NONE, &out));
+	assert_int_equal(buf_len(&out), 0);
+}
+
+static const char *const subprotocols[][2] = {
+    {"realtime", "realtime"},
+    {"realtime, openai-insecure-api-key.sk-abcdef, openai-beta.realtime-v1",
+	"realtime, openai-insecure-api-key.***, openai-beta.realtime-v1"},
+    {"cf-aig-authorization.T0", "cf-aig-authorization.***"},
+    {"xi-api-key.a.b.c", "xi-api-key.***"},
+    {"fal-api-key.x,realtime", "fal-api-key.***, realtime"},
+    {"xai-client-secret.x", "xai-client-secret.***"},
+    {"token, 0123456789abcdef", "token, ***"}, /* Deepgram */
+    {"Bearer,abc", "Bearer, ***"},
+    {"base64url.bearer.authorization.k8s.io.abc", "base64url.bearer.***"},
+    {"realtime, sk-abcdefgh", "realtime, ***"},
+    {"", ""},
+    {"a,,b", "a, , b"},
+};
+
+static void
+subprotocols_hide_their_credentials(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(subprotocols); i++) {
+		buf_reset(&out);
+		assert_true(subprotocols_redact(span_str(subprotocols[i][0]), &out));
+		if (!span_eq(buf_view(&out), span_str(subprotocols[i][1])))
+			fail_msg("%s gives %.*s", subprotocols[i][0], SPAN_FMT(buf_view(&out)));
+	}
+}
+
+static const char *const texts[][2] = {
+    {"", ""},
+    {"nothing here", "nothing here"},
+    {"Incorrect API key provided: sk-proj-abc_DEF-123.", "Incorrect API key provided: ***."},
+    {"sk-ant-api03-AAAA-bbbb", "***"},
+    {"(sk-or-v1-0123456789)", "(***)"},
+    {"sk-abc", "sk-abc"},
+    {"sk-abcd", "***"},
+    {"ask-someone, risk-averse", "ask-someone, risk-averse"},
+    {"/v1/models?key=anything&alt=sse", "/v1/models?key=***&alt=sse"},
+    {"https://x/y?alt=sse&access_token=t0k, then", "https://x/y?alt=sse&access_token=***, then"},
+    {"AIzaSyA1234567890_abcdefghijklmnopqrstu", "***"},
+    {"key AKIAIOSFODNN7EXAMPLE used", "key *** used"},
+    {"ghp_0123456789abcdef", "***"},
+    {"xoxb-123-456-abc", "***"},
+    {"hf_abcdefgh1 gsk_abcdefgh1 r8_abcdefgh1", "*** *** ***"},
+    {"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "***"},
+    {"Authorization: Bearer abc.def~1+/=", "Authorization: Bearer ***"},
+    {"authorization: bearer   x", "authorization: bearer   ***"},
+    {"Bearer%20secret", "Bearer%20***"},
+    {"Basic dXNlcjpwdw==", "Basic ***"},
+    {"the bearer", "the bearer"},
+    {"forbearer x", "forbearer x"},
+    {"{\"auth\":\"Bearer abc\",\"x\":1}", "{\"auth\":\"Bearer ***\",\"x\":1}"},
+    {"key%3Dsk-abcdef", "key%3D***"},
+    {"***", "***"},
+    {"Bearer ***", "Bearer ***"},
+    {"sk-ab\xc3\xa4 caf\xc3\xa9", "sk-ab\xc3\xa4 caf\xc3\xa9"},
+};
+
+static void
+texts_hide_keys(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		buf_reset(&out);
+		assert_true(text_redact(span_str(texts[i][0]), &out));
+		if (!span_eq(buf_view(&out), span_str(texts[i][1])))
+			fail_msg("%s gives %.*s", texts[i][0], SPAN_FMT(buf_view(&out)));
+	}
+}
+
+static void
+a_full_buffer_is_said(void **state)
+{
+	struct buf tiny;
+
+	(void)state;
+	buf_init(&tiny, 3);
+	assert_false(query_redact(SPAN_LIT("key=abc"), &tiny));
+	buf_reset(&tiny);
+	assert_false(query_without_credentials(SPAN_LIT("alt=sse"), &tiny));
+	buf_reset(&tiny);
+	assert_false(subprotocols_redact(SPAN_LIT("realtime"), &tiny));
+	buf_reset(&tiny);
+	assert_false(text_redact(SPAN_LIT("four"), &tiny));
+	buf_reset(&tiny);
+	assert_true(text_redact(SPAN_LIT("sk-abcdefghij"), &tiny));
+	buf_fini(&tiny);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(headers_that_hold_credentials),
+	    TEST(headers_that_only_look_so),
+	    TEST(a_record_keeps_an_allow_list_of_headers),
+	    TEST(a_name_too_long_to_look_at_is_a_credential),
+	    TEST(parameters_that_hold_credentials),
+	    TEST(queries_lose_or_hide_their_credentials),
+	    TEST(subprotocols_hide_their_credentials),
+	    TEST(texts_hide_keys),
+	    TEST(a_full_buffer_is_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
