@@ -62,34 +62,33 @@ struct help {
 	const char *command, *text;
 };
 static const struct help helps[] = {
-	{ "serve",
-	    "postern serve: run the gateway (the default command).\n"
-	    "  --config FILE     settings; else $POSTERN_CONFIG, else /etc/postern/postern.yaml if it is there\n"
-	    "  --listen ADDR     host:port, :port, [v6]:port or unix:/path; may be repeated; port 0 takes a free one\n"
-	    "  --data DIR        where cache and log are kept\n"
-	    "  --set KEY=VALUE   any setting by its dotted path, VALUE read as YAML; may be repeated\n"
-	    "Signals: SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reads the settings again.\n" },
-	{ "check",
-	    "postern check: read the settings as 'serve' would, print what is in effect with secrets masked.\n"
-	    "  --schema          print the JSON Schema of the settings file instead\n"
-	    "Exits with 0 if they are valid, 1 if not.\n" },
-	{ "logs",
-	    "postern logs: the newest records, newest first; works beside a running server and without one.\n"
-	    "  ID                one record with its payloads\n"
-	    "  --since T         30m, 1h, 7d ago, or 2026-11-22, or 2026-11-22T20:00:00Z; --until T likewise\n"
-	    "  --gateway G  --provider P  --model M  --status 429|5xx|400-499  --cached\n"
-	    "  --limit N         at most N records (50)\n"
-	    "  --json            one JSON object a line\n" },
-	{ "cache",
-	    "postern cache stats: entries and size.   --json\n"
-	    "postern cache purge: remove entries.     --gateway G  --provider P  --model M\n"
-	    "Both ask the running server.\n" },
-	{ "version", "postern version: print the version.\n" },
-	{ "help", "postern help [COMMAND]: print this.\n" },
+    {"serve",
+	"postern serve: run the gateway (the default command).\n"
+	"  --config FILE     settings; else $POSTERN_CONFIG, else /etc/postern/postern.yaml if it is there\n"
+	"  --listen ADDR     host:port, :port, [v6]:port or unix:/path; may be repeated; port 0 takes a free one\n"
+	"  --data DIR        where cache and log are kept\n"
+	"  --set KEY=VALUE   any setting by its dotted path, VALUE read as YAML; may be repeated\n"
+	"Signals: SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reads the settings again.\n"},
+    {"check",
+	"postern check: read the settings as 'serve' would, print what is in effect with secrets masked.\n"
+	"  --schema          print the JSON Schema of the settings file instead\n"
+	"Exits with 0 if they are valid, 1 if not.\n"},
+    {"logs",
+	"postern logs: the newest records, newest first; works beside a running server and without one.\n"
+	"  ID                one record with its payloads\n"
+	"  --since T         30m, 1h, 7d ago, or 2026-11-22, or 2026-11-22T20:00:00Z; --until T likewise\n"
+	"  --gateway G  --provider P  --model M  --status 429|5xx|400-499  --cached\n"
+	"  --limit N         at most N records (50)\n"
+	"  --json            one JSON object a line\n"},
+    {"cache",
+	"postern cache stats: entries and size.   --json\n"
+	"postern cache purge: remove entries.     --gateway G  --provider P  --model M\n"
+	"Both ask the running server.\n"},
+    {"version", "postern version: print the version.\n"},
+    {"help", "postern help [COMMAND]: print this.\n"},
 };
 
-static int
-complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* One line on standard error. */
 static int
@@ -188,8 +187,9 @@ parse(struct options *o, int argc, char **argv)
 	bool passes_rest = strcmp(o->command, "logs") == 0 || strcmp(o->command, "cache") == 0 ||
 	    strcmp(o->command, "help") == 0;
 	if (!passes_rest && o->n_rest > 0)
-		return complain(EXIT_USE, "'%s' is not an option of '%s', or lacks its value; see 'postern help %s'", o->rest[0],
-		    o->command, o->command);
+		return complain(EXIT_USE,
+		    "'%s' is not an option of '%s', or lacks its value; see 'postern help %s'",
+		    o->rest[0], o->command, o->command);
 	if (o->n_listen > 0 && strcmp(o->command, "serve") != 0 && strcmp(o->command, "check") != 0)
 		return complain(EXIT_USE, "--listen is for 'serve'");
 	if (o->wants_schema && strcmp(o->command, "check") != 0)
@@ -215,11 +215,11 @@ static struct config *
 load(const struct options *o, struct buf *err)
 {
 	struct config *c = NULL;
-	const struct config_source src = { .file = config_file(o),
-		.set = o->set,
-		.environ = environ,
-		.listen = o->n_listen > 0 ? o->listen : NULL,
-		.data = o->data };
+	const struct config_source src = {.file = config_file(o),
+	    .set = o->set,
+	    .environ = environ,
+	    .listen = o->n_listen > 0 ? o->listen : NULL,
+	    .data = o->data};
 	return config_load(&src, &c, err) == 0 ? c : NULL;
 }
 
@@ -289,8 +289,10 @@ run_on_store(const char *data, const char *const *args)
 	} else {
 		struct buf err;
 		buf_init(&err, 4096);
-		struct command *c = command_new(&(struct command_stores){ .records = records }, args, &err);
-		code = c != NULL ? run_steps(c) : complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
+		struct command *c =
+		    command_new(&(struct command_stores){.records = records}, args, &err);
+		code =
+		    c != NULL ? run_steps(c) : complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
 		command_free(c);
 		buf_fini(&err);
 		records_close(records);
@@ -311,7 +313,7 @@ control_path(const char *data, char *out, size_t size)
 static int
 run_command(const struct options *o)
 {
-	const char *args[LIST_MAX + 2] = { o->command };
+	const char *args[LIST_MAX + 2] = {o->command};
 	char path[PATH_SIZE];
 	for (size_t i = 0; i < o->n_rest; i++)
 		args[i + 1] = o->rest[i];
@@ -350,11 +352,12 @@ open_stores(struct server *s)
 {
 	const struct config *c = s->config;
 	uint8_t scope[32], seed[32], log_key[32];
-	if (entries_open(&s->datadir, c->cache_max_size, &s->entries, s->detail, sizeof(s->detail)) != E_OK)
+	if (entries_open(
+		&s->datadir, c->cache_max_size, &s->entries, s->detail, sizeof(s->detail)) != E_OK)
 		return false;
-	const struct records_options o = { .max_size = c->log_max_size,
-		.retention_ms = c->log_retention_ms,
-		.payload_retention_ms = c->log_payload_retention_ms };
+	const struct records_options o = {.max_size = c->log_max_size,
+	    .retention_ms = c->log_retention_ms,
+	    .payload_retention_ms = c->log_payload_retention_ms};
 	if (records_open(&s->datadir, &o, &s->records, s->detail, sizeof(s->detail)) != E_OK)
 		return false;
 	datadir_key(&s->datadir, "cache-scope", scope);
@@ -373,19 +376,20 @@ open_gateway(struct server *s)
 	random_bytes(random, sizeof(random));
 	num_hex(random, sizeof(random), hex);
 	snprintf(s->via, sizeof(s->via), "postern-%s", hex);
-	struct setup *setup = setup_new(config_ref(s->config), s->via, s->detail, sizeof(s->detail));
+	struct setup *setup =
+	    setup_new(config_ref(s->config), s->via, s->detail, sizeof(s->detail));
 	if (setup == NULL)
 		return false;
-	s->local = (struct local){ .records = s->records, .entries = s->entries };
-	struct gateway_parts parts = { .loop = s->loop,
-		.setup = setup,
-		.resolver = s->resolver,
-		.entries = s->entries,
-		.journal = s->journal,
-		.cache_keys = s->cache_keys,
-		.local = local_answer,
-		.local_ctx = &s->local,
-		.id_floor = records_newest(s->records) };
+	s->local = (struct local){.records = s->records, .entries = s->entries};
+	struct gateway_parts parts = {.loop = s->loop,
+	    .setup = setup,
+	    .resolver = s->resolver,
+	    .entries = s->entries,
+	    .journal = s->journal,
+	    .cache_keys = s->cache_keys,
+	    .local = local_answer,
+	    .local_ctx = &s->local,
+	    .id_floor = records_newest(s->records)};
 	random_bytes(parts.id_seed, sizeof(parts.id_seed));
 	s->gateway = gateway_new(&parts);
 	s->local.gateway = s->gateway;
@@ -398,7 +402,8 @@ open_control(struct server *s)
 	char path[PATH_SIZE];
 	control_path(s->datadir.path, path, sizeof(path));
 	s->control = control_new(s->loop, path,
-	    &(struct command_stores){ .records = s->records, .entries = s->entries }, s->detail, sizeof(s->detail));
+	    &(struct command_stores){.records = s->records, .entries = s->entries}, s->detail,
+	    sizeof(s->detail));
 	return s->control != NULL;
 }
 
@@ -413,13 +418,17 @@ print_start(const struct server *s)
 			snprintf(first, sizeof(first), "%s", url);
 		printf("listening %s\n", url);
 	}
-	static const char *const modes[] = { "all answers", "deterministic answers", "only what a request asks for" };
+	static const char *const modes[] = {
+	    "all answers", "deterministic answers", "only what a request asks for"};
 	const struct config_gateway *g = &s->config->gateways[0];
-	printf("caching: %s, %s, %s\n", modes[g->cache.mode], num_duration_text(g->cache.ttl_ms, ttl),
+	printf("caching: %s, %s, %s\n", modes[g->cache.mode],
+	    num_duration_text(g->cache.ttl_ms, ttl),
 	    g->cache.scope == SCOPE_SHARED ? "shared by all callers" : "per key");
 	printf("data: %s\n", s->datadir.path);
 	if (first[0] != '\0')
-		printf("paste:\n  export OPENAI_BASE_URL=%s/openai ANTHROPIC_BASE_URL=%s/anthropic\n", first, first);
+		printf(
+		    "paste:\n  export OPENAI_BASE_URL=%s/openai ANTHROPIC_BASE_URL=%s/anthropic\n",
+		    first, first);
 	fflush(stdout);
 }
 
@@ -450,11 +459,13 @@ reload(struct server *s)
 	struct config *c = load(s->options, &err);
 	struct setup *setup = c == NULL ? NULL : setup_new(c, s->via, s->detail, sizeof(s->detail));
 	if (c == NULL)
-		log_line(LOG_ERROR, "reload: %.*s; the old settings stay", SPAN_FMT(buf_view(&err)));
+		log_line(
+		    LOG_ERROR, "reload: %.*s; the old settings stay", SPAN_FMT(buf_view(&err)));
 	else if (setup == NULL)
 		log_line(LOG_ERROR, "reload: %s; the old settings stay", s->detail);
 	else {
-		log_line(LOG_INFO, "reload: new settings are in effect (listen, data, cache.max_size and log.* need a restart)");
+		log_line(LOG_INFO,
+		    "reload: new settings are in effect (listen, data, cache.max_size and log.* need a restart)");
 		gateway_swap_setup(s->gateway, setup);
 	}
 	buf_fini(&err);
@@ -507,7 +518,7 @@ close_server(struct server *s, bool was_running)
 static int
 run_serve(const struct options *o)
 {
-	struct server s = { .options = o };
+	struct server s = {.options = o};
 	umask(077);
 	s.config = load_or_complain(o);
 	if (s.config == NULL)
@@ -535,7 +546,7 @@ run_serve(const struct options *o)
 int
 main(int argc, char **argv)
 {
-	struct options o = { 0 };
+	struct options o = {0};
 	if (parse(&o, argc, argv) != 0)
 		return EXIT_USE;
 	if (o.wants_help || strcmp(o.command, "help") == 0)

@@ -12,7 +12,7 @@
 static int
 connect_to(const char *path)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(at.sun_path))
 		return -1;
 	memcpy(at.sun_path, path, strlen(path) + 1);
@@ -74,7 +74,8 @@ copy_frames(int fd)
 {
 	unsigned char head[5];
 	while (read_all(fd, head, sizeof(head))) {
-		size_t n = head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
+		size_t n =
+		    head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
 		unsigned char code;
 		if (head[0] == 'x' && n == 1 && read_all(fd, &code, 1))
 			return code;

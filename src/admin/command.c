@@ -89,26 +89,28 @@ set_limit(struct command *c, struct span v)
 }
 
 static const struct option logs_options[] = {
-	{ "--gateway", true, set_gateway, "a gateway's name" },
-	{ "--provider", true, set_provider, "a provider's slug" },
-	{ "--model", true, set_model, "a model's name" },
-	{ "--since", true, set_since, "a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)" },
-	{ "--until", true, set_until, "a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)" },
-	{ "--status", true, set_status, "a status, a class or a range (429, 5xx, 400-499)" },
-	{ "--cached", false, set_cached, NULL },
-	{ "--json", false, set_json, NULL },
-	{ "--limit", true, set_limit, "a number from 1" },
-	{ NULL, false, NULL, NULL },
+    {"--gateway", true, set_gateway, "a gateway's name"},
+    {"--provider", true, set_provider, "a provider's slug"},
+    {"--model", true, set_model, "a model's name"},
+    {"--since", true, set_since,
+	"a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)"},
+    {"--until", true, set_until,
+	"a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)"},
+    {"--status", true, set_status, "a status, a class or a range (429, 5xx, 400-499)"},
+    {"--cached", false, set_cached, NULL},
+    {"--json", false, set_json, NULL},
+    {"--limit", true, set_limit, "a number from 1"},
+    {NULL, false, NULL, NULL},
 };
 static const struct option purge_options[] = {
-	{ "--gateway", true, set_gateway, "a gateway's name" },
-	{ "--provider", true, set_provider, "a provider's slug" },
-	{ "--model", true, set_model, "a model's name" },
-	{ NULL, false, NULL, NULL },
+    {"--gateway", true, set_gateway, "a gateway's name"},
+    {"--provider", true, set_provider, "a provider's slug"},
+    {"--model", true, set_model, "a model's name"},
+    {NULL, false, NULL, NULL},
 };
 static const struct option stats_options[] = {
-	{ "--json", false, set_json, NULL },
-	{ NULL, false, NULL, NULL },
+    {"--json", false, set_json, NULL},
+    {NULL, false, NULL, NULL},
 };
 
 static bool
@@ -121,7 +123,8 @@ complain(struct buf *err, const char *what, const char *arg, const char *mend)
 
 /* One option at args[*i], "--name value" or "--name=value". */
 static bool
-take_option(struct command *c, const struct option *options, char **args, size_t *i, struct buf *err)
+take_option(
+    struct command *c, const struct option *options, char **args, size_t *i, struct buf *err)
 {
 	const char *arg = args[*i];
 	size_t n = strcspn(arg, "=");
@@ -136,7 +139,8 @@ take_option(struct command *c, const struct option *options, char **args, size_t
 	else if (o->takes_value && args[*i + 1] != NULL)
 		value = span_str(args[++*i]);
 	else if (o->takes_value || arg[n] == '=')
-		return complain(err, "wrong use of", arg, o->takes_value ? o->wants : "it takes no value");
+		return complain(
+		    err, "wrong use of", arg, o->takes_value ? o->wants : "it takes no value");
 	if (!o->apply(c, value))
 		return complain(err, "not understood:", args[*i], o->wants);
 	return true;
@@ -152,7 +156,8 @@ parse_logs(struct command *c, char **args, struct buf *err)
 			continue;
 		}
 		if (c->verb == VERB_LOG || !id_parse(span_str(args[i]), &c->id))
-			return complain(err, "not a record's id:", args[i], "ids are the UUIDs that 'postern logs' shows");
+			return complain(err, "not a record's id:", args[i],
+			    "ids are the UUIDs that 'postern logs' shows");
 		c->verb = VERB_LOG;
 	}
 	if (!c->has_limit)
@@ -165,7 +170,8 @@ parse_cache(struct command *c, char **args, struct buf *err)
 {
 	const struct option *options = stats_options;
 	if (args[0] == NULL || (strcmp(args[0], "stats") != 0 && strcmp(args[0], "purge") != 0))
-		return complain(err, "unknown cache command", args[0] == NULL ? "" : args[0], "use 'cache stats' or 'cache purge'");
+		return complain(err, "unknown cache command", args[0] == NULL ? "" : args[0],
+		    "use 'cache stats' or 'cache purge'");
 	c->verb = VERB_CACHE_STATS;
 	if (strcmp(args[0], "purge") == 0) {
 		c->verb = VERB_CACHE_PURGE;
@@ -175,7 +181,8 @@ parse_cache(struct command *c, char **args, struct buf *err)
 		if (!take_option(c, options, args, &i, err))
 			return false;
 	if (c->stores.entries == NULL) {
-		bool ok = buf_printf(err, "no server runs on this data directory, and the cache is a running server's; start it first");
+		bool ok = buf_printf(err,
+		    "no server runs on this data directory, and the cache is a running server's; start it first");
 		UNUSED(ok);
 		return false;
 	}
@@ -199,7 +206,8 @@ command_new(const struct command_stores *stores, const char *const *args, struct
 	else if (n > 0 && strcmp(c->copies[0], "cache") == 0)
 		ok = parse_cache(c, c->copies + 1, err);
 	else
-		ok = complain(err, "unknown command", n > 0 ? c->copies[0] : "", "see 'postern help'");
+		ok = complain(
+		    err, "unknown command", n > 0 ? c->copies[0] : "", "see 'postern help'");
 	if (ok)
 		return c;
 	command_free(c);
@@ -230,7 +238,8 @@ static bool
 put_record(void *ctx, const struct record *r)
 {
 	struct page *p = ctx;
-	bool ok = p->c->is_json ? record_json(r, p->out) && buf_putc(p->out, '\n') : query_row(r, p->out);
+	bool ok =
+	    p->c->is_json ? record_json(r, p->out) && buf_putc(p->out, '\n') : query_row(r, p->out);
 	if (!ok) {
 		p->is_full = true;
 		return false;
@@ -256,7 +265,7 @@ list_page(struct command *c, struct buf *out)
 	if (!c->has_begun && !c->is_json && !query_heading(out))
 		return COMMAND_DONE;
 	c->has_begun = true;
-	struct page p = { .c = c, .out = out };
+	struct page p = {.c = c, .out = out};
 	c->query.limit = c->left < STEP_RECORDS ? c->left : STEP_RECORDS;
 	query_run(c->stores.records, &c->query, put_record, &p);
 	c->left -= p.n;
@@ -274,11 +283,12 @@ show_one(struct command *c, struct buf *out)
 	struct record r;
 	buf_init(&bytes, 64 * 1024);
 	enum command_result result = COMMAND_FAILED;
-	if (!record_read(c->stores.records, &c->id, &bytes) || !record_decode(buf_view(&bytes), &r)) {
+	if (!record_read(c->stores.records, &c->id, &bytes) ||
+	    !record_decode(buf_view(&bytes), &r)) {
 		bool ok = buf_printf(out, "no record has this id");
 		UNUSED(ok);
-	} else if (c->is_json ? query_show_json(c->stores.records, &r, out) && buf_putc(out, '\n') :
-	                        query_show(c->stores.records, &r, out)) {
+	} else if (c->is_json ? query_show_json(c->stores.records, &r, out) && buf_putc(out, '\n')
+			      : query_show(c->stores.records, &r, out)) {
 		result = COMMAND_DONE;
 	} else {
 		buf_reset(out);
@@ -295,12 +305,14 @@ show_stats(struct command *c, struct buf *out)
 	struct entries_stats s;
 	char size[NUM_TEXT_SIZE], most[NUM_TEXT_SIZE];
 	entries_stats(c->stores.entries, &s);
-	bool ok = c->is_json ?
-	    buf_printf(out, "{\"entries\":%llu,\"bytes\":%llu,\"max_bytes\":%llu,\"pending\":%llu}\n",
-	        (unsigned long long)s.entries, (unsigned long long)s.bytes, (unsigned long long)s.max_bytes,
-	        (unsigned long long)s.pending) :
-	    buf_printf(out, "entries  %llu\nsize     %s of %s\n", (unsigned long long)(s.entries + s.pending),
-	        num_size_text(s.bytes, size), num_size_text(s.max_bytes, most));
+	bool ok = c->is_json
+	    ? buf_printf(out,
+		  "{\"entries\":%llu,\"bytes\":%llu,\"max_bytes\":%llu,\"pending\":%llu}\n",
+		  (unsigned long long)s.entries, (unsigned long long)s.bytes,
+		  (unsigned long long)s.max_bytes, (unsigned long long)s.pending)
+	    : buf_printf(out, "entries  %llu\nsize     %s of %s\n",
+		  (unsigned long long)(s.entries + s.pending), num_size_text(s.bytes, size),
+		  num_size_text(s.max_bytes, most));
 	return ok ? COMMAND_DONE : COMMAND_FAILED;
 }
 
@@ -315,8 +327,11 @@ command_step(struct command *c, struct buf *out)
 	case VERB_CACHE_STATS:
 		return show_stats(c, out);
 	case VERB_CACHE_PURGE: {
-		uint64_t n = entries_purge(c->stores.entries, c->query.gateway, c->query.provider, c->query.model);
-		return buf_printf(out, "%llu entries removed\n", (unsigned long long)n) ? COMMAND_DONE : COMMAND_FAILED;
+		uint64_t n = entries_purge(
+		    c->stores.entries, c->query.gateway, c->query.provider, c->query.model);
+		return buf_printf(out, "%llu entries removed\n", (unsigned long long)n)
+		    ? COMMAND_DONE
+		    : COMMAND_FAILED;
 	}
 	}
 	return COMMAND_FAILED;

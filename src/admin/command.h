@@ -21,7 +21,8 @@ struct command_stores {
 };
 
 /* args: "logs" or "cache" and what follows, NULL-terminated; copied. NULL, and one line in err, when they are wrong. */
-struct command *command_new(const struct command_stores *stores, const char *const *args, struct buf *err);
+struct command *command_new(
+    const struct command_stores *stores, const char *const *args, struct buf *err);
 void command_free(struct command *c);
 
 enum command_result { COMMAND_MORE, COMMAND_DONE, COMMAND_FAILED };

@@ -63,9 +63,9 @@ static void
 put_frame(struct caller *a, char kind, struct span bytes)
 {
 	uint32_t n = (uint32_t)bytes.n;
-	unsigned char head[5] = { (unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
-		(unsigned char)(n >> 16), (unsigned char)(n >> 24) };
-	struct span parts[2] = { span_of(head, sizeof(head)), bytes };
+	unsigned char head[5] = {(unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
+	    (unsigned char)(n >> 16), (unsigned char)(n >> 24)};
+	struct span parts[2] = {span_of(head, sizeof(head)), bytes};
 	stream_write(a->stream, parts, 2);
 }
 
@@ -166,10 +166,10 @@ on_caller_closed(void *ctx)
 }
 
 static const struct stream_events caller_events = {
-	.read = on_caller_read,
-	.ended = on_caller_ended,
-	.drained = on_caller_drained,
-	.closed = on_caller_closed,
+    .read = on_caller_read,
+    .ended = on_caller_ended,
+    .drained = on_caller_drained,
+    .closed = on_caller_closed,
 };
 
 static void
@@ -188,7 +188,8 @@ on_accepted(void *ctx, struct stream *s)
 }
 
 struct control *
-control_new(struct loop *l, const char *path, const struct command_stores *stores, char *detail, size_t detail_size)
+control_new(struct loop *l, const char *path, const struct command_stores *stores, char *detail,
+    size_t detail_size)
 {
 	struct control *c = xcalloc(1, sizeof(*c));
 	struct address at;
@@ -199,7 +200,8 @@ control_new(struct loop *l, const char *path, const struct command_stores *store
 	list_init(&c->callers);
 	int n = snprintf(text, sizeof(text), "unix:%s", path);
 	if (n > 0 && (size_t)n < sizeof(text) && address_parse_listen(span_str(text), &at))
-		c->listener = listener_open(l, &at, &(struct listener_options){ .unix_mode = 0600 }, on_accepted, c, &why);
+		c->listener = listener_open(
+		    l, &at, &(struct listener_options){.unix_mode = 0600}, on_accepted, c, &why);
 	if (c->listener != NULL)
 		return c;
 	snprintf(detail, detail_size, "cannot listen on %s: %s", path, why);
@@ -214,7 +216,8 @@ control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
 	c->closed = closed;
 	c->closed_ctx = ctx;
 	listener_close(c->listener);
-	LIST_EACH(node, &c->callers) {
+	LIST_EACH(node, &c->callers)
+	{
 		struct caller *a = CONTAINER_OF(node, struct caller, link);
 		if (a->stream != NULL)
 			stream_close(a->stream);

@@ -16,8 +16,8 @@ struct control;
 struct loop;
 
 /* NULL: one line in detail. */
-struct control *control_new(struct loop *l, const char *path, const struct command_stores *stores, char *detail,
-    size_t detail_size);
+struct control *control_new(struct loop *l, const char *path, const struct command_stores *stores,
+    char *detail, size_t detail_size);
 /* Stops listening and cuts who is still served; `closed` comes once, when nothing of it is left. Frees itself. */
 void control_close(struct control *c, void (*closed)(void *ctx), void *ctx);
 

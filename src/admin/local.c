@@ -38,7 +38,9 @@ static void
 answer_ready(const struct local *l, struct local_reply *out)
 {
 	bool is_draining = gateway_is_draining(l->gateway);
-	const char *word = is_draining ? "draining" : records_is_failing(l->records) ? "degraded" : "ready";
+	const char *word = is_draining       ? "draining"
+	    : records_is_failing(l->records) ? "degraded"
+					     : "ready";
 	out->status = is_draining ? 503 : 200;
 	if (!buf_printf(&out->body, "%s\n", word))
 		out->refused = E_INTERNAL;
@@ -62,7 +64,8 @@ local_answer(void *ctx, const struct local_request *rq, struct local_reply *out)
 	const struct local *l = ctx;
 	struct span path = rq->target.path;
 	bool is_read = rq->head->method == METHOD_GET || rq->head->method == METHOD_HEAD;
-	bool is_health = span_eq(path, SPAN_LIT("/-/healthz")), is_ready = span_eq(path, SPAN_LIT("/-/readyz"));
+	bool is_health = span_eq(path, SPAN_LIT("/-/healthz")),
+	     is_ready = span_eq(path, SPAN_LIT("/-/readyz"));
 	bool is_metrics = span_eq(path, SPAN_LIT("/-/metrics"));
 	out->status = 200;
 	out->content_type = "text/plain; charset=utf-8";

@@ -45,7 +45,7 @@ read_skip(const struct headers *h, struct cache_wishes *out, const char **hint)
 enum err
 cache_wishes_read(const struct headers *h, struct cache_wishes *out, const char **hint)
 {
-	*out = (struct cache_wishes){ 0 };
+	*out = (struct cache_wishes){0};
 	enum err e = read_ttl(h, out, hint);
 	if (e == E_OK)
 		e = read_skip(h, out, hint);
@@ -64,8 +64,8 @@ cache_wishes_read(const struct headers *h, struct cache_wishes *out, const char 
 }
 
 static bool
-mode_admits(const struct config_gateway *g, const struct cache_wishes *w,
-    const struct request_facts *facts)
+mode_admits(
+    const struct config_gateway *g, const struct cache_wishes *w, const struct request_facts *facts)
 {
 	if (w->key.n > 0 || (w->has_ttl && w->ttl_s > 0))
 		return true; /* asked for by the request itself, whatever the mode */
@@ -81,12 +81,12 @@ mode_admits(const struct config_gateway *g, const struct cache_wishes *w,
 }
 
 struct cache_plan
-cache_plan_make(const struct config_gateway *g, const struct cache_wishes *w, const struct endpoint *e,
-    const struct request_facts *facts, bool has_body_key)
+cache_plan_make(const struct config_gateway *g, const struct cache_wishes *w,
+    const struct endpoint *e, const struct request_facts *facts, bool has_body_key)
 {
-	struct cache_plan plan = { 0 };
-	if (w->no_store || !e->is_cacheable || facts->is_stateful || (!has_body_key && w->key.n == 0) ||
-	    !mode_admits(g, w, facts))
+	struct cache_plan plan = {0};
+	if (w->no_store || !e->is_cacheable || facts->is_stateful ||
+	    (!has_body_key && w->key.n == 0) || !mode_admits(g, w, facts))
 		return plan;
 	plan.ttl_ms = w->has_ttl ? w->ttl_s * 1000 : g->cache.ttl_ms;
 	if (!w->has_ttl && plan.ttl_ms == 0 && w->key.n > 0)
@@ -116,10 +116,12 @@ upstream_ttl_ms(const struct headers *h, uint64_t ttl_ms)
 }
 
 uint64_t
-cache_answer_ttl_ms(const struct config_gateway *g, const struct cache_plan *p, const struct cache_answer *a)
+cache_answer_ttl_ms(
+    const struct config_gateway *g, const struct cache_plan *p, const struct cache_answer *a)
 {
 	if (!p->may_store || a->head->status / 100 != 2 || !a->is_complete || a->has_error ||
 	    a->size > g->cache.max_entry)
 		return 0;
-	return g->cache.respect_upstream ? upstream_ttl_ms(&a->head->headers, p->ttl_ms) : p->ttl_ms;
+	return g->cache.respect_upstream ? upstream_ttl_ms(&a->head->headers, p->ttl_ms)
+					 : p->ttl_ms;
 }

@@ -25,7 +25,8 @@ struct cache_wishes {
 	struct span key; /* cf-aig-cache-key; empty: none */
 };
 /* E_OK, or E_BAD_HEADER with *hint: a static text. Ranges: ttl 0 .. 31536000 s, key 1 .. 1024 bytes. */
-MUST_CHECK enum err cache_wishes_read(const struct headers *h, struct cache_wishes *out, const char **hint);
+MUST_CHECK enum err cache_wishes_read(
+    const struct headers *h, struct cache_wishes *out, const char **hint);
 
 struct cache_plan {
 	bool may_read;
@@ -44,6 +45,7 @@ struct cache_answer {
 	uint64_t size;
 };
 /* The time to live of that answer in ms, 0: not to be stored. */
-uint64_t cache_answer_ttl_ms(const struct config_gateway *g, const struct cache_plan *p, const struct cache_answer *a);
+uint64_t cache_answer_ttl_ms(
+    const struct config_gateway *g, const struct cache_plan *p, const struct cache_answer *a);
 
 #endif

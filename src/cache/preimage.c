@@ -24,8 +24,21 @@ struct cache_keys {
 };
 
 /* Tags of the fields. Each is written as tag, 32-bit length, bytes. */
-enum field { F_GATEWAY = 1, F_SCOPE, F_PROVIDER, F_ORIGIN, F_METHOD, F_PATH, F_QUERY, F_HEADER, F_CODING, F_STREAM,
-	F_CANONICAL, F_RAW, F_CUSTOM };
+enum field {
+	F_GATEWAY = 1,
+	F_SCOPE,
+	F_PROVIDER,
+	F_ORIGIN,
+	F_METHOD,
+	F_PATH,
+	F_QUERY,
+	F_HEADER,
+	F_CODING,
+	F_STREAM,
+	F_CANONICAL,
+	F_RAW,
+	F_CUSTOM
+};
 
 struct cache_keys *
 cache_keys_new(const uint8_t scope_key[32], const uint8_t seed_key[32])
@@ -64,7 +77,8 @@ collect_credentials(const struct cache_request *rq, struct span *parts, bool *to
 	size_t n = 0;
 	for (size_t i = 0; i < rq->headers->n; i++) {
 		const struct header *h = &rq->headers->items[i];
-		if (!is_credential_header(h) && h->id != H_OPENAI_ORGANIZATION && h->id != H_OPENAI_PROJECT)
+		if (!is_credential_header(h) && h->id != H_OPENAI_ORGANIZATION &&
+		    h->id != H_OPENAI_PROJECT)
 			continue;
 		if (n + 2 > CREDENTIALS_MAX * 2)
 			*too_many = true;
@@ -168,11 +182,12 @@ accept_class(const struct headers *h)
 static bool
 put_headers(const struct headers *h, struct buf *out)
 {
-	static const enum header_id ids[] = { H_ANTHROPIC_VERSION, H_ANTHROPIC_BETA, H_OPENAI_BETA };
+	static const enum header_id ids[] = {H_ANTHROPIC_VERSION, H_ANTHROPIC_BETA, H_OPENAI_BETA};
 	for (size_t i = 0; i < COUNT_OF(ids); i++) {
 		for (size_t j = 0; j < h->n; j++)
 			if (h->items[j].id == ids[i] &&
-			    (!put(out, F_HEADER, header_name(ids[i])) || !put(out, F_HEADER, h->items[j].value)))
+			    (!put(out, F_HEADER, header_name(ids[i])) ||
+				!put(out, F_HEADER, h->items[j].value)))
 				return false;
 	}
 	return put(out, F_HEADER, accept_class(h));
@@ -184,7 +199,8 @@ put_body(const struct cache_request *rq, struct buf *out)
 {
 	struct span ignore[IGNORE_MAX];
 	size_t n = 0;
-	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX; name++)
+	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX;
+	     name++)
 		ignore[n++] = span_str(*name);
 	size_t before = buf_len(out);
 	if (!put_length(out, F_CANONICAL, 0))
@@ -210,14 +226,16 @@ enum preimage_result
 preimage_write(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
 {
 	bool ok = buf_putc(out, PREIMAGE_VERSION) && put(out, F_GATEWAY, rq->gateway) &&
-	    put_scope(k, rq, out) && put(out, F_PROVIDER, rq->provider) && put_origin(rq->to, out) &&
-	    put(out, F_METHOD, rq->method) && put(out, F_PATH, rq->to->path) &&
-	    put(out, F_CODING, rq->coding) &&
+	    put_scope(k, rq, out) && put(out, F_PROVIDER, rq->provider) &&
+	    put_origin(rq->to, out) && put(out, F_METHOD, rq->method) &&
+	    put(out, F_PATH, rq->to->path) && put(out, F_CODING, rq->coding) &&
 	    put(out, F_STREAM, rq->is_stream ? SPAN_LIT("1") : SPAN_LIT("0"));
 	if (!ok)
 		return PREIMAGE_FULL;
 	if (rq->custom_key.n > 0)
-		return put_alt(rq->query, out) && put(out, F_CUSTOM, rq->custom_key) ? PREIMAGE_OK : PREIMAGE_FULL;
+		return put_alt(rq->query, out) && put(out, F_CUSTOM, rq->custom_key)
+		    ? PREIMAGE_OK
+		    : PREIMAGE_FULL;
 	if (!put_query(rq->query, out) || !put_headers(rq->headers, out))
 		return PREIMAGE_FULL;
 	if (rq->doc == NULL)
@@ -230,7 +248,8 @@ preimage_key(const struct cache_keys *k, struct span preimage)
 {
 	struct entry_key key;
 	XXH128_canonical_t canonical;
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(preimage.p, preimage.n, k->seed));
+	XXH128_canonicalFromHash(
+	    &canonical, XXH3_128bits_withSeed(preimage.p, preimage.n, k->seed));
 	memcpy(key.b, canonical.digest, sizeof(key.b));
 	return key;
 }

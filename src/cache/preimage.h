@@ -27,14 +27,14 @@ struct cache_request {
 	const struct upstream_target *to;
 	struct span query; /* p == NULL: none */
 	const struct headers *headers;
-	struct span coding;  /* accepted: "gzip" or "identity" */
-	bool is_shared;      /* scope: shared */
+	struct span coding; /* accepted: "gzip" or "identity" */
+	bool is_shared;     /* scope: shared */
 	bool is_stream;
 	struct span custom_key; /* cf-aig-cache-key; empty: none */
 	struct span body;       /* as it came */
 	const struct json_doc *doc;
 	struct memo *scope_memo; /* of the connection; NULL: none */
-	char *const *ignore; /* top-level members to leave out; NULL-terminated, or NULL */
+	char *const *ignore;     /* top-level members to leave out; NULL-terminated, or NULL */
 };
 
 enum preimage_result {
@@ -42,7 +42,8 @@ enum preimage_result {
 	PREIMAGE_NONE, /* the body has no canonical form: BYPASS */
 	PREIMAGE_FULL, /* no room */
 };
-MUST_CHECK enum preimage_result preimage_write(const struct cache_keys *k, const struct cache_request *rq, struct buf *out);
+MUST_CHECK enum preimage_result preimage_write(
+    const struct cache_keys *k, const struct cache_request *rq, struct buf *out);
 struct entry_key preimage_key(const struct cache_keys *k, struct span preimage);
 /* 64-bit keyed hash of any bytes: for tables whose keys a peer chooses. */
 uint64_t cache_hash(const struct cache_keys *k, struct span bytes);

@@ -14,8 +14,8 @@
 
 static bool start_attempt(struct exchange *x, bool fresh);
 
-static const struct span crlf = { "\r\n", 2 };
-static const struct span last_chunk = { "0\r\n\r\n", 5 };
+static const struct span crlf = {"\r\n", 2};
+static const struct span last_chunk = {"0\r\n\r\n", 5};
 
 static void
 on_upstream_timeout(void *ctx)
@@ -51,16 +51,16 @@ send_request(struct exchange *x)
 	uint64_t length;
 	enum body_framing framing = framing_upstream(x, &length);
 	buf_reset(&x->out);
-	if (!forward_request(&(struct forward_request){ .head = &x->head,
-	                         .to = &x->to,
-	                         .query = x->target.query,
-	                         .framing = framing,
-	                         .length = length,
-	                         .via = x->setup->via },
-	        &x->out))
+	if (!forward_request(&(struct forward_request){.head = &x->head,
+				 .to = &x->to,
+				 .query = x->target.query,
+				 .framing = framing,
+				 .length = length,
+				 .via = x->setup->via},
+		&x->out))
 		return false;
 	x->is_body_chunked = framing == BODY_CHUNKED;
-	struct span parts[2] = { buf_view(&x->out), buf_view(&x->body) };
+	struct span parts[2] = {buf_view(&x->out), buf_view(&x->body)};
 	bool has_body = x->is_held && parts[1].n > 0;
 	upstream_write(x->up, parts, has_body ? 2 : 1);
 	x->is_request_sent = true;
@@ -90,7 +90,7 @@ attempt_send_body(struct exchange *x, struct span bytes)
 	if (x->is_body_chunked && bytes.n > 0) {
 		char line[CHUNK_LINE_SIZE];
 		size_t n = chunk_line(bytes.n, line);
-		struct span parts[3] = { span_of(line, n), bytes, crlf };
+		struct span parts[3] = {span_of(line, n), bytes, crlf};
 		upstream_write(x->up, parts, 3);
 	} else {
 		upstream_write(x->up, &bytes, 1);
@@ -128,7 +128,8 @@ static bool
 may_try_again(const struct exchange *x)
 {
 	bool is_whole = x->is_held || x->head.framing == BODY_NONE;
-	return upstream_is_reused(x->up) && !upstream_has_answered(x->up) && is_whole && !x->has_answer;
+	return upstream_is_reused(x->up) && !upstream_has_answered(x->up) && is_whole &&
+	    !x->has_answer;
 }
 
 static void
@@ -166,7 +167,8 @@ on_informational(struct exchange *x, const struct response_head *head)
 	bool ok = head_put_status_line(&x->out, head->status, head->reason);
 	for (size_t i = 0; ok && i < head->headers.n; i++)
 		if (!is_hop_by_hop(&head->headers, &head->headers.items[i]))
-			ok = head_put_field(&x->out, head->headers.items[i].name, head->headers.items[i].value);
+			ok = head_put_field(
+			    &x->out, head->headers.items[i].name, head->headers.items[i].value);
 	if (ok && head_put_end(&x->out)) {
 		struct span all = buf_view(&x->out);
 		client_write(x->client, &all, 1);
@@ -217,13 +219,13 @@ on_request_drained(void *ctx)
 }
 
 static const struct upstream_events upstream_ops = {
-	.ready = on_ready,
-	.head = on_answer_head,
-	.body = on_answer_body,
-	.complete = on_answer_complete,
-	.batch = on_answer_batch,
-	.failed = on_failed,
-	.drained = on_request_drained,
+    .ready = on_ready,
+    .head = on_answer_head,
+    .body = on_answer_body,
+    .complete = on_answer_complete,
+    .batch = on_answer_batch,
+    .failed = on_failed,
+    .drained = on_request_drained,
 };
 
 /* ---- the step ---- */
@@ -235,20 +237,21 @@ start_attempt(struct exchange *x, bool fresh)
 	const struct config *cf = x->setup->config;
 	struct tls_ctx *tls = x->to.is_tls ? setup_tls(x->setup, p) : NULL;
 	if (x->to.is_tls && tls == NULL) {
-		exchange_fail(x, E_UPSTREAM_TLS, "no root certificates were found; set upstream.ca");
+		exchange_fail(
+		    x, E_UPSTREAM_TLS, "no root certificates were found; set upstream.ca");
 		return false;
 	}
 	x->attempts++;
 	x->is_request_sent = false;
 	x->attempt_us = clock_mono_us();
 	x->up = pool_lease(x->g->pool,
-	    &(struct origin){ .host = x->to.host,
-	        .port = x->to.port,
-	        .tls = tls,
-	        .allow_private = p->allow_private },
-	    &(struct upstream_timeouts){ .connect_ms = (unsigned)cf->upstream.connect_ms,
-	        .tls_ms = (unsigned)cf->upstream.tls_ms,
-	        .idle_ms = (unsigned)cf->upstream.pool_idle_ms },
+	    &(struct origin){.host = x->to.host,
+		.port = x->to.port,
+		.tls = tls,
+		.allow_private = p->allow_private},
+	    &(struct upstream_timeouts){.connect_ms = (unsigned)cf->upstream.connect_ms,
+		.tls_ms = (unsigned)cf->upstream.tls_ms,
+		.idle_ms = (unsigned)cf->upstream.pool_idle_ms},
 	    fresh);
 	upstream_attach(x->up, &upstream_ops, x, &x->arena, x->head.method);
 	if (upstream_is_ready(x->up) && !send_request(x)) {

@@ -38,11 +38,13 @@ struct client {
 	enum client_next over;
 	struct buf ahead;
 	struct client_memos memos;
+	char peer[ADDRESS_TEXT_SIZE];
 	struct timer timer;
 	struct defer next;
 	uint64_t requests;
 	uint64_t body_started_ms, body_bytes, linger_bytes;
-	uint64_t written, flushed_before; /* bytes given to the stream; gone out when the timer was set */
+	uint64_t written,
+	    flushed_before; /* bytes given to the stream; gone out when the timer was set */
 	bool is_admin_listener, is_closing, is_eof, is_paused;
 	bool wants_continue, keep_alive, must_close;
 };
@@ -357,10 +359,10 @@ on_client_closed(void *ctx)
 }
 
 static const struct stream_events client_stream_events = {
-	.read = on_client_read,
-	.ended = on_client_ended,
-	.drained = on_client_drained,
-	.closed = on_client_closed,
+    .read = on_client_read,
+    .ended = on_client_ended,
+    .drained = on_client_drained,
+    .closed = on_client_closed,
 };
 
 static void
@@ -429,11 +431,12 @@ client_new(struct gateway *g, struct stream *s, bool is_admin_listener)
 	c->stream = s;
 	c->is_admin_listener = is_admin_listener;
 	const struct config *cf = limits_of(c);
-	c->parser = parser_new_request(&(struct parser_limits){
-	    .header_size = cf->limits.header_size,
-	    .headers = cf->limits.headers,
-	    .request_line = cf->limits.request_line });
+	c->parser =
+	    parser_new_request(&(struct parser_limits){.header_size = cf->limits.header_size,
+		.headers = cf->limits.headers,
+		.request_line = cf->limits.request_line});
 	buf_init(&c->ahead, AHEAD_MAX);
+	address_ip_text(stream_peer(s), c->peer);
 	memo_init(&c->memos.scope);
 	memo_init(&c->memos.key_id);
 	list_append(&g->clients, &c->link);
@@ -464,10 +467,10 @@ client_cut(struct client *c)
 		lose(c, E_SHUTTING_DOWN, true);
 }
 
-const struct address *
-client_peer(const struct client *c)
+struct span
+client_peer_text(const struct client *c)
 {
-	return stream_peer(c->stream);
+	return span_str(c->peer);
 }
 
 const struct address *

@@ -30,7 +30,7 @@ void client_drain(struct client *c);
 void client_cut(struct client *c); /* at the end of the drain */
 
 /* For the exchange. */
-const struct address *client_peer(const struct client *c);
+struct span client_peer_text(const struct client *c); /* the peer's IP address */
 const struct address *client_local(const struct client *c);
 /* Of this connection's last credential, for the cache's scope and the log's key_id. */
 struct client_memos {
@@ -41,12 +41,12 @@ bool client_is_admin_listener(const struct client *c);
 bool client_write(struct client *c, const struct span *parts, size_t n);
 size_t client_backlog(const struct client *c);
 void client_read_more(struct client *c); /* the exchange has room for more of the body again */
-void client_continue(struct client *c);  /* sends "100 Continue", once, if the client waits for it */
+void client_continue(struct client *c); /* sends "100 Continue", once, if the client waits for it */
 
 enum client_next {
 	CLIENT_KEEP,   /* the next request, if any */
 	CLIENT_LINGER, /* finish writing, drain what the client still sends, close */
-	CLIENT_ABORT,  /* cut: what was sent is not complete. Framing shows it; RST where it cannot */
+	CLIENT_ABORT, /* cut: what was sent is not complete. Framing shows it; RST where it cannot */
 };
 /* The exchange is over and forgets the client. */
 void client_exchange_over(struct client *c, enum client_next next);

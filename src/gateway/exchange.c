@@ -1,6 +1,7 @@
 #include "gateway/exchange_int.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "cache/preimage.h"
@@ -26,14 +27,14 @@ static enum step_result step_relay(struct exchange *x);
 
 /* In the order of enum step. */
 static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
-	step_route,
-	step_receive,
-	step_prepare,
-	step_lookup,
-	step_replay,
-	step_attempt,
-	step_relay,
-	step_settle,
+    step_route,
+    step_receive,
+    step_prepare,
+    step_lookup,
+    step_replay,
+    step_attempt,
+    step_relay,
+    step_settle,
 };
 
 /* A step that returns STEP_MORE has set x->step to the next one. */
@@ -96,7 +97,8 @@ check_head(struct exchange *x)
 	enum err e = target_parse(x->head.target, &x->target);
 	if (e != E_OK)
 		return e;
-	if (x->head.is_upgrade && headers_has_token(&x->head.headers, H_UPGRADE, SPAN_LIT("websocket"))) {
+	if (x->head.is_upgrade &&
+	    headers_has_token(&x->head.headers, H_UPGRADE, SPAN_LIT("websocket"))) {
 		x->hint = "WebSocket endpoints are not part of this version";
 		return E_NOT_IMPLEMENTED;
 	}
@@ -133,7 +135,9 @@ step_route(struct exchange *x)
 	const struct provider *p = x->route.provider;
 	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
 	e = provider_join(p, x->route.rest, fal, &x->arena, &x->to);
-	if (e == E_OK && span_starts_nocase(headers_value(&x->head.headers, H_AUTHORIZATION), SPAN_LIT("AWS4-HMAC-")) &&
+	if (e == E_OK &&
+	    span_starts_nocase(
+		headers_value(&x->head.headers, H_AUTHORIZATION), SPAN_LIT("AWS4-HMAC-")) &&
 	    span_ends(x->to.host, SPAN_LIT(".amazonaws.com")))
 		e = E_SIGV4_CLIENT;
 	if (e == E_OK)
@@ -142,7 +146,8 @@ step_route(struct exchange *x)
 		return refuse(x, e, x->hint);
 	x->endpoint = endpoint_classify(p->dialect, x->head.method == METHOD_POST, x->to.path);
 	uint64_t limit = x->setup->config->limits.body;
-	x->is_held = x->endpoint.is_held && is_json_body(&x->head) && x->head.framing != BODY_NONE &&
+	x->is_held = x->endpoint.is_held && is_json_body(&x->head) &&
+	    x->head.framing != BODY_NONE &&
 	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
 	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
 	if (x->head.framing != BODY_NONE)
@@ -176,32 +181,33 @@ prepare(void *ctx)
 	x->facts.model = x->endpoint.model;
 	if (x->doc == NULL && x->wishes.key.n == 0)
 		return;
-	struct json_val none = { NULL };
+	struct json_val none = {NULL};
 	request_facts_read(&x->endpoint, x->doc == NULL ? none : json_root(x->doc), &x->facts);
 	const struct config_gateway *cg = x->route.gateway;
 	x->plan = cache_plan_make(cg, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
 	if (!x->plan.may_store)
 		return;
 	x->preimage.max = buf_len(&x->body) * 6 + KEEP_BYTES;
-	x->has_preimage = preimage_write(x->g->parts.cache_keys,
-	                      &(struct cache_request){ .gateway = span_str(cg->name),
-	                          .provider = x->route.provider->slug,
-	                          .method = x->head.method_text,
-	                          .to = &x->to,
-	                          .query = x->target.query,
-	                          .headers = &x->head.headers,
-	                          .coding = accepted_coding(&x->head),
-	                          .is_shared = cg->cache.scope == SCOPE_SHARED,
-	                          .is_stream = x->facts.is_stream,
-	                          .custom_key = x->wishes.key,
-	                          .body = buf_view(&x->body),
-	                          .doc = x->doc,
-	                          /* Not from a worker: the client may go meanwhile. */
-	                          .scope_memo = x->is_working ? NULL : &client_memos(x->client)->scope,
-	                          .ignore = cg->cache.ignore },
-	                      &x->preimage) == PREIMAGE_OK;
+	x->has_preimage =
+	    preimage_write(x->g->parts.cache_keys,
+		&(struct cache_request){.gateway = span_str(cg->name),
+		    .provider = x->route.provider->slug,
+		    .method = x->head.method_text,
+		    .to = &x->to,
+		    .query = x->target.query,
+		    .headers = &x->head.headers,
+		    .coding = accepted_coding(&x->head),
+		    .is_shared = cg->cache.scope == SCOPE_SHARED,
+		    .is_stream = x->facts.is_stream,
+		    .custom_key = x->wishes.key,
+		    .body = buf_view(&x->body),
+		    .doc = x->doc,
+		    /* Not from a worker: the client may go meanwhile. */
+		    .scope_memo = x->is_working ? NULL : &client_memos(x->client)->scope,
+		    .ignore = cg->cache.ignore},
+		&x->preimage) == PREIMAGE_OK;
 	if (!x->has_preimage)
-		x->plan = (struct cache_plan){ 0 };
+		x->plan = (struct cache_plan){0};
 	else
 		x->key = preimage_key(x->g->parts.cache_keys, buf_view(&x->preimage));
 }
@@ -238,7 +244,8 @@ step_lookup(struct exchange *x)
 {
 	gateway_reads_entries(x->g);
 	if (x->plan.may_read)
-		x->entry = entry_find(x->g->parts.entries, &x->key, buf_view(&x->preimage), clock_wall_ms());
+		x->entry = entry_find(
+		    x->g->parts.entries, &x->key, buf_view(&x->preimage), clock_wall_ms());
 	return next(x, x->entry != NULL ? STEP_REPLAY : STEP_ATTEMPT);
 }
 
@@ -313,7 +320,8 @@ reap(void *ctx)
 void
 exchange_free_spares(struct gateway *g)
 {
-	LIST_EACH(node, &g->spares) {
+	LIST_EACH(node, &g->spares)
+	{
 		struct exchange *x = CONTAINER_OF(node, struct exchange, link);
 		list_remove(&x->link);
 		free_exchange(x);
@@ -335,12 +343,12 @@ take_spare(struct gateway *g)
 	list_remove(&x->link);
 	g->n_spares--;
 	/* Everything but the memory that is worth keeping starts from zero. */
-	struct exchange warm = { .arena = x->arena,
-		.body = x->body,
-		.uploaded = x->uploaded,
-		.preimage = x->preimage,
-		.out = x->out,
-		.tail = x->tail };
+	struct exchange warm = {.arena = x->arena,
+	    .body = x->body,
+	    .uploaded = x->uploaded,
+	    .preimage = x->preimage,
+	    .out = x->out,
+	    .tail = x->tail};
 	warm.capture.body = x->capture.body;
 	*x = warm;
 	return x;
@@ -401,7 +409,8 @@ void
 exchange_begin(struct exchange *x, const struct request_head *head)
 {
 	x->head = *head;
-	address_ip_text(client_peer(x->client), x->client_text);
+	struct span peer = client_peer_text(x->client);
+	memcpy(x->client_text, peer.p, peer.n + 1);
 	x->route.gateway = &x->setup->config->gateways[0];
 	x->log_wishes.collect = x->route.gateway->log.collect;
 	/* Without a body its end follows at once: then the answer may say keep-alive. */

@@ -37,7 +37,17 @@ struct upstream;
 #define PIECES 48 /* parts of one write */
 #define PIECE_LINE 24
 
-enum step { STEP_ROUTE, STEP_RECEIVE, STEP_PREPARE, STEP_LOOKUP, STEP_REPLAY, STEP_ATTEMPT, STEP_RELAY, STEP_SETTLE, STEP_COUNT };
+enum step {
+	STEP_ROUTE,
+	STEP_RECEIVE,
+	STEP_PREPARE,
+	STEP_LOOKUP,
+	STEP_REPLAY,
+	STEP_ATTEMPT,
+	STEP_RELAY,
+	STEP_SETTLE,
+	STEP_COUNT
+};
 enum step_result { STEP_MORE, STEP_WAIT };
 
 /* What is about to be written to the client: views, and which of them are body. */
@@ -75,7 +85,7 @@ struct exchange {
 	struct cache_wishes wishes;
 	struct journal_wishes log_wishes;
 	struct json_doc *doc;
-	struct buf body; /* held, or waiting to be sent on */
+	struct buf body;     /* held, or waiting to be sent on */
 	struct buf uploaded; /* what a streamed body had, for the log */
 	bool is_held, is_body_done;
 	uint64_t request_size;
@@ -102,7 +112,7 @@ struct exchange {
 	enum body_framing out_framing;
 	uint64_t response_size;
 	uint64_t received_bytes, sent_bytes; /* on the client's wire */
-	struct buf out; /* head bytes */
+	struct buf out;                      /* head bytes */
 	struct buf tail; /* the last write, held until the client has read the rest */
 	bool has_tail;
 	struct outbox box;
@@ -133,7 +143,8 @@ void relay_batch(struct exchange *x);
 void relay_flush(struct exchange *x); /* writes the outbox out */
 size_t box_bytes(const struct exchange *x);
 bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
-void exchange_watch_idle(struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
+void exchange_watch_idle(
+    struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
 /* settle.c */

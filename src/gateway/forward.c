@@ -1,6 +1,5 @@
 #include "gateway/forward.h"
 
-#include "base/clock.h"
 #include "http/writer.h"
 #include "provider/registry.h"
 
@@ -11,10 +10,10 @@
 static bool
 is_for_us(enum header_id id)
 {
-	static const enum header_id ours[] = { H_HOST, H_CONTENT_LENGTH, H_TRANSFER_ENCODING, H_EXPECT, H_VIA,
-		H_CDN_LOOP, H_FORWARDED, H_X_FORWARDED_FOR, H_X_FORWARDED_PROTO, H_X_FORWARDED_HOST,
-		H_X_FORWARDED_PORT, H_X_REAL_IP, H_TRUE_CLIENT_IP, H_ACCEPT_ENCODING, H_X_FAL_TARGET_URL,
-		H_CF_CACHE_TTL, H_CF_SKIP_CACHE };
+	static const enum header_id ours[] = {H_HOST, H_CONTENT_LENGTH, H_TRANSFER_ENCODING,
+	    H_EXPECT, H_VIA, H_CDN_LOOP, H_FORWARDED, H_X_FORWARDED_FOR, H_X_FORWARDED_PROTO,
+	    H_X_FORWARDED_HOST, H_X_FORWARDED_PORT, H_X_REAL_IP, H_TRUE_CLIENT_IP,
+	    H_ACCEPT_ENCODING, H_X_FAL_TARGET_URL, H_CF_CACHE_TTL, H_CF_SKIP_CACHE};
 	if (id >= H_CF_AIG_AUTHORIZATION && id <= H_CF_AIG_ANY)
 		return true;
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
@@ -26,8 +25,9 @@ is_for_us(enum header_id id)
 static bool
 is_cache_directive(const struct headers *h, const struct header *f)
 {
-	return f->id == H_CACHE_CONTROL && (headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-cache")) ||
-	                                       headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-store")));
+	return f->id == H_CACHE_CONTROL &&
+	    (headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-cache")) ||
+		headers_has_token(h, H_CACHE_CONTROL, SPAN_LIT("no-store")));
 }
 
 struct span
@@ -41,7 +41,8 @@ accepted_coding(const struct request_head *head)
 		struct span coding = item, q = item;
 		coding.n = span_find(item, ';');
 		coding = span_trim(coding);
-		if (!span_eq_nocase(coding, SPAN_LIT("gzip")) && !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
+		if (!span_eq_nocase(coding, SPAN_LIT("gzip")) &&
+		    !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
 			continue;
 		q = span_trim(span_skip(item, span_find(item, ';') + 1));
 		bool is_refused = span_eq(q, SPAN_LIT("q=0")) || span_starts(q, SPAN_LIT("q=0.0"));
@@ -112,15 +113,18 @@ put_gateway_fields(const struct gateway_fields *f, struct buf *out)
 		struct span id = span_str(f->id);
 		ok = head_put_field(out, SPAN_LIT("cf-aig-log-id"), id) &&
 		    head_put_field(out, SPAN_LIT("cf-aig-request-id"), id) &&
-		    head_put_field(out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
+		    head_put_field(
+			out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
 		    head_put_field(out, SPAN_LIT("cf-aig-step"), SPAN_LIT("0"));
 	}
 	if (ok && f->cache_status != NULL)
-		ok = head_put_field(out, SPAN_LIT("cf-aig-cache-status"), span_str(f->cache_status));
+		ok =
+		    head_put_field(out, SPAN_LIT("cf-aig-cache-status"), span_str(f->cache_status));
 	if (ok && f->age_s >= 0)
 		ok = head_put_field_u64(out, SPAN_LIT("age"), (uint64_t)f->age_s);
 	if (ok && f->overhead_us >= 0)
-		ok = head_put_field_u64(out, SPAN_LIT("postern-overhead-us"), (uint64_t)f->overhead_us);
+		ok = head_put_field_u64(
+		    out, SPAN_LIT("postern-overhead-us"), (uint64_t)f->overhead_us);
 	if (ok && f->error_word != NULL)
 		ok = head_put_field(out, SPAN_LIT("postern-error"), span_str(f->error_word));
 	if (ok && !f->keep_alive)
@@ -151,20 +155,20 @@ forward_response(const struct response_head *head, const struct gateway_fields *
 	return ok && put_gateway_fields(f, out);
 }
 
-static bool
-put_date(struct buf *out)
+struct span
+date_line(int64_t wall_ms, char out[DATE_LINE_SIZE])
 {
-	char text[40];
 	struct tm tm;
-	time_t now = (time_t)(clock_wall_ms() / 1000);
-	gmtime_r(&now, &tm);
-	size_t n = strftime(text, sizeof(text), "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
-	return buf_put(out, text, n);
+	time_t seconds = (time_t)(wall_ms / 1000);
+	gmtime_r(&seconds, &tm);
+	return span_of(
+	    out, strftime(out, DATE_LINE_SIZE, "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm));
 }
 
 bool
-own_response(int status, struct span fields, const struct gateway_fields *f, struct buf *out)
+own_response(int status, struct span date, struct span fields, const struct gateway_fields *f,
+    struct buf *out)
 {
-	return head_put_status_line(out, status, SPAN_NONE) && put_date(out) &&
+	return head_put_status_line(out, status, SPAN_NONE) && buf_put_span(out, date) &&
 	    buf_put_span(out, fields) && put_gateway_fields(f, out);
 }

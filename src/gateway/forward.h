@@ -28,19 +28,23 @@ struct span accepted_coding(const struct request_head *head);
 
 /* The fields of ours on every answer. */
 struct gateway_fields {
-	const char *id;              /* log id; NULL: no record was made */
-	struct span event_id;        /* the client's own, else empty */
-	const char *cache_status;    /* "HIT" ...; NULL: none */
-	int64_t age_s;               /* -1: none */
-	int64_t overhead_us;         /* -1: none */
-	const char *error_word;      /* NULL: not a refusal */
-	enum body_framing framing;   /* towards the client */
+	const char *id;            /* log id; NULL: no record was made */
+	struct span event_id;      /* the client's own, else empty */
+	const char *cache_status;  /* "HIT" ...; NULL: none */
+	int64_t age_s;             /* -1: none */
+	int64_t overhead_us;       /* -1: none */
+	const char *error_word;    /* NULL: not a refusal */
+	enum body_framing framing; /* towards the client */
 	uint64_t length;
 	bool is_http10, keep_alive;
 };
 /* A provider's answer. */
-MUST_CHECK bool forward_response(const struct response_head *head, const struct gateway_fields *f, struct buf *out);
-/* An answer of our own making. fields: whole header lines ("content-type: ...\r\n"). */
-MUST_CHECK bool own_response(int status, struct span fields, const struct gateway_fields *f, struct buf *out);
+MUST_CHECK bool forward_response(
+    const struct response_head *head, const struct gateway_fields *f, struct buf *out);
+/* An answer of our own making. fields: whole header lines ("content-type: ...\r\n"). date: date_line's. */
+#define DATE_LINE_SIZE 40
+struct span date_line(int64_t wall_ms, char out[DATE_LINE_SIZE]);
+MUST_CHECK bool own_response(int status, struct span date, struct span fields,
+    const struct gateway_fields *f, struct buf *out);
 
 #endif

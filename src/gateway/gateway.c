@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "cache/preimage.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -101,7 +102,8 @@ static size_t
 connections_max(const struct gateway *g)
 {
 	size_t configured = g->setup->config->limits.connections;
-	size_t possible = loop_descriptor_budget() / 2; /* one for the client, one for its upstream */
+	size_t possible =
+	    loop_descriptor_budget() / 2; /* one for the client, one for its upstream */
 	return configured < possible ? configured : possible;
 }
 
@@ -179,7 +181,8 @@ open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t
 	}
 	bool is_admin = serves_admin(c, cl->address, &a);
 	g->listeners[i] = listener_open(g->loop, &a,
-	    &(struct listener_options){ .tls = tls, .tls_ms = (unsigned)c->limits.tls_timeout_ms, .unix_mode = 0600 },
+	    &(struct listener_options){
+		.tls = tls, .tls_ms = (unsigned)c->limits.tls_timeout_ms, .unix_mode = 0600},
 	    is_admin ? on_accepted_admin : on_accepted_public, g, &why);
 	tls_ctx_unref(tls);
 	if (g->listeners[i] == NULL)
@@ -248,6 +251,17 @@ gateway_setup(const struct gateway *g)
 	return g->setup;
 }
 
+struct span
+gateway_date(struct gateway *g)
+{
+	int64_t now_ms = clock_wall_ms();
+	if (g->date_s != now_ms / 1000) {
+		g->date_s = now_ms / 1000;
+		g->date = date_line(now_ms, g->date_text);
+	}
+	return g->date;
+}
+
 static void
 end_turn(void *ctx)
 {
@@ -292,9 +306,9 @@ on_drain_over(void *ctx)
 	if (!list_is_empty(&g->exchanges))
 		log_line(LOG_WARN, "drain: the time is up, %s", "cutting what is left");
 	LIST_EACH(node, &g->clients)
-		client_cut(client_of(node));
+	client_cut(client_of(node));
 	LIST_EACH(node, &g->exchanges)
-		exchange_cut(node);
+	exchange_cut(node);
 }
 
 void
@@ -309,7 +323,7 @@ gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx)
 	g->drained_ctx = ctx;
 	close_listeners(g);
 	LIST_EACH(node, &g->clients)
-		client_drain(client_of(node));
+	client_drain(client_of(node));
 	timer_start(g->loop, &g->drain_timer, g->setup->config->limits.drain_ms, on_drain_over, g);
 	gateway_shrunk(g);
 }

@@ -73,6 +73,7 @@ bool gateway_is_draining(const struct gateway *g);
  * call cuts at once). `drained` comes once, when no connection and no exchange is left. */
 void gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx);
 void gateway_free(struct gateway *g); /* after drained */
-void gateway_abandon(struct gateway *g); /* instead, when it never ran: listeners may be open, nothing came */
+void gateway_abandon(
+    struct gateway *g); /* instead, when it never ran: listeners may be open, nothing came */
 
 #endif

@@ -8,6 +8,7 @@
 #define GATEWAY_GATEWAY_INT_H
 
 #include "base/map.h"
+#include "gateway/forward.h"
 #include "gateway/gateway.h"
 
 struct stream;
@@ -33,6 +34,9 @@ struct gateway {
 	void *drained_ctx;
 	struct defer drained_call;
 	struct defer turn_end;
+	int64_t date_s; /* of date_text, the Date line of this second */
+	char date_text[DATE_LINE_SIZE];
+	struct span date;
 };
 
 /* A client's stream is closed: frees its place, resumes accepting. */
@@ -41,6 +45,7 @@ void gateway_client_closed(struct gateway *g, const struct stream *s);
 void gateway_shrunk(struct gateway *g);
 /* Before entries are read: their read transaction ends with the turn. */
 void gateway_reads_entries(struct gateway *g);
+struct span gateway_date(struct gateway *g);
 void exchange_free_spares(struct gateway *g);
 /* From their links in the lists above. */
 struct client *client_of(struct list *node);

@@ -10,7 +10,7 @@
 #include "gateway/upstream.h"
 #include "http/writer.h"
 
-static const struct span crlf = { "\r\n", 2 };
+static const struct span crlf = {"\r\n", 2};
 
 bool
 box_put(struct exchange *x, struct span part, bool is_body)
@@ -57,8 +57,9 @@ hang_taps(struct exchange *x, const struct response_head *head)
 {
 	const struct config_gateway *cg = x->route.gateway;
 	struct tap **last = &x->taps;
-	struct meter *m = meter_new(&x->endpoint, head->status, headers_value(&head->headers, H_CONTENT_TYPE),
-	    headers_value(&head->headers, H_CONTENT_ENCODING));
+	struct meter *m =
+	    meter_new(&x->endpoint, head->status, headers_value(&head->headers, H_CONTENT_TYPE),
+		headers_value(&head->headers, H_CONTENT_ENCODING));
 	if (m != NULL) {
 		meter_tap_init(&x->meter, m);
 		*last = &x->meter.tap;
@@ -100,23 +101,25 @@ relay_head(struct exchange *x, const struct response_head *head)
 	/* HEAD and 304 carry the length that a GET would have had. */
 	bool has_length = x->out_framing == BODY_LENGTH ||
 	    (x->out_framing == BODY_NONE && head->framing == BODY_LENGTH && head->status != 204) ||
-	    (x->out_framing == BODY_NONE && headers_value(&head->headers, H_CONTENT_LENGTH).p != NULL);
+	    (x->out_framing == BODY_NONE &&
+		headers_value(&head->headers, H_CONTENT_LENGTH).p != NULL);
 	uint64_t length = head->length;
 	buf_reset(&x->out);
 	bool ok = forward_response(head,
-	    &(struct gateway_fields){ .id = x->id_text,
-	        .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
-	        .cache_status = verdict_word(x),
-	        .age_s = -1,
-	        .overhead_us = overhead_us(x, clock_mono_us()),
-	        .framing = has_length ? BODY_LENGTH : x->out_framing,
-	        .length = length,
-	        .is_http10 = x->head.minor == 0,
-	        .keep_alive = x->is_kept_alive },
+	    &(struct gateway_fields){.id = x->id_text,
+		.event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+		.cache_status = verdict_word(x),
+		.age_s = -1,
+		.overhead_us = overhead_us(x, clock_mono_us()),
+		.framing = has_length ? BODY_LENGTH : x->out_framing,
+		.length = length,
+		.is_http10 = x->head.minor == 0,
+		.keep_alive = x->is_kept_alive},
 	    &x->out);
 	if (!ok) {
 		attempt_drop(x);
-		exchange_fail(x, E_UPSTREAM_PROTOCOL, "the head of the answer is larger than the gateway takes");
+		exchange_fail(x, E_UPSTREAM_PROTOCOL,
+		    "the head of the answer is larger than the gateway takes");
 		return;
 	}
 	x->is_head_sent = true;

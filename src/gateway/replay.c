@@ -19,16 +19,16 @@ put_head(struct exchange *x)
 	x->is_kept_alive = client_may_keep(x->client);
 	x->replied_us = clock_mono_us();
 	buf_reset(&x->out);
-	return own_response(x->found.status, stored.fields,
-	    &(struct gateway_fields){ .id = x->id_text,
-	        .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
-	        .cache_status = "HIT",
-	        .age_s = age_s > 0 ? age_s : 0,
-	        .overhead_us = (int64_t)(x->replied_us - x->ready_us),
-	        .framing = BODY_LENGTH,
-	        .length = x->found.body_size,
-	        .is_http10 = x->head.minor == 0,
-	        .keep_alive = x->is_kept_alive },
+	return own_response(x->found.status, gateway_date(x->g), stored.fields,
+	    &(struct gateway_fields){.id = x->id_text,
+		.event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+		.cache_status = "HIT",
+		.age_s = age_s > 0 ? age_s : 0,
+		.overhead_us = (int64_t)(x->replied_us - x->ready_us),
+		.framing = BODY_LENGTH,
+		.length = x->found.body_size,
+		.is_http10 = x->head.minor == 0,
+		.keep_alive = x->is_kept_alive},
 	    &x->out);
 }
 
@@ -60,7 +60,8 @@ step_replay(struct exchange *x)
 		x->found = *entry_meta(x->entry);
 		struct span first;
 		/* The first piece before the head: a damaged entry is a miss, not a broken answer. */
-		if ((x->found.body_size > 0 && entry_body(x->entry, 0, &first) != E_OK) || !put_head(x))
+		if ((x->found.body_size > 0 && entry_body(x->entry, 0, &first) != E_OK) ||
+		    !put_head(x))
 			return fall_through(x);
 		x->status = x->found.status;
 		x->is_head_sent = true;

@@ -7,9 +7,9 @@
 
 /* Second segments under /v1 that are OpenAI's or Anthropic's own endpoints: they win over an account
  * of that name. */
-static const char *const unified_endpoints[] = { "chat", "completions", "responses", "embeddings",
-	"models", "messages", "moderations", "images", "audio", "rerank", "files", "batches", "uploads",
-	"fine_tuning", "assistants", "threads", "vector_stores", "videos", "realtime", "engines" };
+static const char *const unified_endpoints[] = {"chat", "completions", "responses", "embeddings",
+    "models", "messages", "moderations", "images", "audio", "rerank", "files", "batches", "uploads",
+    "fine_tuning", "assistants", "threads", "vector_stores", "videos", "realtime", "engines"};
 
 static bool
 is_unified_endpoint(struct span segment)
@@ -37,11 +37,13 @@ find_in_cloudflare_form(const struct setup *s, struct span rest, struct route *o
 {
 	struct span name, slug;
 	if (!path_next(&rest, &out->account)) {
-		out->hint = "the path is /v1/{account}/{gateway}/{provider}/..., or /{provider}/...";
+		out->hint =
+		    "the path is /v1/{account}/{gateway}/{provider}/..., or /{provider}/...";
 		return E_NOT_FOUND;
 	}
 	if (is_unified_endpoint(out->account)) {
-		out->hint = "put the provider in front of the path: /openai/v1/..., /anthropic/v1/...";
+		out->hint =
+		    "put the provider in front of the path: /openai/v1/..., /anthropic/v1/...";
 		return E_NOT_FOUND;
 	}
 	out->is_cloudflare_form = true;
@@ -55,7 +57,8 @@ find_in_cloudflare_form(const struct setup *s, struct span rest, struct route *o
 		return E_UNKNOWN_GATEWAY;
 	}
 	if (!path_next(&rest, &slug) || slug.n == 0) {
-		out->hint = "name a provider behind the gateway: /v1/{account}/{gateway}/{provider}/...";
+		out->hint =
+		    "name a provider behind the gateway: /v1/{account}/{gateway}/{provider}/...";
 		return E_NOT_FOUND;
 	}
 	return find_provider(s, slug, rest, out);
@@ -64,7 +67,7 @@ find_in_cloudflare_form(const struct setup *s, struct span rest, struct route *o
 enum err
 route_find(const struct setup *s, struct span path, struct route *out)
 {
-	*out = (struct route){ .gateway = &s->config->gateways[0] };
+	*out = (struct route){.gateway = &s->config->gateways[0]};
 	struct span rest = path, first;
 	if (!path_next(&rest, &first) || first.n == 0) {
 		out->hint = "the path begins with a provider: /openai/v1/chat/completions";

@@ -13,7 +13,7 @@
 #include "gateway/upstream.h"
 #include "obs/metric.h"
 
-static const struct span last_chunk = { "0\r\n\r\n", 5 };
+static const struct span last_chunk = {"0\r\n\r\n", 5};
 
 /* In the order of enum step: the second letter of a record's ending. */
 static const char step_letters[] = "RBPLHADS";
@@ -37,17 +37,17 @@ put_own_answer(struct exchange *x, const char *content_type, struct span body)
 	x->is_kept_alive = client_may_keep(x->client);
 	x->response_size = body.n;
 	buf_reset(&x->out);
-	bool ok = own_response(x->status, span_of(fields, (size_t)n),
-	    &(struct gateway_fields){ .id = x->is_local ? NULL : x->id_text,
-	        .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
-	        .cache_status = x->is_local ? NULL : verdict_word(x),
-	        .age_s = -1,
-	        .overhead_us = -1,
-	        .error_word = word,
-	        .framing = BODY_LENGTH,
-	        .length = body.n,
-	        .is_http10 = x->head.minor == 0,
-	        .keep_alive = x->is_kept_alive },
+	bool ok = own_response(x->status, gateway_date(x->g), span_of(fields, (size_t)n),
+	    &(struct gateway_fields){.id = x->is_local ? NULL : x->id_text,
+		.event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+		.cache_status = x->is_local ? NULL : verdict_word(x),
+		.age_s = -1,
+		.overhead_us = -1,
+		.error_word = word,
+		.framing = BODY_LENGTH,
+		.length = body.n,
+		.is_http10 = x->head.minor == 0,
+		.keep_alive = x->is_kept_alive},
 	    &x->out);
 	if (ok && x->head.method != METHOD_HEAD)
 		ok = buf_put_span(&x->out, body);
@@ -67,7 +67,8 @@ shape_of(const struct exchange *x)
 		return REFUSAL_CLOUDFLARE;
 	if (x->route.provider == NULL)
 		return REFUSAL_OPENAI;
-	return refusal_shape_of(x->endpoint.class == ENDPOINT_OTHER ? x->route.provider->dialect : x->endpoint.dialect);
+	return refusal_shape_of(
+	    x->endpoint.class == ENDPOINT_OTHER ? x->route.provider->dialect : x->endpoint.dialect);
 }
 
 /* The table's text, then what is special here. */
@@ -80,7 +81,8 @@ message_of(struct exchange *x)
 	if (x->why == E_UNKNOWN_PROVIDER) {
 		struct span near = registry_nearest(x->setup->registry, x->route.slug);
 		if (near.n > 0)
-			return arena_printf(&x->arena, "%s; did you mean '%.*s'?", text, SPAN_FMT(near));
+			return arena_printf(
+			    &x->arena, "%s; did you mean '%.*s'?", text, SPAN_FMT(near));
 	}
 	return span_str(text);
 }
@@ -101,13 +103,14 @@ put_refusal(struct exchange *x)
 static void
 put_local(struct exchange *x)
 {
-	struct local_reply reply = { .status = 404, .content_type = "text/plain", .refused = E_NOT_FOUND };
+	struct local_reply reply = {
+	    .status = 404, .content_type = "text/plain", .refused = E_NOT_FOUND};
 	buf_init(&reply.body, 1024 * 1024);
 	x->g->parts.local(x->g->parts.local_ctx,
-	    &(struct local_request){ .head = &x->head,
-	        .target = x->target,
-	        .local = client_local(x->client),
-	        .is_admin_listener = client_is_admin_listener(x->client) },
+	    &(struct local_request){.head = &x->head,
+		.target = x->target,
+		.local = client_local(x->client),
+		.is_admin_listener = client_is_admin_listener(x->client)},
 	    &reply);
 	if (reply.refused != E_OK) {
 		x->why = reply.refused;
@@ -170,32 +173,34 @@ static void
 store_answer(struct exchange *x)
 {
 	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
-	const struct cache_answer answer = { .head = &x->answer,
-		.is_complete = is_answer_whole(x) && !x->capture.is_cut,
-		.has_error = m != NULL && m->has_error,
-		.size = x->response_size };
+	const struct cache_answer answer = {.head = &x->answer,
+	    .is_complete = is_answer_whole(x) && !x->capture.is_cut,
+	    .has_error = m != NULL && m->has_error,
+	    .size = x->response_size};
 	uint64_t ttl_ms = cache_answer_ttl_ms(x->route.gateway, &x->plan, &answer);
 	if (ttl_ms == 0)
 		return;
 	struct buf fields;
 	buf_init(&fields, 8192);
-	struct entry_new n = { .key = x->key,
-		.preimage = buf_view(&x->preimage),
-		.gateway = span_str(x->route.gateway->name),
-		.provider = x->route.provider->slug,
-		.model = x->facts.model,
-		.body = buf_view(&x->capture.body) };
+	struct entry_new n = {.key = x->key,
+	    .preimage = buf_view(&x->preimage),
+	    .gateway = span_str(x->route.gateway->name),
+	    .provider = x->route.provider->slug,
+	    .model = x->facts.model,
+	    .body = buf_view(&x->capture.body)};
 	n.meta.stored_ms = clock_wall_ms();
 	n.meta.expires_ms = n.meta.stored_ms + (int64_t)ttl_ms;
 	n.meta.status = x->status;
 	bool is_estimated;
 	struct usage u = usage_of(x, &is_estimated);
-	n.meta.flags = (m != NULL && m->is_stream ? ENTRY_STREAM : 0) | (is_estimated ? ENTRY_ESTIMATED : 0);
+	n.meta.flags =
+	    (m != NULL && m->is_stream ? ENTRY_STREAM : 0) | (is_estimated ? ENTRY_ESTIMATED : 0);
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
 		n.meta.usage[i] = u.tokens[i];
 	if (x->log_wishes.collect)
 		memcpy(n.meta.record, x->id.b, sizeof(n.meta.record));
-	if (entry_head_write(&x->answer.headers, cache_hash(x->g->parts.cache_keys, buf_view(&x->body)), &fields)) {
+	if (entry_head_write(&x->answer.headers,
+		cache_hash(x->g->parts.cache_keys, buf_view(&x->body)), &fields)) {
 		n.headers = buf_view(&fields);
 		/* No room is no fault of the exchange; the room counts it. */
 		enum err e = entries_put(x->g->parts.entries, &n);
@@ -236,7 +241,8 @@ fill_times(const struct exchange *x, struct record *r)
 	r->ttfb_us = span_us(x->attempt_us, x->answer_us);
 	r->ttft_us = span_us(x->attempt_us, x->meter.first_output_us);
 	if (x->has_answer && x->replied_us != 0 && x->attempt_us >= x->ready_us)
-		r->overhead_us = (int64_t)((x->attempt_us - x->ready_us) + (x->replied_us - x->answer_us));
+		r->overhead_us =
+		    (int64_t)((x->attempt_us - x->ready_us) + (x->replied_us - x->answer_us));
 }
 
 static char
@@ -267,7 +273,7 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 	struct span reply = buf_view(&x->capture.body);
 	struct entry_head stored;
 	bool is_hit = x->entry != NULL && entry_head_read(entry_headers(x->entry), &stored);
-	struct id none = { { 0 } };
+	struct id none = {{0}};
 	if (is_hit && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
 		memcpy(e->record.body_record.b, x->found.record, sizeof(x->found.record));
@@ -310,8 +316,8 @@ record(struct exchange *x)
 	if (x->is_recorded || x->is_local)
 		return;
 	x->is_recorded = true;
-	char ending[3] = { who_ended(x->why), x->why == E_OK ? '-' : step_letters[x->ended_in], 0 };
-	struct journal_entry e = { .head = &x->head, .target = &x->target };
+	char ending[3] = {who_ended(x->why), x->why == E_OK ? '-' : step_letters[x->ended_in], 0};
+	struct journal_entry e = {.head = &x->head, .target = &x->target};
 	struct record *r = &e.record;
 	record_init(r);
 	r->id = x->id;

@@ -15,8 +15,8 @@ define_providers(struct setup *s, char *detail, size_t detail_size)
 {
 	for (size_t i = 0; i < s->config->n_providers; i++) {
 		const struct config_provider *p = &s->config->providers[i];
-		const char *wrong = registry_define(s->registry, p->slug, p->base_url, p->dialect,
-		    p->allow_private, p->ca);
+		const char *wrong = registry_define(
+		    s->registry, p->slug, p->base_url, p->dialect, p->allow_private, p->ca);
 		if (wrong != NULL) {
 			snprintf(detail, detail_size, "providers.%s: %s", p->slug, wrong);
 			return false;

@@ -25,7 +25,7 @@ capture_end(struct tap *tap)
 void
 capture_tap_init(struct capture_tap *t, size_t max)
 {
-	t->tap = (struct tap){ .bytes = capture_bytes, .end = capture_end };
+	t->tap = (struct tap){.bytes = capture_bytes, .end = capture_end};
 	t->is_cut = false;
 	t->body.max = max;
 	buf_reset(&t->body);
@@ -49,7 +49,7 @@ meter_end(struct tap *tap)
 void
 meter_tap_init(struct meter_tap *t, struct meter *m)
 {
-	t->tap = (struct tap){ .bytes = meter_bytes, .end = meter_end };
+	t->tap = (struct tap){.bytes = meter_bytes, .end = meter_end};
 	t->meter = m;
 	t->first_output_us = 0;
 }

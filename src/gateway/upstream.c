@@ -11,13 +11,14 @@
 #include "obs/metric.h"
 #include "tls/context.h"
 
-#define IDLE_MAX 4096          /* pooled connections, all origins together */
+#define IDLE_MAX 4096 /* pooled connections, all origins together */
 #define LOW_WATER (64 * 1024)
 
 struct pool {
 	struct loop *loop;
 	struct resolver *resolver;
-	struct list idle; /* newest first; one list: origins in use are few, hits are near the front */
+	struct list
+	    idle; /* newest first; one list: origins in use are few, hits are near the front */
 	size_t n_idle;
 	size_t n_open;
 	bool is_freed;
@@ -212,11 +213,11 @@ on_upstream_closed(void *ctx)
 }
 
 static const struct stream_events stream_ops = {
-	.opened = on_upstream_opened,
-	.read = on_upstream_read,
-	.ended = on_upstream_ended,
-	.drained = on_upstream_drained,
-	.closed = on_upstream_closed,
+    .opened = on_upstream_opened,
+    .read = on_upstream_read,
+    .ended = on_upstream_ended,
+    .drained = on_upstream_drained,
+    .closed = on_upstream_closed,
 };
 
 static void
@@ -230,12 +231,12 @@ on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
 	}
 	u->state = UP_CONNECTING;
 	u->stream = stream_connect(u->pool->loop,
-	    &(struct stream_target){ .addresses = addresses,
-	        .n_addresses = n,
-	        .name = u->host,
-	        .tls = u->tls,
-	        .connect_ms = u->timeouts.connect_ms,
-	        .tls_ms = u->timeouts.tls_ms },
+	    &(struct stream_target){.addresses = addresses,
+		.n_addresses = n,
+		.name = u->host,
+		.tls = u->tls,
+		.connect_ms = u->timeouts.connect_ms,
+		.tls_ms = u->timeouts.tls_ms},
 	    &stream_ops, u);
 	stream_set_low_water(u->stream, LOW_WATER);
 }
@@ -254,7 +255,7 @@ void
 pool_close_idle(struct pool *p)
 {
 	LIST_EACH(node, &p->idle)
-		destroy(CONTAINER_OF(node, struct upstream, link));
+	destroy(CONTAINER_OF(node, struct upstream, link));
 }
 
 void
@@ -275,7 +276,8 @@ is_for(const struct upstream *u, const struct origin *o)
 static struct upstream *
 take_idle(struct pool *p, const struct origin *o)
 {
-	LIST_EACH(node, &p->idle) {
+	LIST_EACH(node, &p->idle)
+	{
 		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
 		if (!is_for(u, o))
 			continue;
@@ -306,16 +308,16 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	u->allow_private = o->allow_private;
 	u->timeouts = *t;
 	/* An answer's head may be larger than a request's: providers send many fields. */
-	u->parser = parser_new_response(
-	    &(struct parser_limits){ .header_size = 64 * 1024, .headers = 256, .request_line = 8192 });
+	u->parser = parser_new_response(&(struct parser_limits){
+	    .header_size = 64 * 1024, .headers = 256, .request_line = 8192});
 	u->state = UP_RESOLVING;
 	u->query = resolve_start(p->resolver, u->host, u->port, u->allow_private, on_resolved, u);
 	return u;
 }
 
 void
-upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx, struct arena *head_arena,
-    enum method method)
+upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
+    struct arena *head_arena, enum method method)
 {
 	u->ev = ev;
 	u->ctx = ctx;

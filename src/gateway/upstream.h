@@ -27,11 +27,11 @@ struct upstream_events {
 	/* The head of an answer, informational ones (1xx) too. The head lives in the arena given. */
 	void (*head)(void *ctx, const struct response_head *head);
 	void (*body)(void *ctx, struct span bytes); /* valid until `batch` returned */
-	void (*complete)(void *ctx); /* the answer's end was seen */
+	void (*complete)(void *ctx);                /* the answer's end was seen */
 	/* After the events of one piece of input: write out what they gave. */
 	void (*batch)(void *ctx);
 	void (*failed)(void *ctx, enum err why); /* at most once; nothing but `batch` after it */
-	void (*drained)(void *ctx); /* the request's backlog fell */
+	void (*drained)(void *ctx);              /* the request's backlog fell */
 };
 
 struct origin {
@@ -49,8 +49,8 @@ void pool_close_idle(struct pool *p);
 void pool_free(struct pool *p); /* all leases must be back; the connections close on their own */
 
 /* fresh: never a pooled one. head_arena receives the answer's head. */
-struct upstream *pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t,
-    bool fresh);
+struct upstream *pool_lease(
+    struct pool *p, const struct origin *o, const struct upstream_timeouts *t, bool fresh);
 void upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
     struct arena *head_arena, enum method method);
 bool upstream_is_ready(const struct upstream *u);
@@ -62,7 +62,7 @@ void upstream_read_stop(struct upstream *u); /* back-pressure */
 void upstream_read_start(struct upstream *u);
 /* After `complete`: back to the pool if the answer allows it and request_complete, else closed. */
 void upstream_return(struct upstream *u, bool request_complete);
-void upstream_cancel(struct upstream *u); /* closes it at once */
+void upstream_cancel(struct upstream *u);              /* closes it at once */
 const char *upstream_detail(const struct upstream *u); /* what failed, for the program's log */
 
 #endif

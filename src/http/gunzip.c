@@ -63,7 +63,8 @@ inflate_piece(struct gunzip *g, gunzip_fn fn, void *ctx)
 	if (n > 0)
 		fn(ctx, span_of(g->piece, n));
 	g->is_between = e == Z_STREAM_END;
-	return e != Z_STREAM_END || inflateReset(&g->z) == Z_OK; /* RFC 1952 2.2: members may follow */
+	return e != Z_STREAM_END ||
+	    inflateReset(&g->z) == Z_OK; /* RFC 1952 2.2: members may follow */
 }
 
 bool

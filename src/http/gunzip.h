@@ -1,7 +1,8 @@
 /*
  * gunzip: a compressed answer made readable for the meters. The client gets the provider's bytes.
  *
- * Limits: out_max bytes in all and 200 times the input after the first 64 KB; past either it fails for good.
+ * Limits: out_max bytes in all and 200 times the input after the first 64 KB; past either it fails
+ * for good.
  */
 #ifndef HTTP_GUNZIP_H
 #define HTTP_GUNZIP_H

@@ -25,27 +25,30 @@ is_name(const char *p, const char *lower, size_t n)
 	if (sizeof(text) - 1 == LENGTH && is_name(p, text, LENGTH))                                \
 		return H_##name;
 #define ROWS_OF(n)                                                                                 \
-	case n: {                                                                                  \
-		enum { LENGTH = n };                                                               \
+	case (n): {                                                                                \
+		enum { LENGTH = (n) };                                                             \
 		HEADER_TABLE(TRY)                                                                  \
 		break;                                                                             \
 	}
-#define LONGEST_NAME 32
-#define CHECK_LENGTH(name, text)                                                                   \
-	_Static_assert(sizeof(text) - 1 >= 2 && sizeof(text) - 1 <= LONGEST_NAME, text);
+#define ROWS_OF_4(n) ROWS_OF(n) ROWS_OF((n) + 1) ROWS_OF((n) + 2) ROWS_OF((n) + 3)
+#define LENGTHS 32
+#define CHECK_LENGTH(name, text) _Static_assert(sizeof(text) - 1 < LENGTHS, text);
 HEADER_TABLE(CHECK_LENGTH)
 
 static enum header_id
 find_row(const char *p, size_t n)
 {
 	switch (n) {
-		ROWS_OF(2) ROWS_OF(3) ROWS_OF(4) ROWS_OF(5) ROWS_OF(6) ROWS_OF(7) ROWS_OF(8)
-		ROWS_OF(9) ROWS_OF(10) ROWS_OF(11) ROWS_OF(12) ROWS_OF(13) ROWS_OF(14) ROWS_OF(15)
-		ROWS_OF(16) ROWS_OF(17) ROWS_OF(18) ROWS_OF(19) ROWS_OF(20) ROWS_OF(21) ROWS_OF(22)
-		ROWS_OF(23) ROWS_OF(24) ROWS_OF(25) ROWS_OF(26) ROWS_OF(27) ROWS_OF(28) ROWS_OF(29)
-		ROWS_OF(30) ROWS_OF(31) ROWS_OF(32)
+		ROWS_OF_4(0);
+		ROWS_OF_4(4);
+		ROWS_OF_4(8);
+		ROWS_OF_4(12);
+		ROWS_OF_4(16);
+		ROWS_OF_4(20);
+		ROWS_OF_4(24);
+		ROWS_OF_4(28);
 	default:
-		break;
+		return H_OTHER;
 	}
 	return H_OTHER;
 }

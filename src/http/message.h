@@ -87,7 +87,7 @@ enum header_id { H_OTHER, HEADER_TABLE(HEADER_ENUM) H_COUNT };
 #undef HEADER_ENUM
 
 struct header {
-	struct span name; /* as it came */
+	struct span name;  /* as it came */
 	struct span value; /* trimmed of SP and HTAB */
 	enum header_id id;
 };
@@ -100,7 +100,8 @@ struct headers {
 enum header_id header_id_of(struct span name); /* ASCII case ignored */
 struct span header_name(enum header_id id);    /* lower case */
 /* Grows in a. False without room. Does not copy name or value. */
-MUST_CHECK bool headers_add(struct headers *h, struct arena *a, struct span name, struct span value);
+MUST_CHECK bool headers_add(
+    struct headers *h, struct arena *a, struct span name, struct span value);
 /* The first with that id; NULL when there is none. */
 const struct header *headers_find(const struct headers *h, enum header_id id);
 struct span headers_value(const struct headers *h, enum header_id id); /* p == NULL: absent */
@@ -110,7 +111,16 @@ bool headers_has_token(const struct headers *h, enum header_id id, struct span t
 
 enum body_framing { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
 
-enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS };
+enum method {
+	METHOD_OTHER,
+	METHOD_GET,
+	METHOD_HEAD,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_OPTIONS
+};
 
 struct request_head {
 	enum method method;

@@ -5,8 +5,8 @@
 #include "http/rules_int.h"
 
 /* Heads and chunked coding are llhttp's; a body of known length and one that runs until the end are
- * only counted. llhttp never goes past the end of a message: parser_reset starts it anew, so what it does
- * after upgrades and after "Connection: close" does not matter here. */
+ * only counted. llhttp never goes past the end of a message: parser_reset starts it anew, so what
+ * it does after upgrades and after "Connection: close" does not matter here. */
 _Static_assert(LLHTTP_VERSION_MAJOR == 9 && LLHTTP_VERSION_MINOR >= 2,
     "older releases take several ambiguous messages");
 
@@ -14,7 +14,8 @@ static enum parse_event
 fail(struct parser *p, enum err e)
 {
 	p->stage = STAGE_FAILED;
-	p->error = p->is_response && e != E_NOMEM && e != E_UPSTREAM_CLOSED ? E_UPSTREAM_PROTOCOL : e;
+	p->error =
+	    p->is_response && e != E_NOMEM && e != E_UPSTREAM_CLOSED ? E_UPSTREAM_PROTOCOL : e;
 	return PARSE_FAILED;
 }
 
@@ -72,9 +73,9 @@ error_of(const struct parser *p, llhttp_errno_t e)
 	return E_BAD_REQUEST;
 }
 
-/* How many bytes llhttp may see before something must be complete; *full says what. One more than the
- * request line may have, since only the byte behind it tells that it is complete; on_version_complete
- * does the exact count. */
+/* How many bytes llhttp may see before something must be complete; *full says what. One more than
+ * the request line may have, since only the byte behind it tells that it is complete;
+ * on_version_complete does the exact count. */
 static size_t
 room_of(const struct parser *p, enum err *full)
 {
@@ -128,10 +129,14 @@ stage_after_head(const struct parser *p)
 	uint64_t length = p->is_response ? p->response.length : p->request.length;
 
 	switch (p->is_response ? p->response.framing : p->request.framing) {
-	case BODY_LENGTH: return length == 0 ? STAGE_END : STAGE_LENGTH;
-	case BODY_CHUNKED: return STAGE_CHUNKED;
-	case BODY_UNTIL_CLOSE: return STAGE_CLOSE;
-	case BODY_NONE: break;
+	case BODY_LENGTH:
+		return length == 0 ? STAGE_END : STAGE_LENGTH;
+	case BODY_CHUNKED:
+		return STAGE_CHUNKED;
+	case BODY_UNTIL_CLOSE:
+		return STAGE_CLOSE;
+	case BODY_NONE:
+		break;
 	}
 	return STAGE_END;
 }
@@ -223,8 +228,8 @@ check_mark(const struct parser *p)
 	return p->in_trailer ? E_HEADERS_TOO_LARGE : E_BAD_FRAMING;
 }
 
-/* How many bytes to give to llhttp: until one more than fits, so that the limit is met before a fault
- * that lies behind it, in whatever pieces. */
+/* How many bytes to give to llhttp: until one more than fits, so that the limit is met before a
+ * fault that lies behind it, in whatever pieces. */
 static size_t
 framing_room(const struct parser *p)
 {
@@ -322,14 +327,21 @@ parser_next(struct parser *p, struct span *in, struct span *body)
 {
 	*body = SPAN_NONE;
 	switch (p->stage) {
-	case STAGE_HEAD: return next_of_head(p, in);
-	case STAGE_LENGTH: return next_of_length(p, in, body);
-	case STAGE_CHUNKED: return next_of_chunks(p, in, body);
-	case STAGE_CLOSE: return next_until_close(in, body);
+	case STAGE_HEAD:
+		return next_of_head(p, in);
+	case STAGE_LENGTH:
+		return next_of_length(p, in, body);
+	case STAGE_CHUNKED:
+		return next_of_chunks(p, in, body);
+	case STAGE_CLOSE:
+		return next_until_close(in, body);
 	case STAGE_END:
-	case STAGE_DONE: return end_message(p);
-	case STAGE_FAILED: return PARSE_FAILED;
-	case STAGE_UNSET: break;
+	case STAGE_DONE:
+		return end_message(p);
+	case STAGE_FAILED:
+		return PARSE_FAILED;
+	case STAGE_UNSET:
+		break;
 	}
 	UNREACHED("parser_next before parser_reset");
 }

@@ -196,8 +196,8 @@ on_header_field(llhttp_t *ll, const char *at, size_t n)
 	return e == HPE_OK ? keep(p, &p->name, at, n) : e;
 }
 
-/* Not at the first byte of the name: llhttp tells of that one only when it has seen the last, or the end
- * of the piece, and then one fault or another would come first depending on the pieces. */
+/* Not at the first byte of the name: llhttp tells of that one only when it has seen the last, or
+ * the end of the piece, and then one fault or another would come first depending on the pieces. */
 static int
 on_header_field_complete(llhttp_t *ll)
 {

@@ -202,8 +202,7 @@ rules_apply_response(struct response_head *h, enum method asked)
 		return E_UPSTREAM_PROTOCOL;
 	if (s.n_length == 1 && !read_length(s.length, &length))
 		return E_UPSTREAM_PROTOCOL;
-	if (s.n_coding == 1 &&
-	    (h->minor == 0 || !span_eq_nocase(s.coding, SPAN_LIT("chunked"))))
+	if (s.n_coding == 1 && (h->minor == 0 || !span_eq_nocase(s.coding, SPAN_LIT("chunked"))))
 		return E_UPSTREAM_PROTOCOL;
 	if (has_no_body(h, asked))
 		h->framing = BODY_NONE;
@@ -212,7 +211,7 @@ rules_apply_response(struct response_head *h, enum method asked)
 	else
 		h->framing = s.n_coding == 1 ? BODY_CHUNKED : BODY_UNTIL_CLOSE;
 	h->length = h->framing == BODY_LENGTH ? length : 0;
-	h->keep_alive = !s.says_close && (h->minor == 1 || s.says_keep_alive) &&
-	    h->framing != BODY_UNTIL_CLOSE;
+	h->keep_alive =
+	    !s.says_close && (h->minor == 1 || s.says_keep_alive) && h->framing != BODY_UNTIL_CLOSE;
 	return E_OK;
 }

@@ -1,8 +1,8 @@
 /*
  * rules: what a complete head means, or why it means nothing (security.md 1.3). Private to http/.
  *
- * llhttp has read the head by now; here is what it accepts and we must not. The functions fill in framing,
- * length, keep_alive and the rest of a head whose start line and headers are there.
+ * llhttp has read the head by now; here is what it accepts and we must not. The functions fill in
+ * framing, length, keep_alive and the rest of a head whose start line and headers are there.
  */
 #ifndef HTTP_RULES_INT_H
 #define HTTP_RULES_INT_H

@@ -2,7 +2,8 @@
  * sse: events out of a text/event-stream, whatever the pieces it comes in (WHATWG HTML 9.2).
  * A copy is read here; the bytes to the client never pass through.
  *
- * Limits: an event with more than `max` bytes of data is reported with is_cut and its first max bytes.
+ * Limits: an event with more than `max` bytes of data is reported with is_cut and its first max
+ * bytes.
  */
 #ifndef HTTP_SSE_H
 #define HTTP_SSE_H

@@ -66,17 +66,41 @@ struct span
 status_reason(int status)
 {
 #define STATUS_CASE(code, text)                                                                    \
-	case code: return SPAN_LIT(text);
+	case code:                                                                                 \
+		return SPAN_LIT(text);
 	switch (status) {
 		STATUS_TABLE(STATUS_CASE)
-	default: return span_of("", 0);
+	default:
+		return span_of("", 0);
 	}
 #undef STATUS_CASE
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Eight bytes at a time: a bit in each byte that is less than a blank. Heads are written all the
+ * time. */
+static bool
+has_control(struct span s)
+{
+	uint64_t word;
+
+	for (; s.n >= sizeof(word); s = span_skip(s, sizeof(word))) {
+		memcpy(&word, s.p, sizeof(word));
+		if (((word - EACH(' ')) & ~word & EACH(0x80)) != 0)
+			return true;
+	}
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ')
+			return true;
+	return false;
 }
 
 static bool
 is_line_safe(struct span s)
 {
+	if (!has_control(s))
+		return true;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0')
 			return false;
@@ -194,9 +218,12 @@ ends_at_hop(const struct header *field)
 	case H_TRAILER:
 	case H_TRANSFER_ENCODING:
 	case H_UPGRADE:
-	case H_HTTP2_SETTINGS: return true;
-	case H_OTHER: return span_starts_nocase(field->name, SPAN_LIT("proxy-auth"));
-	default: return false;
+	case H_HTTP2_SETTINGS:
+		return true;
+	case H_OTHER:
+		return span_starts_nocase(field->name, SPAN_LIT("proxy-auth"));
+	default:
+		return false;
 	}
 }
 
@@ -226,8 +253,10 @@ must_not_drop(struct span name)
 	case H_CACHE_CONTROL:
 	case H_X_FAL_TARGET_URL:
 	case H_CF_CACHE_TTL:
-	case H_CF_SKIP_CACHE: return true;
-	default: break;
+	case H_CF_SKIP_CACHE:
+		return true;
+	default:
+		break;
 	}
 	return span_starts_nocase(name, SPAN_LIT("anthropic-")) ||
 	    span_starts_nocase(name, SPAN_LIT("openai-")) ||

@@ -29,7 +29,8 @@ struct span status_reason(int status); /* registered reason phrase; "" when unkn
 /* Fields that end at this hop (RFC 9110 7.6.1), by name or because Connection nominates them. */
 bool is_hop_by_hop(const struct headers *h, const struct header *field);
 /* A Connection header that nominates a field which must not be dropped (host, content-length,
- * authorization, x-api-key, cookie, cache-control, anthropic-*, openai-*, cf-aig-*, ...): refuse the request. */
+ * authorization, x-api-key, cookie, cache-control, anthropic-*, openai-*, cf-aig-*, ...): refuse the
+ * request. is_hop_by_hop never follows such a nomination. */
 bool connection_nominates_forbidden(const struct headers *h);
 
 #endif

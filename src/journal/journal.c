@@ -14,7 +14,7 @@
 #include "provider/redact.h"
 #include "store/records.h"
 
-#define TEXT_MAX 512      /* of a field that a peer chose */
+#define TEXT_MAX 512 /* of a field that a peer chose */
 #define PATH_MAX_BYTES 2048
 #define METADATA_MAX 4096
 #define METADATA_MEMBERS 16
@@ -67,7 +67,8 @@ clean_path(struct journal *j, const struct target *t, struct arena *a)
 	if (!text_redact(span_head(t->path, PATH_MAX_BYTES), &j->text))
 		return SPAN_NONE;
 	if (t->query.p != NULL &&
-	    (!buf_putc(&j->text, '?') || !query_redact(span_head(t->query, PATH_MAX_BYTES), &j->text)))
+	    (!buf_putc(&j->text, '?') ||
+		!query_redact(span_head(t->query, PATH_MAX_BYTES), &j->text)))
 		return SPAN_NONE;
 	return arena_dup(a, buf_view(&j->text));
 }
@@ -83,7 +84,9 @@ credential_of(const struct journal_entry *e)
 			continue;
 		struct span value = h->value;
 		size_t blank = span_find(value, ' ');
-		return h->id == H_AUTHORIZATION && blank < value.n ? span_trim(span_skip(value, blank)) : value;
+		return h->id == H_AUTHORIZATION && blank < value.n
+		    ? span_trim(span_skip(value, blank))
+		    : value;
 	}
 	struct span rest = e->target->query, name, value;
 	while (query_next(&rest, &name, &value))
@@ -108,7 +111,7 @@ key_id_of(struct journal *j, const struct journal_entry *e, struct arena *a)
 void
 journal_count(const struct record *r)
 {
-	static const enum metric verdicts[] = { M_REQ_HIT, M_REQ_STALE, M_REQ_MISS, M_REQ_BYPASS };
+	static const enum metric verdicts[] = {M_REQ_HIT, M_REQ_STALE, M_REQ_MISS, M_REQ_BYPASS};
 	metric_add(verdicts[r->cache], 1);
 	if (r->status >= 100 && r->status < 600)
 		metric_add((enum metric)(M_RESP_1XX + r->status / 100 - 1), 1);
@@ -153,7 +156,7 @@ journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 		metric_add(M_LOG_LOST, 1);
 		return;
 	}
-	struct span payloads[RECORD_PAYLOADS] = { e->request, e->reply };
+	struct span payloads[RECORD_PAYLOADS] = {e->request, e->reply};
 	record_append(j->records, &r.id, buf_view(&j->encoded), payloads);
 }
 
@@ -197,7 +200,8 @@ journal_wishes_read(const struct headers *h, struct journal_wishes *w, const cha
 	}
 	struct span metadata = headers_value(h, H_CF_AIG_METADATA);
 	if (metadata.p != NULL && (metadata.n > METADATA_MAX || !is_flat_object(metadata))) {
-		*hint = "cf-aig-metadata is a flat JSON object: at most 16 members, strings, numbers, booleans or null, 4 KB";
+		*hint =
+		    "cf-aig-metadata is a flat JSON object: at most 16 members, strings, numbers, booleans or null, 4 KB";
 		return E_BAD_HEADER;
 	}
 	return E_OK;

@@ -23,7 +23,8 @@ void journal_free(struct journal *j);
 
 /* What the exchange hands over: numbers and words of ours in `record`, what peers sent beside it. */
 struct journal_entry {
-	struct record record; /* method, path, model, event_id, key_id, user_agent, metadata, content types are set from below */
+	struct record
+	    record; /* method, path, model, event_id, key_id, user_agent, metadata, content types are set from below */
 	const struct request_head *head;
 	const struct target *target; /* of the request as the client sent it */
 	struct span model;
@@ -42,6 +43,7 @@ struct journal_wishes {
 };
 /* E_OK or E_BAD_HEADER with a static hint: cf-aig-collect-log(-payload) true or false; cf-aig-metadata a flat JSON
  * object of at most 16 members with string, number, boolean or null values, 4 KB. */
-MUST_CHECK enum err journal_wishes_read(const struct headers *h, struct journal_wishes *w, const char **hint);
+MUST_CHECK enum err journal_wishes_read(
+    const struct headers *h, struct journal_wishes *w, const char **hint);
 
 #endif

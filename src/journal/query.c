@@ -13,7 +13,7 @@
 void
 query_init(struct query *q)
 {
-	*q = (struct query){ .cached = -1 };
+	*q = (struct query){.cached = -1};
 	memset(q->ceiling.b, 0xff, sizeof(q->ceiling.b));
 }
 
@@ -22,7 +22,8 @@ query_parse_status(struct span text, struct query *q)
 {
 	uint64_t low, high;
 	size_t dash = span_find(text, '-');
-	if (text.n == 3 && text.p[0] >= '1' && text.p[0] <= '5' && span_eq_nocase(span_skip(text, 1), SPAN_LIT("xx"))) {
+	if (text.n == 3 && text.p[0] >= '1' && text.p[0] <= '5' &&
+	    span_eq_nocase(span_skip(text, 1), SPAN_LIT("xx"))) {
 		q->status_min = (text.p[0] - '0') * 100;
 		q->status_max = q->status_min + 99;
 		return true;
@@ -88,7 +89,7 @@ visit(void *ctx, const struct id *id, struct span bytes)
 void
 query_run(struct records *rs, const struct query *q, query_fn fn, void *ctx)
 {
-	struct run run = { .q = q, .fn = fn, .ctx = ctx };
+	struct run run = {.q = q, .fn = fn, .ctx = ctx};
 	/* Ids carry the time of the request's first byte, or a little more after the clock went back. */
 	struct id floor = id_floor_at(q->since_ms > 0 ? q->since_ms : 0);
 	records_scan(rs, &floor, &q->ceiling, visit, &run);
@@ -97,15 +98,15 @@ query_run(struct records *rs, const struct query *q, query_fn fn, void *ctx)
 static const char *
 cache_letter(enum record_cache c)
 {
-	static const char *const words[] = { "HIT", "STALE", "MISS", "-" };
+	static const char *const words[] = {"HIT", "STALE", "MISS", "-"};
 	return words[c];
 }
 
 bool
 query_heading(struct buf *out)
 {
-	return buf_printf(out, "%-24s %-6s %-5s %-14s %-28s %9s %8s %8s %-2s %s\n", "TIME", "STATUS", "CACHE",
-	    "PROVIDER", "MODEL", "MS", "IN", "OUT", "E", "ID");
+	return buf_printf(out, "%-24s %-6s %-5s %-14s %-28s %9s %8s %8s %-2s %s\n", "TIME",
+	    "STATUS", "CACHE", "PROVIDER", "MODEL", "MS", "IN", "OUT", "E", "ID");
 }
 
 static const char *
@@ -124,9 +125,10 @@ query_row(const struct record *r, struct buf *out)
 	clock_rfc3339(r->created_ms, at);
 	id_text(&r->id, id);
 	struct span model = span_head(r->model, 28);
-	return buf_printf(out, "%-24s %-6d %-5s %-14.*s %-28.*s %9.1f %8s %8s %-2.*s %s\n", at, r->status,
-	    cache_letter(r->cache), SPAN_FMT(r->provider), model.n > 0 ? (int)model.n : 1,
-	    model.n > 0 ? model.p : "-", (double)r->duration_us / 1000.0, count_text(r->tokens_in, in),
+	return buf_printf(out, "%-24s %-6d %-5s %-14.*s %-28.*s %9.1f %8s %8s %-2.*s %s\n", at,
+	    r->status, cache_letter(r->cache), SPAN_FMT(r->provider),
+	    model.n > 0 ? (int)model.n : 1, model.n > 0 ? model.p : "-",
+	    (double)r->duration_us / 1000.0, count_text(r->tokens_in, in),
 	    count_text(r->tokens_out, tokens_out), SPAN_FMT(r->ending), id);
 }
 
@@ -146,7 +148,7 @@ read_payload(struct records *rs, const struct record *r, enum record_payload whi
 bool
 query_show_json(struct records *rs, const struct record *r, struct buf *out)
 {
-	static const char *const names[RECORD_PAYLOADS] = { "request", "response" };
+	static const char *const names[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = record_json(r, out);
 	buf_cut(out, buf_len(out) - 1);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
@@ -181,7 +183,7 @@ show_fields(const struct record *r, struct buf *out)
 	buf_init(&text, 64 * 1024);
 	bool ok = record_json(r, &text);
 	struct json_doc *doc = ok ? json_parse(buf_view(&text)) : NULL;
-	struct json_val root = { NULL };
+	struct json_val root = {NULL};
 	if (doc != NULL)
 		root = json_root(doc);
 	struct json_iter it = json_iter(root);
@@ -203,12 +205,13 @@ show_fields(const struct record *r, struct buf *out)
 bool
 query_show(struct records *rs, const struct record *r, struct buf *out)
 {
-	static const char *const titles[RECORD_PAYLOADS] = { "request", "response" };
+	static const char *const titles[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = show_fields(r, out);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
 		struct buf payload;
 		if (read_payload(rs, r, (enum record_payload)i, &payload))
-			ok = buf_printf(out, "\n--- %s (%zu bytes) ---\n", titles[i], buf_len(&payload)) &&
+			ok = buf_printf(
+				 out, "\n--- %s (%zu bytes) ---\n", titles[i], buf_len(&payload)) &&
 			    put_printable(out, buf_view(&payload)) && buf_putc(out, '\n');
 		else
 			ok = buf_printf(out, "\n--- %s: not kept ---\n", titles[i]);

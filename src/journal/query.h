@@ -10,12 +10,13 @@
 struct records;
 
 struct query {
-	int64_t since_ms, until_ms; /* wall clock; 0: open */
+	int64_t since_ms, until_ms;           /* wall clock; 0: open */
 	struct span gateway, provider, model; /* empty: any */
-	int status_min, status_max; /* 0: any */
-	int cached;                 /* -1 any, 0, 1 */
-	struct id ceiling;          /* the newest id that is looked at: all ones, or where a former run ended */
-	uint64_t limit;             /* records delivered; 0: all */
+	int status_min, status_max;           /* 0: any */
+	int cached;                           /* -1 any, 0, 1 */
+	struct id
+	    ceiling;    /* the newest id that is looked at: all ones, or where a former run ended */
+	uint64_t limit; /* records delivered; 0: all */
 };
 
 /* Everything, without a limit. */

@@ -10,33 +10,44 @@
 
 /* The stored fields: tag (never reused), kind, member. A field at its initial value is not written. */
 #define RECORD_FIELDS(INT, TEXT)                                                                   \
-	INT(1, created_ms) TEXT(2, gateway) TEXT(3, account) TEXT(4, provider) TEXT(5, model)      \
-	TEXT(6, method) TEXT(7, path) TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client)           \
-	TEXT(11, user_agent) TEXT(12, end_reason) TEXT(13, ending) TEXT(14, metadata)              \
-	TEXT(15, request_content_type) TEXT(16, response_content_type) TEXT(17, host)              \
-	INT(18, status) INT(19, step) INT(20, attempts) INT(21, duration_us) INT(22, ttfb_us)      \
-	INT(23, ttft_us) INT(24, overhead_us) INT(25, request_size) INT(26, response_size)         \
-	INT(27, bytes_in) INT(28, bytes_out) INT(29, tokens_in) INT(30, tokens_out)                \
-	INT(31, cost_usd12) INT(32, usage[0]) INT(33, usage[1]) INT(34, usage[2])                  \
-	INT(35, usage[3]) INT(36, usage[4]) INT(37, usage[5]) INT(38, usage[6]) INT(39, usage[7])
+	INT(1, created_ms)                                                                         \
+	TEXT(2, gateway) TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method)         \
+	    TEXT(7, path) TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent)  \
+		TEXT(12, end_reason) TEXT(13, ending) TEXT(14, metadata)                           \
+		    TEXT(15, request_content_type) TEXT(16, response_content_type) TEXT(17, host)  \
+			INT(18, status) INT(19, step) INT(20, attempts) INT(21, duration_us)       \
+			    INT(22, ttfb_us) INT(23, ttft_us) INT(24, overhead_us)                 \
+				INT(25, request_size) INT(26, response_size) INT(27, bytes_in)     \
+				    INT(28, bytes_out) INT(29, tokens_in) INT(30, tokens_out)      \
+					INT(31, cost_usd12) INT(32, usage[0]) INT(33, usage[1])    \
+					    INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4])  \
+						INT(37, usage[5]) INT(38, usage[6])                \
+						    INT(39, usage[7])
 
 #define TAG_FLAGS 60
 #define TAG_BODY_RECORD 61
-enum { FLAG_SUCCESS = 1, FLAG_STREAM = 2, FLAG_TRUNCATED = 4, FLAG_ESTIMATED = 8, FLAG_REQUEST = 16,
-	FLAG_RESPONSE = 32, FLAG_CACHE_SHIFT = 6 };
+enum {
+	FLAG_SUCCESS = 1,
+	FLAG_STREAM = 2,
+	FLAG_TRUNCATED = 4,
+	FLAG_ESTIMATED = 8,
+	FLAG_REQUEST = 16,
+	FLAG_RESPONSE = 32,
+	FLAG_CACHE_SHIFT = 6
+};
 
 static const struct id no_id;
 
 void
 record_init(struct record *r)
 {
-	*r = (struct record){ .duration_us = -1,
-		.ttfb_us = -1,
-		.ttft_us = -1,
-		.overhead_us = -1,
-		.tokens_in = -1,
-		.tokens_out = -1,
-		.cost_usd12 = -1 };
+	*r = (struct record){.duration_us = -1,
+	    .ttfb_us = -1,
+	    .ttft_us = -1,
+	    .overhead_us = -1,
+	    .tokens_in = -1,
+	    .tokens_out = -1,
+	    .cost_usd12 = -1};
 	for (size_t i = 0; i < RECORD_USAGE_CLASSES; i++)
 		r->usage[i] = -1;
 }
@@ -66,7 +77,8 @@ put_int(struct buf *out, int tag, int64_t v, int64_t initial)
 static bool
 put_text(struct buf *out, int tag, struct span s)
 {
-	return s.n == 0 || (buf_putc(out, (char)tag) && put_varint(out, s.n) && buf_put_span(out, s));
+	return s.n == 0 ||
+	    (buf_putc(out, (char)tag) && put_varint(out, s.n) && buf_put_span(out, s));
 }
 
 static int64_t
@@ -74,8 +86,8 @@ flags_of(const struct record *r)
 {
 	return (r->success ? FLAG_SUCCESS : 0) | (r->is_stream ? FLAG_STREAM : 0) |
 	    (r->is_truncated ? FLAG_TRUNCATED : 0) | (r->is_estimated ? FLAG_ESTIMATED : 0) |
-	    (r->has_payload_request ? FLAG_REQUEST : 0) | (r->has_payload_response ? FLAG_RESPONSE : 0) |
-	    ((int64_t)r->cache << FLAG_CACHE_SHIFT);
+	    (r->has_payload_request ? FLAG_REQUEST : 0) |
+	    (r->has_payload_response ? FLAG_RESPONSE : 0) | ((int64_t)r->cache << FLAG_CACHE_SHIFT);
 }
 
 bool
@@ -205,8 +217,8 @@ json_text(struct buf *out, const char *name, struct span s)
 static bool
 json_number(struct buf *out, const char *name, int64_t v, bool is_known)
 {
-	return is_known ? buf_printf(out, ",\"%s\":%lld", name, (long long)v) :
-	                  buf_printf(out, ",\"%s\":null", name);
+	return is_known ? buf_printf(out, ",\"%s\":%lld", name, (long long)v)
+			: buf_printf(out, ",\"%s\":null", name);
 }
 
 static bool
@@ -219,8 +231,9 @@ json_flag(struct buf *out, const char *name, bool v)
 static bool
 json_ms(struct buf *out, const char *name, int64_t us)
 {
-	return us < 0 ? buf_printf(out, ",\"%s\":null", name) :
-	                buf_printf(out, ",\"%s\":%lld.%03lld", name, (long long)(us / 1000), (long long)(us % 1000));
+	return us < 0 ? buf_printf(out, ",\"%s\":null", name)
+		      : buf_printf(out, ",\"%s\":%lld.%03lld", name, (long long)(us / 1000),
+			    (long long)(us % 1000));
 }
 
 /* Pico-USD as USD, without a double in between. */
@@ -234,20 +247,21 @@ json_cost(struct buf *out, int64_t usd12)
 	size_t n = 12;
 	while (n > 0 && fraction[n - 1] == '0')
 		n--;
-	return buf_printf(out, ",\"cost\":%lld%s%.*s", (long long)(usd12 / 1000000000000), n > 0 ? "." : "", (int)n,
-	    fraction);
+	return buf_printf(out, ",\"cost\":%lld%s%.*s", (long long)(usd12 / 1000000000000),
+	    n > 0 ? "." : "", (int)n, fraction);
 }
 
 static bool
 json_usage(struct buf *out, const struct record *r)
 {
-	static const char *const names[RECORD_USAGE_CLASSES] = { "input", "cache_read", "cache_write_5m",
-		"cache_write_1h", "output", "reasoning", "audio_in", "audio_out" };
+	static const char *const names[RECORD_USAGE_CLASSES] = {"input", "cache_read",
+	    "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_in", "audio_out"};
 	bool first = true, ok = buf_printf(out, ",\"usage\":{");
 	for (size_t i = 0; ok && i < RECORD_USAGE_CLASSES; i++) {
 		if (r->usage[i] < 0)
 			continue;
-		ok = buf_printf(out, "%s\"%s\":%lld", first ? "" : ",", names[i], (long long)r->usage[i]);
+		ok = buf_printf(
+		    out, "%s\"%s\":%lld", first ? "" : ",", names[i], (long long)r->usage[i]);
 		first = false;
 	}
 	return ok && buf_putc(out, '}');
@@ -269,7 +283,7 @@ json_metadata(struct buf *out, struct span metadata)
 static const char *
 cache_word(enum record_cache c)
 {
-	static const char *const words[] = { "HIT", "STALE", "MISS", "BYPASS" };
+	static const char *const words[] = {"HIT", "STALE", "MISS", "BYPASS"};
 	return words[c];
 }
 
@@ -297,8 +311,9 @@ json_figures(const struct record *r, struct buf *out)
 	    json_ms(out, "ttft_ms", r->ttft_us) &&
 	    json_number(out, "overhead_us", r->overhead_us, r->overhead_us >= 0) &&
 	    json_number(out, "tokens_in", r->tokens_in, r->tokens_in >= 0) &&
-	    json_number(out, "tokens_out", r->tokens_out, r->tokens_out >= 0) && json_usage(out, r) &&
-	    json_cost(out, r->cost_usd12) && json_number(out, "step", r->step, true) &&
+	    json_number(out, "tokens_out", r->tokens_out, r->tokens_out >= 0) &&
+	    json_usage(out, r) && json_cost(out, r->cost_usd12) &&
+	    json_number(out, "step", r->step, true) &&
 	    json_number(out, "attempts", r->attempts, true) &&
 	    json_number(out, "request_size", r->request_size, true) &&
 	    json_number(out, "response_size", r->response_size, true) &&
@@ -315,6 +330,7 @@ record_json(const struct record *r, struct buf *out)
 	    json_text(out, "request_content_type", r->request_content_type) &&
 	    json_text(out, "response_content_type", r->response_content_type) &&
 	    json_text(out, "end_reason", r->end_reason) && json_text(out, "ending", r->ending) &&
-	    json_flag(out, "stream", r->is_stream) && json_flag(out, "truncated", r->is_truncated) &&
+	    json_flag(out, "stream", r->is_stream) &&
+	    json_flag(out, "truncated", r->is_truncated) &&
 	    json_flag(out, "estimated", r->is_estimated) && buf_putc(out, '}');
 }

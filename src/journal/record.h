@@ -23,11 +23,13 @@ struct record {
 	struct id id;
 	int64_t created_ms; /* wall clock: the request's first byte */
 	struct span gateway, account, provider, model, method, path; /* path: with redacted query */
-	struct span event_id, key_id, client, user_agent, end_reason, ending, metadata; /* metadata: JSON text */
+	struct span event_id, key_id, client, user_agent, end_reason, ending,
+	    metadata;                                                  /* metadata: JSON text */
 	struct span request_content_type, response_content_type, host; /* upstream host */
 	int status;
 	enum record_cache cache;
-	bool success, is_stream, is_truncated, is_estimated, has_payload_request, has_payload_response;
+	bool success, is_stream, is_truncated, is_estimated, has_payload_request,
+	    has_payload_response;
 	int step, attempts;
 	int64_t duration_us, ttfb_us, ttft_us, overhead_us; /* -1: unknown */
 	int64_t request_size, response_size; /* bodies, as the client sent and saw them */
@@ -35,7 +37,7 @@ struct record {
 	int64_t usage[RECORD_USAGE_CLASSES]; /* -1: unknown */
 	int64_t tokens_in, tokens_out;       /* -1: unknown */
 	int64_t cost_usd12;                  /* -1: unknown */
-	struct id body_record;               /* all zero, or: the payloads are those of that record (a hit) */
+	struct id body_record; /* all zero, or: the payloads are those of that record (a hit) */
 };
 
 void record_init(struct record *r); /* unknowns as said above */

@@ -78,6 +78,9 @@ static size_t
 key_length(struct span s)
 {
 	for (size_t k = 0; k < COUNT_OF(key_forms); k++) {
+		/* The first letter tells nearly always: this runs for every word of a record. */
+		if (s.p[0] != key_forms[k].prefix[0])
+			continue;
 		struct span prefix = span_str(key_forms[k].prefix);
 		if (!span_starts(s, prefix))
 			continue;
@@ -94,6 +97,8 @@ key_length(struct span s)
 static size_t
 scheme_length(struct span s)
 {
+	if (s.n == 0 || (s.p[0] | 0x20) != 'b')
+		return 0;
 	for (const char *const *scheme = schemes; *scheme != NULL; scheme++) {
 		struct span word = span_str(*scheme);
 		if (!span_starts_nocase(s, word))
@@ -138,6 +143,23 @@ param_length(struct span s)
 	return is_credential_param(span_head(s, n)) ? n + 1 : 0;
 }
 
+/* A credential of n bytes may have swallowed the word that announces the next: "?key=x:Bearer y". */
+static size_t
+with_announced(struct span s, size_t n)
+{
+	for (const char *const *scheme = schemes; *scheme != NULL; scheme++) {
+		struct span word = span_str(*scheme);
+		if (n < word.n || !span_eq_nocase(span_of(s.p + n - word.n, word.n), word))
+			continue;
+		size_t blanks = scheme_length(span_skip(s, n - word.n));
+		if (blanks == 0)
+			continue;
+		n += blanks - word.n;
+		return with_announced(s, n + value_length(span_skip(s, n)));
+	}
+	return n;
+}
+
 /* At i: how many bytes stay (*kept) and how many behind them are a credential (returned). */
 static size_t
 credential_at(struct span text, size_t i, size_t *kept)
@@ -149,12 +171,16 @@ credential_at(struct span text, size_t i, size_t *kept)
 		return 0;
 	size_t n = key_length(s);
 	if (n > 0)
-		return n;
+		return with_announced(s, n);
 	if (i > 0 && (text.p[i - 1] == '?' || text.p[i - 1] == '&'))
 		*kept = param_length(s);
+	/* Once more while there is one: "?key=Bearer x", "Bearer Bearer x". */
+	while ((n = scheme_length(span_skip(s, *kept))) > 0)
+		*kept += n;
 	if (*kept == 0)
-		*kept = scheme_length(s);
-	return *kept == 0 ? 0 : value_length(span_skip(s, *kept));
+		return 0;
+	s = span_skip(s, *kept);
+	return with_announced(s, value_length(s));
 }
 
 bool

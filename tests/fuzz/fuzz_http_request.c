@@ -1,5 +1,5 @@
-/* Requests: the same events in any pieces, nothing behind a message is used, and what our writer makes of
- * them reads back the same. The first byte chooses limits and pieces. */
+/* Requests: the same events in any pieces, nothing behind a message is used, and what our writer
+ * makes of them reads back the same. The first byte chooses limits and pieces. */
 #include "http_messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

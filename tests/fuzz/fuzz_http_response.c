@@ -1,5 +1,5 @@
-/* Responses: as fuzz_http_request. The first byte chooses limits and pieces, the second whether HEAD was
- * asked. */
+/* Responses: as fuzz_http_request. The first byte chooses limits and pieces, the second whether
+ * HEAD was asked. */
 #include "http_messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
-/* Event streams: the same events in any pieces, none over the limit. The first byte chooses the limit and
- * the pieces. */
+/* Event streams: the same events in any pieces, none over the limit. The first byte chooses the
+ * limit and the pieces. */
 #include <stdlib.h>
 
 #include "http/sse.h"

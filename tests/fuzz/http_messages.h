@@ -1,6 +1,6 @@
 /*
- * http_messages: what holds for any bytes that a parser is given. For the fuzz targets of requests and
- * responses.
+ * http_messages: what holds for any bytes that a parser is given. For the fuzz targets of requests
+ * and responses.
  */
 #ifndef TESTS_HTTP_MESSAGES_H
 #define TESTS_HTTP_MESSAGES_H
@@ -23,8 +23,9 @@ check_behind(struct transcript *t, struct span text, struct span messages)
 	buf_fini(&b);
 }
 
-/* What our writer makes of the messages reads back as the same ones. It always says 1.1, which asks more
- * of a request, and never leaves the reason out. Its limits are the usual ones: it adds blanks. */
+/* What our writer makes of the messages reads back as the same ones. It always says 1.1, which asks
+ * more of a request, and never leaves the reason out. Its limits are the usual ones: it adds
+ * blanks. */
 static inline void
 check_emitted(bool is_response, enum method asked, struct span text, struct span emitted)
 {

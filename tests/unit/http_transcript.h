@@ -1,12 +1,12 @@
 /*
- * http_transcript: what a parser says about some bytes, as text, so that two ways of feeding the same
- * bytes differ in one string. For the unit tests and the fuzz targets of http/.
+ * http_transcript: what a parser says about some bytes, as text, so that two ways of feeding the
+ * same bytes differ in one string. For the unit tests and the fuzz targets of http/.
  *
  *   POST /x 1.1 length:2 keep|host: a|content-length: 2|> {}|end
  *
- * with one line a message, and the error's word at the end of a line when the parser fails. Every piece
- * is fed from heap memory of its exact size that is gone before the next one, and heads are read
- * again at the end: AddressSanitizer finds a read past a piece and a span into one.
+ * with one line a message, and the error's word at the end of a line when the parser fails. Every
+ * piece is fed from heap memory of its exact size that is gone before the next one, and heads are
+ * read again at the end: AddressSanitizer finds a read past a piece and a span into one.
  */
 #ifndef TESTS_HTTP_TRANSCRIPT_H
 #define TESTS_HTTP_TRANSCRIPT_H
@@ -26,9 +26,10 @@ struct transcript {
 	bool is_response;
 	enum method asked;
 	bool has_failed, is_in_body;
-	size_t fed;             /* bytes before this piece */
-	size_t used, text_used; /* bytes of messages that said where they end, and the text of those */
-	struct buf *emit;       /* NULL, or gets every message as our writer writes it */
+	size_t fed; /* bytes before this piece */
+	size_t used,
+	    text_used;    /* bytes of messages that said where they end, and the text of those */
+	struct buf *emit; /* NULL, or gets every message as our writer writes it */
 	size_t emit_used, emit_text; /* of it, complete messages, and the text of those */
 };
 
@@ -65,15 +66,15 @@ static inline void
 print_fields(struct buf *out, const struct headers *h)
 {
 	for (size_t i = 0; i < h->n; i++)
-		CHK(buf_printf(out, "|%.*s: %.*s", SPAN_FMT(h->items[i].name),
-		    SPAN_FMT(h->items[i].value)));
+		CHK(buf_printf(
+		    out, "|%.*s: %.*s", SPAN_FMT(h->items[i].name), SPAN_FMT(h->items[i].value)));
 }
 
 static inline void
 print_request(struct buf *out, const struct request_head *h)
 {
-	CHK(buf_printf(out, "%.*s %.*s 1.%d ", SPAN_FMT(h->method_text), SPAN_FMT(h->target),
-	    h->minor));
+	CHK(buf_printf(
+	    out, "%.*s %.*s 1.%d ", SPAN_FMT(h->method_text), SPAN_FMT(h->target), h->minor));
 	print_framing(out, h->framing, h->length);
 	CHK(buf_printf(out, "%s%s%s", h->keep_alive ? " keep" : "",
 	    h->expects_continue ? " expect" : "", h->is_upgrade ? " upgrade" : ""));
@@ -217,7 +218,8 @@ transcribe_piece(struct transcript *t, struct span piece)
 	free(copy);
 }
 
-/* All of it: `first` bytes, then pieces of `then` bytes, then the end of the stream. The text is the transcript's. */
+/* All of it: `first` bytes, then pieces of `then` bytes, then the end of the stream. The text is
+ * the transcript's. */
 static inline struct span
 transcribe(struct transcript *t, struct span bytes, size_t first, size_t then)
 {

@@ -28,7 +28,7 @@ static struct id
 append(int64_t at_ms, const char *provider, int status, const char *payload)
 {
 	static struct id_source source;
-	static const uint8_t seed[16] = { 1 };
+	static const uint8_t seed[16] = {1};
 	struct buf b;
 	struct record r;
 	if (source.seed[0] == 0)
@@ -44,7 +44,8 @@ append(int64_t at_ms, const char *provider, int status, const char *payload)
 	r.has_payload_request = payload != NULL;
 	buf_init(&b, 65536);
 	assert_true(record_encode(&r, &b));
-	record_append(records, &r.id, buf_view(&b), (const struct span[2]){ span_str(payload), SPAN_NONE });
+	record_append(
+	    records, &r.id, buf_view(&b), (const struct span[2]){span_str(payload), SPAN_NONE});
 	buf_fini(&b);
 	return r.id;
 }
@@ -69,7 +70,7 @@ run(const char *const *words, bool expect_ok)
 	return text;
 }
 
-#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static size_t
 lines(const char *const *words)
@@ -90,7 +91,8 @@ logs_filter(void **state)
 	assert_int_equal(lines(WORDS("logs")), 51); /* a heading */
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000")), 1203);
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit=7")), 7);
-	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000", "--provider", "anthropic")), 2);
+	assert_int_equal(
+	    lines(WORDS("logs", "--json", "--limit", "2000", "--provider", "anthropic")), 2);
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000", "--status", "5xx")), 1);
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000", "--cached")), 1);
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000", "--since", "1h")), 3);
@@ -119,7 +121,8 @@ one_record_has_its_payloads(void **state)
 	assert_non_null(strstr(text, "--- response: not kept ---"));
 	free(text);
 	text = run(WORDS("logs", id, "--json"), true);
-	assert_non_null(strstr(text, "\"request\":\"the \\u001b[31mrequest\\n\",\"response\":null}"));
+	assert_non_null(
+	    strstr(text, "\"request\":\"the \\u001b[31mrequest\\n\",\"response\":null}"));
 	free(text);
 	id[0] = 'f';
 	text = run(WORDS("logs", id), false);
@@ -135,16 +138,17 @@ static void
 wrong_words_are_named(void **state)
 {
 	static const struct complaint rows[] = {
-		{ { "logs", "--colour" }, "unknown option '--colour'; see 'postern help'" },
-		{ { "logs", "--limit", "0" }, "not understood: '0'; a number from 1" },
-		{ { "logs", "--limit" }, "wrong use of '--limit'; a number from 1" },
-		{ { "logs", "--json=1" }, "wrong use of '--json=1'; it takes no value" },
-		{ { "logs", "--status", "700" }, "not understood: '700'; a status, a class or a range (429, 5xx, 400-499)" },
-		{ { "logs", "x" }, "not a record's id: 'x'; ids are the UUIDs that 'postern logs' shows" },
-		{ { "cache" }, "unknown cache command ''; use 'cache stats' or 'cache purge'" },
-		{ { "cache", "stats" },
-		    "no server runs on this data directory, and the cache is a running server's; start it first" },
-		{ { "dance" }, "unknown command 'dance'; see 'postern help'" },
+	    {{"logs", "--colour"}, "unknown option '--colour'; see 'postern help'"},
+	    {{"logs", "--limit", "0"}, "not understood: '0'; a number from 1"},
+	    {{"logs", "--limit"}, "wrong use of '--limit'; a number from 1"},
+	    {{"logs", "--json=1"}, "wrong use of '--json=1'; it takes no value"},
+	    {{"logs", "--status", "700"},
+		"not understood: '700'; a status, a class or a range (429, 5xx, 400-499)"},
+	    {{"logs", "x"}, "not a record's id: 'x'; ids are the UUIDs that 'postern logs' shows"},
+	    {{"cache"}, "unknown cache command ''; use 'cache stats' or 'cache purge'"},
+	    {{"cache", "stats"},
+		"no server runs on this data directory, and the cache is a running server's; start it first"},
+	    {{"dance"}, "unknown command 'dance'; see 'postern help'"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -158,11 +162,14 @@ static int
 setup(void **state)
 {
 	char detail[256];
-	const struct records_options o = { .max_size = 1 << 30, .retention_ms = 86400000 * 30ll, .payload_retention_ms = 86400000 * 7ll };
+	const struct records_options o = {.max_size = 1 << 30,
+	    .retention_ms = 86400000 * 30ll,
+	    .payload_retention_ms = 86400000 * 7ll};
 	(void)state;
 	if (!crypto_init())
 		return -1;
-	snprintf(path, sizeof(path), "%s/postern-XXXXXX", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+	snprintf(path, sizeof(path), "%s/postern-XXXXXX",
+	    getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
 	if (mkdtemp(path) == NULL || datadir_open(path, &dir, detail, sizeof(detail)) != E_OK ||
 	    records_open(&dir, &o, &records, detail, sizeof(detail)) != E_OK)
 		return -1;
@@ -194,10 +201,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(logs_filter),
-		cmocka_unit_test(logs_are_newest_first),
-		cmocka_unit_test(one_record_has_its_payloads),
-		cmocka_unit_test(wrong_words_are_named),
+	    cmocka_unit_test(logs_filter),
+	    cmocka_unit_test(logs_are_newest_first),
+	    cmocka_unit_test(one_record_has_its_payloads),
+	    cmocka_unit_test(wrong_words_are_named),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -16,11 +16,12 @@
 static struct headers
 fields(struct arena *a, const char *const *lines)
 {
-	struct headers h = { 0 };
+	struct headers h = {0};
 	for (; *lines != NULL; lines++) {
 		struct span line = span_str(*lines);
 		size_t colon = span_find(line, ':');
-		assert_true(headers_add(&h, a, span_head(line, colon), span_trim(span_skip(line, colon + 1))));
+		assert_true(headers_add(
+		    &h, a, span_head(line, colon), span_trim(span_skip(line, colon + 1))));
 	}
 	return h;
 }
@@ -31,7 +32,7 @@ wishes(const char *line, struct cache_wishes *w)
 	struct arena a;
 	const char *hint = NULL;
 	arena_init(&a, 65536);
-	struct headers h = fields(&a, (const char *const[]){ line, NULL });
+	struct headers h = fields(&a, (const char *const[]){line, NULL});
 	enum err e = cache_wishes_read(&h, w, &hint);
 	assert_true((e == E_OK) == (hint == NULL));
 	arena_fini(&a);
@@ -41,15 +42,16 @@ wishes(const char *line, struct cache_wishes *w)
 static struct config_gateway
 gateway(enum cache_mode mode)
 {
-	struct config_gateway g = { 0 };
+	struct config_gateway g = {0};
 	g.cache.mode = mode;
 	g.cache.ttl_ms = 3600000;
 	g.cache.max_entry = 1000;
 	return g;
 }
 
-static const struct endpoint chat = { .class = ENDPOINT_CHAT, .is_held = true, .is_cacheable = true };
-static const struct request_facts sampled = { 0 }, fixed = { .is_deterministic = true }, stateful = { .is_stateful = true };
+static const struct endpoint chat = {.class = ENDPOINT_CHAT, .is_held = true, .is_cacheable = true};
+static const struct request_facts sampled = {0}, fixed = {.is_deterministic = true},
+				  stateful = {.is_stateful = true};
 
 static void
 ttl_header_has_a_range(void **state)
@@ -107,7 +109,8 @@ plan(enum cache_mode mode, const struct request_facts *facts, struct cache_wishe
 static void
 modes_admit_what_they_say(void **state)
 {
-	struct cache_wishes none = { 0 }, key = { .key = SPAN_LIT("k") }, ttl = { .has_ttl = true, .ttl_s = 60 };
+	struct cache_wishes none = {0}, key = {.key = SPAN_LIT("k")},
+			    ttl = {.has_ttl = true, .ttl_s = 60};
 	(void)state;
 	assert_true(plan(CACHE_ALL, &sampled, none).may_read);
 	assert_false(plan(CACHE_DETERMINISTIC, &sampled, none).may_store);
@@ -122,7 +125,7 @@ static void
 a_key_without_any_ttl_has_cloudflares_five_minutes(void **state)
 {
 	struct config_gateway g = gateway(CACHE_OFF);
-	struct cache_wishes key = { .key = SPAN_LIT("k") }, none = { 0 };
+	struct cache_wishes key = {.key = SPAN_LIT("k")}, none = {0};
 	(void)state;
 	g.cache.ttl_ms = 0;
 	assert_int_equal(cache_plan_make(&g, &key, &chat, &sampled, true).ttl_ms, 300000);
@@ -133,12 +136,12 @@ a_key_without_any_ttl_has_cloudflares_five_minutes(void **state)
 static void
 skipping_does_not_read_but_stores(void **state)
 {
-	struct cache_plan p = plan(CACHE_ALL, &sampled, (struct cache_wishes){ .skip = true });
+	struct cache_plan p = plan(CACHE_ALL, &sampled, (struct cache_wishes){.skip = true});
 	(void)state;
 	assert_true(p.may_store && !p.may_read);
-	p = plan(CACHE_ALL, &sampled, (struct cache_wishes){ .no_store = true });
+	p = plan(CACHE_ALL, &sampled, (struct cache_wishes){.no_store = true});
 	assert_true(!p.may_store && !p.may_read);
-	p = plan(CACHE_ALL, &sampled, (struct cache_wishes){ .has_ttl = true, .ttl_s = 0 });
+	p = plan(CACHE_ALL, &sampled, (struct cache_wishes){.has_ttl = true, .ttl_s = 0});
 	assert_true(!p.may_store && !p.may_read);
 }
 
@@ -146,7 +149,7 @@ static void
 a_body_without_a_form_needs_a_custom_key(void **state)
 {
 	struct config_gateway g = gateway(CACHE_ALL);
-	struct cache_wishes none = { 0 }, key = { .key = SPAN_LIT("k") };
+	struct cache_wishes none = {0}, key = {.key = SPAN_LIT("k")};
 	(void)state;
 	assert_false(cache_plan_make(&g, &none, &chat, &sampled, false).may_store);
 	assert_true(cache_plan_make(&g, &key, &chat, &sampled, false).may_store);
@@ -156,11 +159,11 @@ static uint64_t
 answer_ttl(const struct config_gateway *g, struct cache_answer a, const char *line)
 {
 	struct arena arena;
-	struct response_head head = { .status = a.size == 7 ? 500 : 200 };
-	struct cache_plan p = { .may_read = true, .may_store = true, .ttl_ms = 3600000 };
+	struct response_head head = {.status = a.size == 7 ? 500 : 200};
+	struct cache_plan p = {.may_read = true, .may_store = true, .ttl_ms = 3600000};
 	arena_init(&arena, 65536);
 	if (line != NULL)
-		head.headers = fields(&arena, (const char *const[]){ line, NULL });
+		head.headers = fields(&arena, (const char *const[]){line, NULL});
 	a.head = &head;
 	uint64_t ttl = cache_answer_ttl_ms(g, &p, &a);
 	arena_fini(&arena);
@@ -171,7 +174,7 @@ static void
 only_whole_good_answers_of_bounded_size_are_stored(void **state)
 {
 	struct config_gateway g = gateway(CACHE_ALL);
-	struct cache_answer good = { .is_complete = true, .size = 1000 }, a;
+	struct cache_answer good = {.is_complete = true, .size = 1000}, a;
 	(void)state;
 	assert_int_equal(answer_ttl(&g, good, NULL), 3600000);
 	a = good;
@@ -192,7 +195,7 @@ static void
 the_providers_word_counts_only_when_asked_for(void **state)
 {
 	struct config_gateway g = gateway(CACHE_ALL);
-	struct cache_answer good = { .is_complete = true, .size = 10 };
+	struct cache_answer good = {.is_complete = true, .size = 10};
 	(void)state;
 	assert_int_equal(answer_ttl(&g, good, "cache-control: no-store"), 3600000);
 	g.cache.respect_upstream = true;
@@ -206,15 +209,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ttl_header_has_a_range),
-		cmocka_unit_test(skip_and_cache_control_are_read),
-		cmocka_unit_test(a_custom_key_is_1_to_1024_bytes),
-		cmocka_unit_test(modes_admit_what_they_say),
-		cmocka_unit_test(a_key_without_any_ttl_has_cloudflares_five_minutes),
-		cmocka_unit_test(skipping_does_not_read_but_stores),
-		cmocka_unit_test(a_body_without_a_form_needs_a_custom_key),
-		cmocka_unit_test(only_whole_good_answers_of_bounded_size_are_stored),
-		cmocka_unit_test(the_providers_word_counts_only_when_asked_for),
+	    cmocka_unit_test(ttl_header_has_a_range),
+	    cmocka_unit_test(skip_and_cache_control_are_read),
+	    cmocka_unit_test(a_custom_key_is_1_to_1024_bytes),
+	    cmocka_unit_test(modes_admit_what_they_say),
+	    cmocka_unit_test(a_key_without_any_ttl_has_cloudflares_five_minutes),
+	    cmocka_unit_test(skipping_does_not_read_but_stores),
+	    cmocka_unit_test(a_body_without_a_form_needs_a_custom_key),
+	    cmocka_unit_test(only_whole_good_answers_of_bounded_size_are_stored),
+	    cmocka_unit_test(the_providers_word_counts_only_when_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

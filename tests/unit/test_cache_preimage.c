@@ -33,32 +33,34 @@ make(const struct ask *q)
 {
 	struct made m;
 	struct arena a;
-	struct headers h = { 0 };
+	struct headers h = {0};
 	arena_init(&a, 65536);
 	for (size_t i = 0; q->fields[i] != NULL; i++) {
 		struct span line = span_str(q->fields[i]);
 		size_t colon = span_find(line, ':');
-		assert_true(headers_add(&h, &a, span_head(line, colon), span_trim(span_skip(line, colon + 1))));
+		assert_true(headers_add(
+		    &h, &a, span_head(line, colon), span_trim(span_skip(line, colon + 1))));
 	}
-	struct upstream_target to = { .is_tls = true,
-		.host_header = span_str(q->host == NULL ? "api.example" : q->host),
-		.path = span_str(q->path == NULL ? "/v1/chat/completions" : q->path) };
+	struct upstream_target to = {.is_tls = true,
+	    .host_header = span_str(q->host == NULL ? "api.example" : q->host),
+	    .path = span_str(q->path == NULL ? "/v1/chat/completions" : q->path)};
 	struct json_doc *doc = json_parse(span_str(q->body));
 	buf_init(&m.bytes, 65536);
 	m.result = preimage_write(keys,
-	    &(struct cache_request){ .gateway = span_str(q->gateway == NULL ? "default" : q->gateway),
-	        .provider = SPAN_LIT("openai"),
-	        .method = SPAN_LIT("POST"),
-	        .to = &to,
-	        .query = span_str(q->query),
-	        .headers = &h,
-	        .coding = span_str(q->coding == NULL ? "identity" : q->coding),
-	        .is_shared = q->is_shared,
-	        .is_stream = q->is_stream,
-	        .custom_key = span_str(q->key),
-	        .body = span_str(q->body),
-	        .doc = doc,
-	        .ignore = q->ignore },
+	    &(struct cache_request){
+		.gateway = span_str(q->gateway == NULL ? "default" : q->gateway),
+		.provider = SPAN_LIT("openai"),
+		.method = SPAN_LIT("POST"),
+		.to = &to,
+		.query = span_str(q->query),
+		.headers = &h,
+		.coding = span_str(q->coding == NULL ? "identity" : q->coding),
+		.is_shared = q->is_shared,
+		.is_stream = q->is_stream,
+		.custom_key = span_str(q->key),
+		.body = span_str(q->body),
+		.doc = doc,
+		.ignore = q->ignore},
 	    &m.bytes);
 	json_free(doc);
 	arena_fini(&a);
@@ -72,37 +74,44 @@ same(struct ask a, struct ask b)
 	assert_int_equal(x.result, PREIMAGE_OK);
 	assert_int_equal(y.result, PREIMAGE_OK);
 	bool equal = span_eq(buf_view(&x.bytes), buf_view(&y.bytes));
-	struct entry_key kx = preimage_key(keys, buf_view(&x.bytes)), ky = preimage_key(keys, buf_view(&y.bytes));
+	struct entry_key kx = preimage_key(keys, buf_view(&x.bytes)),
+			 ky = preimage_key(keys, buf_view(&y.bytes));
 	assert_int_equal(equal, memcmp(kx.b, ky.b, 16) == 0);
 	buf_fini(&x.bytes);
 	buf_fini(&y.bytes);
 	return equal;
 }
 
-#define ASK(...) ((struct ask){ .body = "{\"model\":\"m\",\"a\":1}", __VA_ARGS__ })
-#define KEY_A "authorization: Bearer sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1zzzz"
-#define KEY_B "authorization: Bearer sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2zzzz"
+#define ASK(...) ((struct ask){.body = "{\"model\":\"m\",\"a\":1}", __VA_ARGS__})
+#define KEY_A                                                                                      \
+	"authorization: Bearer sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1zzzz"
+#define KEY_B                                                                                      \
+	"authorization: Bearer sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2zzzz"
 
 static void
 spelling_does_not_matter_but_values_do(void **state)
 {
 	(void)state;
-	assert_true(same(ASK(.query = NULL), (struct ask){ .body = " { \"a\" : 1.0e0 , \"\\u006dodel\":\"m\" } " }));
-	assert_false(same(ASK(.query = NULL), (struct ask){ .body = "{\"model\":\"m\",\"a\":2}" }));
-	assert_false(same((struct ask){ .body = "[9007199254740993]" }, (struct ask){ .body = "[9007199254740992]" }));
+	assert_true(same(ASK(.query = NULL),
+	    (struct ask){.body = " { \"a\" : 1.0e0 , \"\\u006dodel\":\"m\" } "}));
+	assert_false(same(ASK(.query = NULL), (struct ask){.body = "{\"model\":\"m\",\"a\":2}"}));
+	assert_false(same((struct ask){.body = "[9007199254740993]"},
+	    (struct ask){.body = "[9007199254740992]"}));
 }
 
 static void
 callers_are_kept_apart_by_the_whole_credential(void **state)
 {
 	(void)state;
-	assert_true(same(ASK(.fields = { KEY_A }), ASK(.fields = { KEY_A })));
-	assert_false(same(ASK(.fields = { KEY_A }), ASK(.fields = { KEY_B })));
-	assert_false(same(ASK(.fields = { KEY_A }), ASK(.query = NULL)));
-	assert_false(same(ASK(.fields = { KEY_A }), ASK(.fields = { KEY_A, "openai-organization: o" })));
-	assert_false(same(ASK(.fields = { "x-api-key: k" }), ASK(.fields = { "api-key: k" })));
+	assert_true(same(ASK(.fields = {KEY_A}), ASK(.fields = {KEY_A})));
+	assert_false(same(ASK(.fields = {KEY_A}), ASK(.fields = {KEY_B})));
+	assert_false(same(ASK(.fields = {KEY_A}), ASK(.query = NULL)));
+	assert_false(
+	    same(ASK(.fields = {KEY_A}), ASK(.fields = {KEY_A, "openai-organization: o"})));
+	assert_false(same(ASK(.fields = {"x-api-key: k"}), ASK(.fields = {"api-key: k"})));
 	assert_false(same(ASK(.query = "key=a"), ASK(.query = "key=b")));
-	assert_true(same(ASK(.fields = { KEY_A }, .is_shared = true), ASK(.fields = { KEY_B }, .is_shared = true)));
+	assert_true(same(
+	    ASK(.fields = {KEY_A}, .is_shared = true), ASK(.fields = {KEY_B}, .is_shared = true)));
 }
 
 static void
@@ -113,32 +122,38 @@ what_changes_an_answer_is_in_it(void **state)
 	assert_false(same(ASK(.path = "/v1/a"), ASK(.path = "/v1/b")));
 	assert_false(same(ASK(.host = "a.example"), ASK(.host = "b.example")));
 	assert_false(same(ASK(.query = "api-version=1"), ASK(.query = "api-version=2")));
-	assert_false(same(ASK(.fields = { "anthropic-beta: x" }), ASK(.fields = { "anthropic-beta: y" })));
-	assert_false(same(ASK(.fields = { "anthropic-version: 1" }), ASK(.query = NULL)));
-	assert_false(same(ASK(.fields = { "accept: text/event-stream" }), ASK(.fields = { "accept: application/json" })));
+	assert_false(
+	    same(ASK(.fields = {"anthropic-beta: x"}), ASK(.fields = {"anthropic-beta: y"})));
+	assert_false(same(ASK(.fields = {"anthropic-version: 1"}), ASK(.query = NULL)));
+	assert_false(same(ASK(.fields = {"accept: text/event-stream"}),
+	    ASK(.fields = {"accept: application/json"})));
 	assert_false(same(ASK(.coding = "gzip"), ASK(.coding = "identity")));
-	assert_true(same(ASK(.fields = { "user-agent: a", "x-request-id: 1" }), ASK(.fields = { "user-agent: b" })));
+	assert_true(same(
+	    ASK(.fields = {"user-agent: a", "x-request-id: 1"}), ASK(.fields = {"user-agent: b"})));
 }
 
 static void
 a_custom_key_stands_in_for_body_headers_and_query(void **state)
 {
 	(void)state;
-	struct ask other = { .body = "{}", .query = "x=1", .key = "k", .fields = { KEY_A, "anthropic-beta: z" } };
-	assert_true(same(ASK(.key = "k", .fields = { KEY_A }), other));
-	assert_false(same(ASK(.key = "k", .fields = { KEY_A }), ASK(.key = "k", .fields = { KEY_B })));
+	struct ask other = {
+	    .body = "{}", .query = "x=1", .key = "k", .fields = {KEY_A, "anthropic-beta: z"}};
+	assert_true(same(ASK(.key = "k", .fields = {KEY_A}), other));
+	assert_false(same(ASK(.key = "k", .fields = {KEY_A}), ASK(.key = "k", .fields = {KEY_B})));
 	assert_false(same(ASK(.key = "k"), ASK(.key = "l")));
 	assert_false(same(ASK(.key = "k"), ASK(.key = "k", .is_stream = true)));
-	assert_false(same(ASK(.key = "k", .query = "alt=sse"), ASK(.key = "k", .query = "alt=json")));
-	assert_false(same(ASK(.key = "k", .is_shared = true), ASK(.key = "k", .is_shared = true, .path = "/v1/b")));
+	assert_false(
+	    same(ASK(.key = "k", .query = "alt=sse"), ASK(.key = "k", .query = "alt=json")));
+	assert_false(same(ASK(.key = "k", .is_shared = true),
+	    ASK(.key = "k", .is_shared = true, .path = "/v1/b")));
 }
 
 static void
 ignored_members_do_not_count(void **state)
 {
 	(void)state;
-	struct ask a = { .body = "{\"a\":1,\"user\":\"x\"}", .ignore = { (char[]){ "user" } } };
-	struct ask b = { .body = "{\"a\":1,\"user\":\"y\"}", .ignore = { (char[]){ "user" } } };
+	struct ask a = {.body = "{\"a\":1,\"user\":\"x\"}", .ignore = {(char[]){"user"}}};
+	struct ask b = {.body = "{\"a\":1,\"user\":\"y\"}", .ignore = {(char[]){"user"}}};
 	assert_true(same(a, b));
 	a.ignore[0] = b.ignore[0] = NULL;
 	assert_false(same(a, b));
@@ -148,18 +163,20 @@ static void
 fields_cannot_run_into_each_other(void **state)
 {
 	(void)state;
-	assert_false(same(ASK(.path = "/v1/ab", .gateway = "c"), ASK(.path = "/v1/a", .gateway = "bc")));
-	assert_false(same(ASK(.fields = { "x-api-key: ab", "token: c" }), ASK(.fields = { "x-api-key: a", "token: bc" })));
+	assert_false(
+	    same(ASK(.path = "/v1/ab", .gateway = "c"), ASK(.path = "/v1/a", .gateway = "bc")));
+	assert_false(same(ASK(.fields = {"x-api-key: ab", "token: c"}),
+	    ASK(.fields = {"x-api-key: a", "token: bc"})));
 }
 
 static void
 a_body_with_two_meanings_has_no_preimage(void **state)
 {
 	(void)state;
-	struct made m = make(&(struct ask){ .body = "{\"a\":1,\"\\u0061\":2}" });
+	struct made m = make(&(struct ask){.body = "{\"a\":1,\"\\u0061\":2}"});
 	assert_int_equal(m.result, PREIMAGE_NONE);
 	buf_fini(&m.bytes);
-	m = make(&(struct ask){ .body = "{not json" });
+	m = make(&(struct ask){.body = "{not json"});
 	assert_int_equal(m.result, PREIMAGE_NONE);
 	buf_fini(&m.bytes);
 }
@@ -168,8 +185,9 @@ static void
 a_credential_is_never_in_it(void **state)
 {
 	(void)state;
-	struct ask q = ASK(.fields = { "authorization: Bearer CANARY", "x-api-key: CANARY", "cookie: CANARY" },
-	    .query = "key=CANARY&a=b&access_token=CANARY");
+	struct ask q =
+	    ASK(.fields = {"authorization: Bearer CANARY", "x-api-key: CANARY", "cookie: CANARY"},
+		.query = "key=CANARY&a=b&access_token=CANARY");
 	struct made m = make(&q);
 	assert_int_equal(m.result, PREIMAGE_OK);
 	assert_int_equal(span_find_span(buf_view(&m.bytes), SPAN_LIT("CANARY")), buf_len(&m.bytes));
@@ -186,7 +204,7 @@ an_entry_keeps_three_fields(void **state)
 {
 	struct arena a;
 	struct buf b;
-	struct headers h = { 0 };
+	struct headers h = {0};
 	struct entry_head e;
 	(void)state;
 	arena_init(&a, 65536);
@@ -198,7 +216,8 @@ an_entry_keeps_three_fields(void **state)
 	assert_true(entry_head_write(&h, 42, &b));
 	assert_true(entry_head_read(buf_view(&b), &e));
 	assert_int_equal(e.request_hash, 42);
-	assert_true(span_eq(e.fields, SPAN_LIT("content-type: text/event-stream\r\ncontent-encoding: gzip\r\n")));
+	assert_true(span_eq(
+	    e.fields, SPAN_LIT("content-type: text/event-stream\r\ncontent-encoding: gzip\r\n")));
 	assert_false(entry_head_read(span_head(buf_view(&b), 7), &e));
 	assert_false(entry_head_read(span_head(buf_view(&b), buf_len(&b) - 1), &e));
 	buf_fini(&b);
@@ -208,7 +227,7 @@ an_entry_keeps_three_fields(void **state)
 static int
 setup(void **state)
 {
-	uint8_t one[32] = { 1 }, two[32] = { 2 };
+	uint8_t one[32] = {1}, two[32] = {2};
 	(void)state;
 	if (!crypto_init())
 		return -1;
@@ -229,15 +248,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(spelling_does_not_matter_but_values_do),
-		cmocka_unit_test(callers_are_kept_apart_by_the_whole_credential),
-		cmocka_unit_test(what_changes_an_answer_is_in_it),
-		cmocka_unit_test(a_custom_key_stands_in_for_body_headers_and_query),
-		cmocka_unit_test(ignored_members_do_not_count),
-		cmocka_unit_test(fields_cannot_run_into_each_other),
-		cmocka_unit_test(a_body_with_two_meanings_has_no_preimage),
-		cmocka_unit_test(a_credential_is_never_in_it),
-		cmocka_unit_test(an_entry_keeps_three_fields),
+	    cmocka_unit_test(spelling_does_not_matter_but_values_do),
+	    cmocka_unit_test(callers_are_kept_apart_by_the_whole_credential),
+	    cmocka_unit_test(what_changes_an_answer_is_in_it),
+	    cmocka_unit_test(a_custom_key_stands_in_for_body_headers_and_query),
+	    cmocka_unit_test(ignored_members_do_not_count),
+	    cmocka_unit_test(fields_cannot_run_into_each_other),
+	    cmocka_unit_test(a_body_with_two_meanings_has_no_preimage),
+	    cmocka_unit_test(a_credential_is_never_in_it),
+	    cmocka_unit_test(an_entry_keeps_three_fields),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

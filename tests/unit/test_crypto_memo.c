@@ -8,7 +8,7 @@
 
 #include "crypto/memo.h"
 
-static const uint8_t key[32] = { 7 };
+static const uint8_t key[32] = {7};
 
 static void
 assert_right(struct memo *m, struct span input)
@@ -45,7 +45,7 @@ it_gives_what_hmac_gives_whatever_came_before(void **state)
 static void
 the_second_time_is_from_the_memo(void **state)
 {
-	static const uint8_t other[32] = { 8 };
+	static const uint8_t other[32] = {8};
 	struct memo m;
 	uint8_t first[SHA256_BYTES], second[SHA256_BYTES];
 	(void)state;
@@ -90,9 +90,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(it_gives_what_hmac_gives_whatever_came_before),
-		cmocka_unit_test(the_second_time_is_from_the_memo),
-		cmocka_unit_test(nothing_is_left_behind),
+	    cmocka_unit_test(it_gives_what_hmac_gives_whatever_came_before),
+	    cmocka_unit_test(the_second_time_is_from_the_memo),
+	    cmocka_unit_test(nothing_is_left_behind),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -18,26 +18,32 @@ static struct arena arena;
 static struct request_head
 request(const char *const *lines)
 {
-	struct request_head h = { .method = METHOD_POST, .method_text = SPAN_LIT("POST"), .minor = 1 };
+	struct request_head h = {
+	    .method = METHOD_POST, .method_text = SPAN_LIT("POST"), .minor = 1};
 	for (; *lines != NULL; lines++) {
 		struct span line = span_str(*lines);
 		size_t colon = span_find(line, ':');
-		assert_true(headers_add(&h.headers, &arena, span_head(line, colon), span_trim(span_skip(line, colon + 1))));
+		assert_true(headers_add(&h.headers, &arena, span_head(line, colon),
+		    span_trim(span_skip(line, colon + 1))));
 	}
 	return h;
 }
 
-#define LINES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static char *
 forwarded(const struct request_head *h, const char *query)
 {
-	static const struct upstream_target to = { .host_header = { "api.example:8443", 16 }, .path = { "/v1/a%2Fb", 9 } };
+	static const struct upstream_target to = {
+	    .host_header = {"api.example:8443", 16}, .path = {"/v1/a%2Fb", 9}};
 	struct buf out;
 	buf_init(&out, 65536);
-	assert_true(forward_request(
-	    &(struct forward_request){
-	        .head = h, .to = &to, .query = span_str(query), .framing = BODY_LENGTH, .length = 5, .via = "me" },
+	assert_true(forward_request(&(struct forward_request){.head = h,
+					.to = &to,
+					.query = span_str(query),
+					.framing = BODY_LENGTH,
+					.length = 5,
+					.via = "me"},
 	    &out));
 	char *text = span_dup(buf_view(&out));
 	buf_fini(&out);
@@ -48,11 +54,13 @@ static void
 a_request_goes_on_as_it_came_but_for_the_hop(void **state)
 {
 	(void)state;
-	struct request_head h = request(LINES("Host: gateway", "Authorization: Bearer k", "X-Custom: 1", "x-custom: 2",
-	    "Connection: keep-alive, X-Mine", "X-Mine: gone", "Keep-Alive: 5", "Transfer-Encoding: chunked",
-	    "TE: trailers", "Upgrade: h2c", "Expect: 100-continue", "Content-Length: 9", "cf-aig-metadata: {}",
-	    "CF-AIG-Unknown-Thing: 1", "cf-skip-cache: true", "X-Forwarded-For: 1.2.3.4", "Accept-Encoding: br, gzip",
-	    "Cache-Control: no-cache", "content-type: application/json"));
+	struct request_head h = request(LINES("Host: gateway", "Authorization: Bearer k",
+	    "X-Custom: 1", "x-custom: 2", "Connection: keep-alive, X-Mine", "X-Mine: gone",
+	    "Keep-Alive: 5", "Transfer-Encoding: chunked", "TE: trailers", "Upgrade: h2c",
+	    "Expect: 100-continue", "Content-Length: 9", "cf-aig-metadata: {}",
+	    "CF-AIG-Unknown-Thing: 1", "cf-skip-cache: true", "X-Forwarded-For: 1.2.3.4",
+	    "Accept-Encoding: br, gzip", "Cache-Control: no-cache",
+	    "content-type: application/json"));
 	char *text = forwarded(&h, "a=%20&a=b");
 	assert_string_equal(text,
 	    "POST /v1/a%2Fb?a=%20&a=b HTTP/1.1\r\n"
@@ -98,14 +106,16 @@ struct coding_row {
 static void
 codings_are_cut_to_what_we_can_read(void **state)
 {
-	static const struct coding_row rows[] = { { NULL, "identity" }, { "gzip", "gzip" }, { "gzip, deflate, br", "gzip" },
-		{ "br;q=1, GZIP;q=0.5", "gzip" }, { "gzip;q=0", "identity" }, { "gzip; q=0.0", "identity" }, { "br", "identity" },
-		{ "*", "identity" }, { "", "identity" }, { "x-gzip", "gzip" } };
+	static const struct coding_row rows[] = {{NULL, "identity"}, {"gzip", "gzip"},
+	    {"gzip, deflate, br", "gzip"}, {"br;q=1, GZIP;q=0.5", "gzip"}, {"gzip;q=0", "identity"},
+	    {"gzip; q=0.0", "identity"}, {"br", "identity"}, {"*", "identity"}, {"", "identity"},
+	    {"x-gzip", "gzip"}};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct request_head h = { 0 };
+		struct request_head h = {0};
 		if (rows[i].accept != NULL)
-			assert_true(headers_add(&h.headers, &arena, SPAN_LIT("accept-encoding"), span_str(rows[i].accept)));
+			assert_true(headers_add(&h.headers, &arena, SPAN_LIT("accept-encoding"),
+			    span_str(rows[i].accept)));
 		assert_true(span_eq(accepted_coding(&h), span_str(rows[i].coding)));
 	}
 }
@@ -113,45 +123,54 @@ codings_are_cut_to_what_we_can_read(void **state)
 static void
 an_answer_goes_back_with_our_fields(void **state)
 {
-	struct response_head r = { .status = 429, .reason = SPAN_LIT("Slow Down"), .minor = 1 };
+	struct response_head r = {.status = 429, .reason = SPAN_LIT("Slow Down"), .minor = 1};
 	struct buf out;
 	(void)state;
 	buf_init(&out, 65536);
-	r.headers = request(LINES("Retry-After: 3", "Set-Cookie: a", "set-cookie: b", "Connection: close", "Content-Length: 4",
-	                        "cf-aig-log-id: theirs", "x-ratelimit-remaining: 0", "Transfer-Encoding: chunked"))
-	                .headers;
+	r.headers = request(LINES("Retry-After: 3", "Set-Cookie: a", "set-cookie: b",
+				"Connection: close", "Content-Length: 4", "cf-aig-log-id: theirs",
+				"x-ratelimit-remaining: 0", "Transfer-Encoding: chunked"))
+			.headers;
 	assert_true(forward_response(&r,
-	    &(struct gateway_fields){ .id = "ID",
-	        .event_id = SPAN_LIT("E"),
-	        .cache_status = "MISS",
-	        .age_s = -1,
-	        .overhead_us = 12,
-	        .framing = BODY_CHUNKED,
-	        .keep_alive = true },
+	    &(struct gateway_fields){.id = "ID",
+		.event_id = SPAN_LIT("E"),
+		.cache_status = "MISS",
+		.age_s = -1,
+		.overhead_us = 12,
+		.framing = BODY_CHUNKED,
+		.keep_alive = true},
 	    &out));
 	assert_true(span_eq(buf_view(&out),
-	    SPAN_LIT("HTTP/1.1 429 Slow Down\r\nRetry-After: 3\r\nSet-Cookie: a\r\nset-cookie: b\r\n"
-	             "x-ratelimit-remaining: 0\r\ncf-aig-log-id: ID\r\ncf-aig-request-id: ID\r\ncf-aig-event-id: E\r\n"
-	             "cf-aig-step: 0\r\ncf-aig-cache-status: MISS\r\npostern-overhead-us: 12\r\n"
-	             "transfer-encoding: chunked\r\n\r\n")));
+	    SPAN_LIT(
+		"HTTP/1.1 429 Slow Down\r\nRetry-After: 3\r\nSet-Cookie: a\r\nset-cookie: b\r\n"
+		"x-ratelimit-remaining: 0\r\ncf-aig-log-id: ID\r\ncf-aig-request-id: ID\r\ncf-aig-event-id: E\r\n"
+		"cf-aig-step: 0\r\ncf-aig-cache-status: MISS\r\npostern-overhead-us: 12\r\n"
+		"transfer-encoding: chunked\r\n\r\n")));
 	buf_fini(&out);
 }
 
 static void
 connection_says_what_will_happen(void **state)
 {
-	struct response_head r = { .status = 200, .minor = 1 };
-	struct gateway_fields f = { .age_s = 7, .overhead_us = -1, .framing = BODY_LENGTH, .length = 0, .keep_alive = false };
+	struct response_head r = {.status = 200, .minor = 1};
+	struct gateway_fields f = {.age_s = 7,
+	    .overhead_us = -1,
+	    .framing = BODY_LENGTH,
+	    .length = 0,
+	    .keep_alive = false};
 	struct buf out;
 	(void)state;
 	buf_init(&out, 65536);
 	assert_true(forward_response(&r, &f, &out));
-	assert_true(span_eq(buf_view(&out), SPAN_LIT("HTTP/1.1 200 OK\r\nage: 7\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")));
+	assert_true(span_eq(buf_view(&out),
+	    SPAN_LIT(
+		"HTTP/1.1 200 OK\r\nage: 7\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")));
 	buf_reset(&out);
 	f.keep_alive = f.is_http10 = true;
 	f.age_s = -1;
 	assert_true(forward_response(&r, &f, &out));
-	assert_true(span_eq(buf_view(&out), SPAN_LIT("HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n")));
+	assert_true(span_eq(buf_view(&out),
+	    SPAN_LIT("HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n")));
 	buf_fini(&out);
 }
 
@@ -164,9 +183,10 @@ an_answer_to_nonsense_is_whole(void **state)
 	buf_init(&out, 8192);
 	assert_true(refuse_bare(E_HEADERS_TOO_LARGE, &out));
 	struct span text = buf_view(&out);
-	assert_true(span_starts(text, SPAN_LIT("HTTP/1.1 431 Request Header Fields Too Large\r\n"
-	                                       "date: Sun, 22 Nov 2026 00:00:00 GMT\r\ncontent-type: application/json\r\n"
-	                                       "postern-error: headers-too-large\r\nconnection: close\r\ncontent-length: ")));
+	assert_true(span_starts(text,
+	    SPAN_LIT("HTTP/1.1 431 Request Header Fields Too Large\r\n"
+		     "date: Sun, 22 Nov 2026 00:00:00 GMT\r\ncontent-type: application/json\r\n"
+		     "postern-error: headers-too-large\r\nconnection: close\r\ncontent-length: ")));
 	assert_true(span_ends(text, SPAN_LIT("}")));
 	assert_true(span_find_span(text, SPAN_LIT("limits.headers")) < text.n);
 	buf_fini(&out);
@@ -193,13 +213,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_request_goes_on_as_it_came_but_for_the_hop),
-		cmocka_unit_test(other_cache_control_and_an_empty_query_stay),
-		cmocka_unit_test(via_is_added_to_and_shows_loops),
-		cmocka_unit_test(codings_are_cut_to_what_we_can_read),
-		cmocka_unit_test(an_answer_goes_back_with_our_fields),
-		cmocka_unit_test(connection_says_what_will_happen),
-		cmocka_unit_test(an_answer_to_nonsense_is_whole),
+	    cmocka_unit_test(a_request_goes_on_as_it_came_but_for_the_hop),
+	    cmocka_unit_test(other_cache_control_and_an_empty_query_stay),
+	    cmocka_unit_test(via_is_added_to_and_shows_loops),
+	    cmocka_unit_test(codings_are_cut_to_what_we_can_read),
+	    cmocka_unit_test(an_answer_goes_back_with_our_fields),
+	    cmocka_unit_test(connection_says_what_will_happen),
+	    cmocka_unit_test(an_answer_to_nonsense_is_whole),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

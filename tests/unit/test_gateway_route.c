@@ -23,25 +23,27 @@ static void
 paths_lead_where_the_table_says(void **state)
 {
 	static const struct row rows[] = {
-		{ "/openai/v1/chat/completions", E_OK, "openai", "/v1/chat/completions", "", "default" },
-		{ "/openai/chat/completions", E_OK, "openai", "/chat/completions", "", "default" },
-		{ "/openai", E_OK, "openai", "", "", "default" },
-		{ "/openai/", E_OK, "openai", "/", "", "default" },
-		{ "/mine/x%2Fy", E_OK, "mine", "/x%2Fy", "", "default" },
-		{ "/custom-mine/x", E_OK, "mine", "/x", "", "default" },
-		{ "/v1/acc/default/anthropic/v1/messages", E_OK, "anthropic", "/v1/messages", "acc", "default" },
-		{ "/v1/acc/other/openai/chat/completions", E_OK, "openai", "/chat/completions", "acc", "other" },
-		{ "/v1/acc/nobody/openai/chat/completions", E_UNKNOWN_GATEWAY, NULL, "", "acc", NULL },
-		{ "/v1/acc/default/nobody/x", E_UNKNOWN_PROVIDER, NULL, "/x", "acc", "default" },
-		{ "/v1/acc/default", E_NOT_FOUND, NULL, "", "acc", "default" },
-		{ "/v1/acc/default/", E_NOT_FOUND, NULL, "", "acc", "default" },
-		{ "/v1/acc", E_NOT_FOUND, NULL, "", "acc", "default" },
-		{ "/v1", E_NOT_FOUND, NULL, "", "", "default" },
-		{ "/v1/chat/completions", E_NOT_FOUND, NULL, "", "chat", "default" },
-		{ "/v1/models", E_NOT_FOUND, NULL, "", "models", "default" },
-		{ "/nobody/x", E_UNKNOWN_PROVIDER, NULL, "/x", "", "default" },
-		{ "/", E_NOT_FOUND, NULL, "", "", "default" },
-		{ "//openai/x", E_NOT_FOUND, NULL, "", "", "default" },
+	    {"/openai/v1/chat/completions", E_OK, "openai", "/v1/chat/completions", "", "default"},
+	    {"/openai/chat/completions", E_OK, "openai", "/chat/completions", "", "default"},
+	    {"/openai", E_OK, "openai", "", "", "default"},
+	    {"/openai/", E_OK, "openai", "/", "", "default"},
+	    {"/mine/x%2Fy", E_OK, "mine", "/x%2Fy", "", "default"},
+	    {"/custom-mine/x", E_OK, "mine", "/x", "", "default"},
+	    {"/v1/acc/default/anthropic/v1/messages", E_OK, "anthropic", "/v1/messages", "acc",
+		"default"},
+	    {"/v1/acc/other/openai/chat/completions", E_OK, "openai", "/chat/completions", "acc",
+		"other"},
+	    {"/v1/acc/nobody/openai/chat/completions", E_UNKNOWN_GATEWAY, NULL, "", "acc", NULL},
+	    {"/v1/acc/default/nobody/x", E_UNKNOWN_PROVIDER, NULL, "/x", "acc", "default"},
+	    {"/v1/acc/default", E_NOT_FOUND, NULL, "", "acc", "default"},
+	    {"/v1/acc/default/", E_NOT_FOUND, NULL, "", "acc", "default"},
+	    {"/v1/acc", E_NOT_FOUND, NULL, "", "acc", "default"},
+	    {"/v1", E_NOT_FOUND, NULL, "", "", "default"},
+	    {"/v1/chat/completions", E_NOT_FOUND, NULL, "", "chat", "default"},
+	    {"/v1/models", E_NOT_FOUND, NULL, "", "models", "default"},
+	    {"/nobody/x", E_UNKNOWN_PROVIDER, NULL, "/x", "", "default"},
+	    {"/", E_NOT_FOUND, NULL, "", "", "default"},
+	    {"//openai/x", E_NOT_FOUND, NULL, "", "", "default"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -73,7 +75,7 @@ a_refusal_says_what_to_do(void **state)
 static void
 local_paths_are_the_admin_rooms(void **state)
 {
-	static const char *const paths[] = { "/-/healthz", "/-/", "/-", "/client/v4/accounts" };
+	static const char *const paths[] = {"/-/healthz", "/-/", "/-", "/client/v4/accounts"};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(paths); i++) {
 		struct route r;
@@ -85,14 +87,16 @@ local_paths_are_the_admin_rooms(void **state)
 static int
 setup(void **state)
 {
-	static const char *const set[] = { "providers.mine.base_url=http://127.0.0.1:1/v1", "gateways.other.cache.ttl=1m", NULL };
-	char home[] = "HOME=/nowhere", *environment[] = { home, NULL };
+	static const char *const set[] = {
+	    "providers.mine.base_url=http://127.0.0.1:1/v1", "gateways.other.cache.ttl=1m", NULL};
+	char home[] = "HOME=/nowhere", *environment[] = {home, NULL};
 	struct config *c;
 	struct buf err;
 	char detail[256];
 	(void)state;
 	buf_init(&err, 4096);
-	if (config_load(&(struct config_source){ .set = set, .environ = environment }, &c, &err) != 0) {
+	if (config_load(&(struct config_source){.set = set, .environ = environment}, &c, &err) !=
+	    0) {
 		print_error("%.*s\n", SPAN_FMT(buf_view(&err)));
 		return -1;
 	}
@@ -113,9 +117,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(paths_lead_where_the_table_says),
-		cmocka_unit_test(a_refusal_says_what_to_do),
-		cmocka_unit_test(local_paths_are_the_admin_rooms),
+	    cmocka_unit_test(paths_lead_where_the_table_says),
+	    cmocka_unit_test(a_refusal_says_what_to_do),
+	    cmocka_unit_test(local_paths_are_the_admin_rooms),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,10 +1,10 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <zlib.h>
+#include <cmocka.h>
 
 #include "base/buf.h"
 #include "http/gunzip.h"
@@ -25,7 +25,8 @@ compress_to(struct buf *out, struct span s)
 	z_stream z = {0};
 	size_t room;
 
-	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(
+	    deflateInit2(&z, 9, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
 	room = deflateBound(&z, s.n);
 	z.next_out = (Bytef *)buf_reserve(out, room);
 	assert_non_null(z.next_out);

@@ -1,9 +1,9 @@
+#include <ctype.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <ctype.h>
 
 #include "http/message.h"
 
@@ -35,7 +35,8 @@ a_name_is_known_only_whole(void **state)
 
 		memcpy(text, name.p, name.n);
 		text[name.n] = 'x';
-		assert_int_not_equal(header_id_of(span_of(text, name.n + 1)), id == H_CF_AIG_ANY ? 0 : id);
+		assert_int_not_equal(
+		    header_id_of(span_of(text, name.n + 1)), id == H_CF_AIG_ANY ? 0 : id);
 		assert_int_not_equal(header_id_of(span_of(text, name.n - 1)), id);
 		text[0] ^= 0x40; /* another byte that only a sloppy fold takes for the same */
 		assert_int_not_equal(header_id_of(span_of(text, name.n)), id);

@@ -1,9 +1,9 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include <cmocka.h>
 
 #include "http/parser_int.h"
 #include "http_transcript.h"
@@ -108,8 +108,8 @@ nothing_behind_the_end_is_looked_at(void **state)
 		size_t n = strlen(messages[i]);
 		enum parse_event e;
 
-		in = span_of(bytes, (size_t)snprintf(bytes, sizeof(bytes), "%s%c\x16garbage",
-				       messages[i], 0));
+		in = span_of(bytes,
+		    (size_t)snprintf(bytes, sizeof(bytes), "%s%c\x16garbage", messages[i], 0));
 		parser_reset(p, &a, METHOD_OTHER);
 		do
 			e = parser_next(p, &in, &body);
@@ -159,7 +159,8 @@ reads_responses(void **state)
 	    "404  1.1 length:0 keep|Content-Length: 0|end\n");
 	response("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
 	    "200  1.1 length:0 keep|Content-Length: 0|end\n");
-	response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: v\r\n\r\n",
+	response(
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: v\r\n\r\n",
 	    "200 OK 1.1 chunked keep|Transfer-Encoding: chunked|> abc|end\n");
 	response("HTTP/1.0 200 OK\r\n\r\nabc", "200 OK 1.0 close|> abc|end\n");
 	response("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n",
@@ -174,7 +175,8 @@ informational_responses_come_before_the_final_one(void **state)
 		 "HTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx",
 	    "100 Continue 1.1 none keep|end\n103 Early Hints 1.1 none keep|Link: <a>|end\n"
 	    "201 Created 1.1 length:1 keep|Content-Length: 1|> x|end\n");
-	response("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+	response(
+	    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 	    "101 Switching Protocols 1.1 none keep|Connection: upgrade|Upgrade: websocket|end\n");
 }
 
@@ -299,10 +301,9 @@ bytes_that_leave_no_trace_count_too(void **state)
 
 	(void)state;
 	arena_init(&a, 1 << 16);
-	check_limit(&limits,
-	    arena_printf(&a, "GET / HTTP/1.1\r\nHost:%*sa\r\n\r\n", 200 - 26, ""), "|end\n");
-	check_limit(&limits,
-	    arena_printf(&a, "GET / HTTP/1.1\r\nHost:%*sa\r\n\r\n", 200 - 25, ""),
+	check_limit(&limits, arena_printf(&a, "GET / HTTP/1.1\r\nHost:%*sa\r\n\r\n", 200 - 26, ""),
+	    "|end\n");
+	check_limit(&limits, arena_printf(&a, "GET / HTTP/1.1\r\nHost:%*sa\r\n\r\n", 200 - 25, ""),
 	    "|headers-too-large\n");
 	arena_fini(&a);
 }
@@ -338,8 +339,8 @@ the_number_of_fields_has_a_limit(void **state)
 		for (int i = 1; i < n; i++)
 			assert_true(buf_printf(&b, "x%d:\r\n", i));
 		assert_true(buf_put(&b, "\r\n", 2));
-		check_limit(&usual_limits, buf_view(&b),
-		    n == 100 ? "|end\n" : "|headers-too-large\n");
+		check_limit(
+		    &usual_limits, buf_view(&b), n == 100 ? "|end\n" : "|headers-too-large\n");
 	}
 	buf_cut(&b, buf_len(&b) - 7); /* "x100:" and what is behind it: a bad name counts as such */
 	assert_true(buf_printf(&b, "\377:\r\n\r\n"));
@@ -459,8 +460,8 @@ a_head_of_many_sizes_keeps_its_spans(void **state)
 			assert_true(buf_printf(&b, "name-%d: %0*d\r\n", i, 10 + i * 2, i));
 		assert_true(buf_put(&b, "\r\n", 2));
 		text = transcribe(&t, buf_view(&b), 700, 333);
-		assert_true(span_starts(text,
-		    SPAN_LIT("GET /path 1.1 none keep|Host: first|name-0: 0000000000")));
+		assert_true(span_starts(
+		    text, SPAN_LIT("GET /path 1.1 none keep|Host: first|name-0: 0000000000")));
 		assert_true(span_ends(text, SPAN_LIT("|end\n")));
 		assert_int_equal(t.used, buf_len(&b));
 	}
@@ -478,7 +479,8 @@ one_parser_serves_many_messages_without_growing(void **state)
 	(void)state;
 	arena_init(&a, 1 << 16);
 	for (int i = 0; i < 100; i++) {
-		struct span in = SPAN_LIT("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+		struct span in =
+		    SPAN_LIT("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
 		struct span body;
 
 		arena_reset(&a);
@@ -498,7 +500,8 @@ one_parser_serves_many_messages_without_growing(void **state)
 static void
 no_lenient_flag_is_ever_set(void **state)
 {
-	struct parser *p[] = {parser_new_request(&usual_limits), parser_new_response(&usual_limits)};
+	struct parser *p[] = {
+	    parser_new_request(&usual_limits), parser_new_response(&usual_limits)};
 	struct arena a;
 
 	(void)state;

@@ -1,11 +1,11 @@
-/* The rules of HTTP/1 that a parser decides, one row each (security.md 1.3), on both sides. Every row is
- * read whole, cut at every place and byte by byte. */
+/* The rules of HTTP/1 that a parser decides, one row each (security.md 1.3), on both sides. Every
+ * row is read whole, cut at every place and byte by byte. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include <cmocka.h>
 
 #include "http_transcript.h"
 
@@ -46,8 +46,8 @@ check_row(struct transcript *t, const struct row *row)
 	for (size_t cut = 0; cut < bytes.n; cut++) {
 		text = transcribe(t, bytes, cut == 0 ? 1 : cut, cut == 0 ? 1 : SIZE_MAX);
 		if (!span_eq(text, span_str(whole)))
-			fail_msg("%s: cut at %zu: got %.*s, whole %s", row->name, cut, SPAN_FMT(text),
-			    whole);
+			fail_msg("%s: cut at %zu: got %.*s, whole %s", row->name, cut,
+			    SPAN_FMT(text), whole);
 	}
 }
 
@@ -73,9 +73,11 @@ the_length_of_a_request_is_said_once_and_plainly(void **state)
 	    {"one", POST "Content-Length: 5\r\n\r\nhello", "end"},
 	    {"blanks around it", POST "Content-Length: \t 5  \r\n\r\nhello", "end"},
 	    {"zero", POST "Content-Length: 0\r\n\r\n", "end"},
-	    {"two equal", POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", "bad-framing"},
+	    {"two equal", POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+		"bad-framing"},
 	    {"two different", POST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "bad-framing"},
-	    {"two, in other case", POST "Content-Length: 5\r\nCONTENT-LENGTH: 5\r\n\r\n", "bad-framing"},
+	    {"two, in other case", POST "Content-Length: 5\r\nCONTENT-LENGTH: 5\r\n\r\n",
+		"bad-framing"},
 	    {"a list", POST "Content-Length: 5, 5\r\n\r\nhello", "bad-framing"},
 	    {"a plus", POST "Content-Length: +5\r\n\r\nhello", "bad-framing"},
 	    {"a minus", POST "Content-Length: -5\r\n\r\nhello", "bad-framing"},
@@ -103,21 +105,31 @@ a_request_is_chunked_or_it_is_not(void **state)
 	static const struct row rows[] = {
 	    {"chunked", POST CHUNKED "\r\n0\r\n\r\n", "end"},
 	    {"in capitals", POST "TRANSFER-ENCODING: Chunked\r\n\r\n0\r\n\r\n", "end"},
-	    {"length, then chunked", POST "Content-Length: 5\r\n" CHUNKED "\r\n0\r\n\r\n", "bad-framing"},
-	    {"chunked, then length", POST CHUNKED "Content-Length: 5\r\n\r\n0\r\n\r\n", "bad-framing"},
-	    {"unknown, then length", POST "Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\n", "bad-framing"},
-	    {"empty, then length", POST "Transfer-Encoding:\r\nContent-Length: 5\r\n\r\nhello", "bad-framing"},
-	    {"length, then empty", POST "Content-Length: 5\r\nTransfer-Encoding:\r\n\r\nhello", "bad-framing"},
+	    {"length, then chunked", POST "Content-Length: 5\r\n" CHUNKED "\r\n0\r\n\r\n",
+		"bad-framing"},
+	    {"chunked, then length", POST CHUNKED "Content-Length: 5\r\n\r\n0\r\n\r\n",
+		"bad-framing"},
+	    {"unknown, then length", POST "Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\n",
+		"bad-framing"},
+	    {"empty, then length", POST "Transfer-Encoding:\r\nContent-Length: 5\r\n\r\nhello",
+		"bad-framing"},
+	    {"length, then empty", POST "Content-Length: 5\r\nTransfer-Encoding:\r\n\r\nhello",
+		"bad-framing"},
 	    {"empty", POST "Transfer-Encoding: \r\n\r\n", "bad-framing"},
-	    {"twice in a list", POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "bad-framing"},
+	    {"twice in a list", POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"twice", POST CHUNKED CHUNKED "\r\n0\r\n\r\n", "bad-framing"},
 	    {"and an empty one", POST CHUNKED "Transfer-Encoding:\r\n\r\n0\r\n\r\n", "bad-framing"},
-	    {"an empty one first", POST "Transfer-Encoding:\r\n" CHUNKED "\r\n0\r\n\r\n", "bad-framing"},
+	    {"an empty one first", POST "Transfer-Encoding:\r\n" CHUNKED "\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"identity", POST "Transfer-Encoding: identity\r\n\r\n", "bad-framing"},
-	    {"chunked, identity", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", "bad-framing"},
+	    {"chunked, identity", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"gzip", POST "Transfer-Encoding: gzip\r\n\r\n", "bad-framing"},
-	    {"gzip, chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "not-implemented"},
-	    {"gzip and chunked", POST "Transfer-Encoding: gzip\r\n" CHUNKED "\r\n0\r\n\r\n", "bad-framing"},
+	    {"gzip, chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"not-implemented"},
+	    {"gzip and chunked", POST "Transfer-Encoding: gzip\r\n" CHUNKED "\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"xchunked", POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "bad-framing"},
 	    {"chunkedx", POST "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n", "bad-framing"},
 	    {"a parameter", POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", "bad-framing"},
@@ -154,9 +166,11 @@ chunks_are_framed_strictly(void **state)
 	    {"a tab behind", POST CHUNKED "\r\n3\t\r\nabc\r\n0\r\n\r\n", "bad-framing"},
 	    {"a blank ahead", POST CHUNKED "\r\n 3\r\nabc\r\n0\r\n\r\n", "bad-framing"},
 	    {"no size", POST CHUNKED "\r\n\r\nabc\r\n0\r\n\r\n", "bad-framing"},
-	    {"an extension without a name", POST CHUNKED "\r\n3;\r\nabc\r\n0\r\n\r\n", "bad-framing"},
+	    {"an extension without a name", POST CHUNKED "\r\n3;\r\nabc\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"LF in an extension", POST CHUNKED "\r\n3;a\nb\r\nabc\r\n0\r\n\r\n", "bad-framing"},
-	    {"LF in a quoted extension", POST CHUNKED "\r\n3;a=\"\n\"\r\nabc\r\n0\r\n\r\n", "bad-framing"},
+	    {"LF in a quoted extension", POST CHUNKED "\r\n3;a=\"\n\"\r\nabc\r\n0\r\n\r\n",
+		"bad-framing"},
 	    {"NUL in an extension", POST CHUNKED "\r\n3;a\001\r\nabc\r\n0\r\n\r\n", "bad-framing"},
 	    {"2^63", POST CHUNKED "\r\n8000000000000000\r\nabc", "bad-framing"},
 	    {"2^64 - 1", POST CHUNKED "\r\nffffffffffffffff\r\nabc", "bad-framing"},
@@ -164,7 +178,8 @@ chunks_are_framed_strictly(void **state)
 	    {"no end of the trailer", POST CHUNKED "\r\n0\r\nX: y\r\n", "client-gone"},
 	    {"LF ends the trailer", POST CHUNKED "\r\n0\r\nX: y\n\r\n", "bad-framing"},
 	    {"a trailer", POST CHUNKED "\r\n0\r\nX: y\r\n\r\n", "end"},
-	    {"a length as a trailer", POST CHUNKED "\r\n0\r\nContent-Length: 3\r\n\r\n", "bad-framing"},
+	    {"a length as a trailer", POST CHUNKED "\r\n0\r\nContent-Length: 3\r\n\r\n",
+		"bad-framing"},
 	};
 
 	(void)state;
@@ -273,7 +288,8 @@ a_request_line_has_one_target_that_is_a_path(void **state)
 	    {"absolute without a path", "GET https://a HTTP/1.1\r\nHost: a\r\n\r\n", "end"},
 	    {"absolute, another host", "GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", "bad-host"},
 	    {"absolute, another port", "GET http://a:81/x HTTP/1.1\r\nHost: a\r\n\r\n", "bad-host"},
-	    {"absolute with userinfo", "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
+	    {"absolute with userinfo", "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+		"bad-request"},
 	    {"absolute without a host", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"absolute without Host", "GET http://a/x HTTP/1.1\r\n\r\n", "bad-host"},
 	    {"another scheme", "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
@@ -318,7 +334,8 @@ Expect_is_100_continue_or_refused(void **state)
 	    {"100-continue", POST "Expect: 100-Continue\r\nContent-Length: 0\r\n\r\n", "end"},
 	    {"another", POST "Expect: something\r\n\r\n", "expectation-failed"},
 	    {"empty", POST "Expect:\r\n\r\n", "expectation-failed"},
-	    {"two", POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n", "expectation-failed"},
+	    {"two", POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+		"expectation-failed"},
 	    {"another in 1.0", "GET / HTTP/1.0\r\nExpect: something\r\n\r\n", "end"},
 	};
 
@@ -369,8 +386,10 @@ a_request_says_whether_it_waits_or_upgrades(void **state)
 	    "POST / 1.1 none keep upgrade");
 	says(false, POST "Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n",
 	    "POST / 1.1 length:0 keep upgrade");
-	says(false, POST "Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n"
-			 "0\r\n\r\n", "POST / 1.1 chunked keep upgrade");
+	says(false,
+	    POST "Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "0\r\n\r\n",
+	    "POST / 1.1 chunked keep upgrade");
 	says(false, POST "Upgrade: websocket\r\n\r\n", "POST / 1.1 none keep");
 	says(false, POST "Connection: upgrade\r\n\r\n", "POST / 1.1 none keep");
 	says(false, "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -388,7 +407,8 @@ the_length_of_a_response_is_said_once_and_plainly(void **state)
 	    {"neither", OK "\r\n{}", "end"},
 	    {"both", OK "Content-Length: 2\r\n" CHUNKED "\r\n{}", "upstream-protocol"},
 	    {"both, the other way", OK CHUNKED "Content-Length: 2\r\n\r\n{}", "upstream-protocol"},
-	    {"two lengths", OK "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "upstream-protocol"},
+	    {"two lengths", OK "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+		"upstream-protocol"},
 	    {"a list", OK "Content-Length: 2, 2\r\n\r\n{}", "upstream-protocol"},
 	    {"leading zero", OK "Content-Length: 02\r\n\r\n{}", "upstream-protocol"},
 	    {"a sign", OK "Content-Length: +2\r\n\r\n{}", "upstream-protocol"},
@@ -417,11 +437,15 @@ a_status_line_is_whole(void **state)
 	static const struct row rows[] = {
 	    {"a status nobody knows", "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", "end"},
 	    {"LF ends it", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n", "upstream-protocol"},
-	    {"LF ends it, no reason", "HTTP/1.1 200\nContent-Length: 0\r\n\r\n", "upstream-protocol"},
+	    {"LF ends it, no reason", "HTTP/1.1 200\nContent-Length: 0\r\n\r\n",
+		"upstream-protocol"},
 	    {"CR ends it", "HTTP/1.1 200 OK\rContent-Length: 0\r\n\r\n", "upstream-protocol"},
-	    {"NUL in the reason", "HTTP/1.1 200 O\001K\r\nContent-Length: 0\r\n\r\n", "upstream-protocol"},
-	    {"ESC in the reason", "HTTP/1.1 200 O\033K\r\nContent-Length: 0\r\n\r\n", "upstream-protocol"},
-	    {"other bytes in the reason", "HTTP/1.1 200 d\303\251j\303\240\tvu\r\nContent-Length: 0\r\n\r\n", "end"},
+	    {"NUL in the reason", "HTTP/1.1 200 O\001K\r\nContent-Length: 0\r\n\r\n",
+		"upstream-protocol"},
+	    {"ESC in the reason", "HTTP/1.1 200 O\033K\r\nContent-Length: 0\r\n\r\n",
+		"upstream-protocol"},
+	    {"other bytes in the reason",
+		"HTTP/1.1 200 d\303\251j\303\240\tvu\r\nContent-Length: 0\r\n\r\n", "end"},
 	    {"two digits", "HTTP/1.1 20 OK\r\n\r\n", "upstream-protocol"},
 	    {"four digits", "HTTP/1.1 2000 OK\r\n\r\n", "upstream-protocol"},
 	    {"under 100", "HTTP/1.1 099 OK\r\n\r\n", "upstream-protocol"},
@@ -429,7 +453,8 @@ a_status_line_is_whole(void **state)
 	    {"two blanks", "HTTP/1.1  200 OK\r\n\r\n", "upstream-protocol"},
 	    {"no blank", "HTTP/1.1200 OK\r\n\r\n", "upstream-protocol"},
 	    {"a blank ahead", " HTTP/1.1 200 OK\r\n\r\n", "upstream-protocol"},
-	    {"an empty line ahead", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "upstream-protocol"},
+	    {"an empty line ahead", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"upstream-protocol"},
 	    {"version 2.0", "HTTP/2.0 200 OK\r\n\r\n", "upstream-protocol"},
 	    {"version 0.9", "HTTP/0.9 200 OK\r\n\r\n", "upstream-protocol"},
 	    {"RTSP", "RTSP/1.0 200 OK\r\n\r\n", "upstream-protocol"},
@@ -448,10 +473,12 @@ static void
 some_responses_have_no_body_whatever_they_say(void **state)
 {
 	(void)state;
-	says(true, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "204 No Content 1.1 none keep");
+	says(true, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+	    "204 No Content 1.1 none keep");
 	says(true, "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
 	    "304 Not Modified 1.1 none keep");
-	says(true, "HTTP/1.1 304 Not Modified\r\n" CHUNKED "\r\n", "304 Not Modified 1.1 none keep");
+	says(
+	    true, "HTTP/1.1 304 Not Modified\r\n" CHUNKED "\r\n", "304 Not Modified 1.1 none keep");
 	says(true, "HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n",
 	    "103 Early Hints 1.1 none keep");
 	says(true, "HTTP/1.1 101 Switching Protocols\r\n" CHUNKED "\r\n",

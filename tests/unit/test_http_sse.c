@@ -1,9 +1,9 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "http/sse.h"
 
@@ -18,8 +18,8 @@ on_event(void *ctx, const struct sse_event *e)
 {
 	struct listener *l = ctx;
 
-	assert_true(buf_printf(&l->text, "%.*s:%.*s%s;", SPAN_FMT(e->type), SPAN_FMT(e->data),
-	    e->is_cut ? "~" : ""));
+	assert_true(buf_printf(
+	    &l->text, "%.*s:%.*s%s;", SPAN_FMT(e->type), SPAN_FMT(e->data), e->is_cut ? "~" : ""));
 }
 
 static void
@@ -59,8 +59,8 @@ check_pieces(struct span bytes, size_t max, size_t first, size_t then, const cha
 	}
 	sse_finish(&l.sse);
 	if (!span_eq(buf_view(&l.text), span_str(events)))
-		fail_msg("%zu, then %zu:\n got %.*s\nwant %s", first, then, SPAN_FMT(buf_view(&l.text)),
-		    events);
+		fail_msg("%zu, then %zu:\n got %.*s\nwant %s", first, then,
+		    SPAN_FMT(buf_view(&l.text)), events);
 	assert_true(sse_is_between_events(&l.sse));
 	leave(&l);
 }
@@ -128,11 +128,19 @@ static void
 a_byte_order_mark_is_dropped_once_at_the_start(void **state)
 {
 	(void)state;
-	check("\xef\xbb\xbf" "data: a\n\n", ":a;");
+	check("\xef\xbb\xbf"
+	      "data: a\n\n",
+	    ":a;");
 	check("\xef\xbb\xbf\n\ndata: a\n\n", ":a;");
-	check("\xef\xbb\xbf\xef\xbb\xbf" "data: a\n\ndata: b\n\n", ":b;");
-	check("data: a\n\n\xef\xbb\xbf" "data: b\n\ndata: c\n\n", ":a;:c;");
-	check("\xef\xbb" "data: a\n\ndata: b\n\n", ":b;");
+	check("\xef\xbb\xbf\xef\xbb\xbf"
+	      "data: a\n\ndata: b\n\n",
+	    ":b;");
+	check("data: a\n\n\xef\xbb\xbf"
+	      "data: b\n\ndata: c\n\n",
+	    ":a;:c;");
+	check("\xef\xbb"
+	      "data: a\n\ndata: b\n\n",
+	    ":b;");
 }
 
 static void
@@ -187,7 +195,8 @@ a_long_type_counts_as_none(void **state)
 
 	(void)state;
 	buf_init(&b, 1024);
-	assert_true(buf_printf(&b, "event: %0128d\ndata: a\n\nevent: %0129d\ndata: b\n\n%c", 0, 0, 0));
+	assert_true(
+	    buf_printf(&b, "event: %0128d\ndata: a\n\nevent: %0129d\ndata: b\n\n%c", 0, 0, 0));
 	for (size_t step = 1; step < 400; step += 13) {
 		struct listener l;
 		struct span rest = span_str(buf_view(&b).p);

@@ -1,9 +1,9 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include <cmocka.h>
 
 #include "http/target.h"
 
@@ -72,7 +72,8 @@ other_forms_are_refused(void **state)
 static void
 dot_segments_are_refused_in_every_spelling(void **state)
 {
-	static const char *const dots[] = {".", "..", "%2e", "%2E", ".%2e", "%2e.", "%2E%2e", "%2e%2E"};
+	static const char *const dots[] = {
+	    ".", "..", "%2e", "%2E", ".%2e", "%2e.", "%2E%2e", "%2e%2E"};
 	char raw[64];
 
 	(void)state;
@@ -183,8 +184,9 @@ expect_host(const char *raw, const char *name, const char *port)
 static void
 a_host_is_a_name_or_an_address_and_perhaps_a_port(void **state)
 {
-	static const char *const bad[] = {"", ":80", "a:", "a:b", "a:1:2", "a:65536", "a:123456", "a/b",
-	    "a b", "a,b", "u@a", "[::1", "[]", "[::1]x", "[::1]:", "[g]", "::1", "a\\b", "a%41", "a?b"};
+	static const char *const bad[] = {"", ":80", "a:", "a:b", "a:1:2", "a:65536", "a:123456",
+	    "a/b", "a b", "a,b", "u@a", "[::1", "[]", "[::1]x", "[::1]:", "[g]", "::1", "a\\b",
+	    "a%41", "a?b"};
 	char name[256];
 	struct span n, p;
 

@@ -1,12 +1,12 @@
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "http/writer.h"
 #include "http_transcript.h"
@@ -144,8 +144,8 @@ a_chunk_line_is_hex_and_CRLF(void **state)
 	static const struct {
 		size_t n;
 		const char *line;
-	} rows[] = {{1, "1\r\n"}, {15, "f\r\n"}, {16, "10\r\n"}, {255, "ff\r\n"}, {4096, "1000\r\n"},
-	    {SIZE_MAX, "ffffffffffffffff\r\n"}};
+	} rows[] = {{1, "1\r\n"}, {15, "f\r\n"}, {16, "10\r\n"}, {255, "ff\r\n"},
+	    {4096, "1000\r\n"}, {SIZE_MAX, "ffffffffffffffff\r\n"}};
 	char line[CHUNK_LINE_SIZE];
 
 	(void)state;
@@ -181,15 +181,41 @@ static void
 what_is_written_reads_back_the_same(void **state)
 {
 	(void)state;
-	check_round_trip(false, "PATCH /a%2Fb?c=d HTTP/1.1\r\nhost:a:80\r\nX-Blank:   \r\n"
-				"x-two:  b  c \t\r\ncontent-length: 2\r\n\r\n{}"
-				"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-	check_round_trip(false, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-				"3;x=y\r\nabc\r\n010\r\n0123456789abcdef\r\n0\r\nT: x\r\n\r\n");
-	check_round_trip(true, "HTTP/1.1 200 Very Well\r\nContent-Length: 2\r\n\r\n{}"
-			       "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"
-			       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
-			       "HTTP/1.1 200 OK\r\nX: y\r\n\r\nuntil the end");
+	check_round_trip(false,
+	    "PATCH /a%2Fb?c=d HTTP/1.1\r\nhost:a:80\r\nX-Blank:   \r\n"
+	    "x-two:  b  c \t\r\ncontent-length: 2\r\n\r\n{}"
+	    "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+	check_round_trip(false,
+	    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "3;x=y\r\nabc\r\n010\r\n0123456789abcdef\r\n0\r\nT: x\r\n\r\n");
+	check_round_trip(true,
+	    "HTTP/1.1 200 Very Well\r\nContent-Length: 2\r\n\r\n{}"
+	    "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+	    "HTTP/1.1 200 OK\r\nX: y\r\n\r\nuntil the end");
+}
+
+/* Wherever in a value it stands. */
+static void
+only_CR_LF_and_NUL_keep_a_reason_from_being_written(void **state)
+{
+	char text[20];
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1024);
+	for (size_t at = 0; at < sizeof(text); at++)
+		for (int c = 0; c < 256; c++) {
+			bool is_bad = c == '\r' || c == '\n' || c == '\0';
+
+			memset(text, 'x', sizeof(text));
+			text[at] = (char)c;
+			buf_reset(&b);
+			assert_true(head_put_status_line(&b, 200, span_of(text, sizeof(text))));
+			assert_int_equal(
+			    span_eq(buf_view(&b), SPAN_LIT("HTTP/1.1 200 OK\r\n")), is_bad);
+		}
+	buf_fini(&b);
 }
 
 /* -- fields that end here -- */
@@ -222,8 +248,8 @@ static void
 fields_of_the_hop_are_dropped(void **state)
 {
 	static const char *const names[] = {"Connection", "Keep-Alive", "Proxy-Connection",
-	    "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "TE", "Trailer",
-	    "Transfer-Encoding", "Upgrade", "HTTP2-Settings"};
+	    "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "TE",
+	    "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -262,12 +288,12 @@ is_forbidden(const char *connection)
 static void
 a_Connection_that_names_what_must_stay_is_told(void **state)
 {
-	static const char *const bad[] = {"Host", "Content-Length", "transfer-encoding", "Authorization",
-	    "x-api-key", "API-Key", "x-goog-api-key", "cookie", "Cache-Control", "content-type",
-	    "anthropic-version", "anthropic-dangerous-new", "OpenAI-Organization", "cf-aig-cache-key",
-	    "cf-aig-anything", "cf-skip-cache", "postern-x"};
-	static const char *const fine[] = {"", "close", "keep-alive", "Upgrade, HTTP2-Settings", "TE",
-	    "X-Anthropic", "x-host", "te , trailers"};
+	static const char *const bad[] = {"Host", "Content-Length", "transfer-encoding",
+	    "Authorization", "x-api-key", "API-Key", "x-goog-api-key", "cookie", "Cache-Control",
+	    "content-type", "anthropic-version", "anthropic-dangerous-new", "OpenAI-Organization",
+	    "cf-aig-cache-key", "cf-aig-anything", "cf-skip-cache", "postern-x"};
+	static const char *const fine[] = {"", "close", "keep-alive", "Upgrade, HTTP2-Settings",
+	    "TE", "X-Anthropic", "x-host", "te , trailers"};
 	char list[64];
 
 	(void)state;
@@ -287,6 +313,7 @@ main(void)
 	    cmocka_unit_test(lines_and_fields_are_written_as_given),
 	    cmocka_unit_test(a_status_line_has_the_reason_given_or_the_registered_one),
 	    cmocka_unit_test(what_would_split_a_head_never_gets_out),
+	    cmocka_unit_test(only_CR_LF_and_NUL_keep_a_reason_from_being_written),
 	    cmocka_unit_test(a_request_line_of_more_than_words_is_refused),
 	    cmocka_unit_test(a_part_that_does_not_fit_is_not_begun),
 	    cmocka_unit_test(a_chunk_line_is_hex_and_CRLF),

@@ -15,9 +15,11 @@ struct status_row {
 static void
 status_is_a_number_a_class_or_a_range(void **state)
 {
-	static const struct status_row good[] = { { "200", 200, 200 }, { "5xx", 500, 599 }, { "4XX", 400, 499 },
-		{ "100", 100, 100 }, { "599", 599, 599 }, { "400-499", 400, 499 }, { "429-429", 429, 429 } };
-	static const char *const bad[] = { "", "99", "600", "6xx", "0xx", "x", "20", "500-400", "200-", "-200", "2xy" };
+	static const struct status_row good[] = {{"200", 200, 200}, {"5xx", 500, 599},
+	    {"4XX", 400, 499}, {"100", 100, 100}, {"599", 599, 599}, {"400-499", 400, 499},
+	    {"429-429", 429, 429}};
+	static const char *const bad[] = {
+	    "", "99", "600", "6xx", "0xx", "x", "20", "500-400", "200-", "-200", "2xy"};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(good); i++) {
 		struct query q;
@@ -78,9 +80,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(status_is_a_number_a_class_or_a_range),
-		cmocka_unit_test(time_is_an_age_or_a_date),
-		cmocka_unit_test(a_row_has_what_a_person_looks_for),
+	    cmocka_unit_test(status_is_a_number_a_class_or_a_range),
+	    cmocka_unit_test(time_is_an_age_or_a_date),
+	    cmocka_unit_test(a_row_has_what_a_person_looks_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,8 @@
 
 #include <cmocka.h>
 
-
-#include "json/json.h"
 #include "journal/record.h"
+#include "json/json.h"
 
 static struct record
 typical(void)
@@ -65,7 +64,8 @@ every_field_comes_back(void **state)
 	r.account = SPAN_LIT("acc");
 	r.event_id = SPAN_LIT("evt-1");
 	r.metadata = SPAN_LIT("{\"user\":\"u\"}");
-	r.is_stream = r.is_truncated = r.is_estimated = r.has_payload_request = r.has_payload_response = true;
+	r.is_stream = r.is_truncated = r.is_estimated = r.has_payload_request =
+	    r.has_payload_response = true;
 	r.step = 3;
 	r.ttft_us = 5;
 	r.bytes_in = 9;
@@ -80,7 +80,8 @@ every_field_comes_back(void **state)
 	assert_memory_equal(o.usage, r.usage, sizeof(r.usage));
 	assert_int_equal(o.created_ms, r.created_ms);
 	assert_true(span_eq(o.account, r.account) && span_eq(o.event_id, r.event_id));
-	assert_true(span_eq(o.metadata, r.metadata) && span_eq(o.host, r.host) && span_eq(o.path, r.path));
+	assert_true(
+	    span_eq(o.metadata, r.metadata) && span_eq(o.host, r.host) && span_eq(o.path, r.path));
 	assert_true(o.success && o.is_stream && o.is_truncated && o.is_estimated);
 	assert_true(o.has_payload_request && o.has_payload_response);
 	assert_int_equal(o.cache, RECORD_MISS);
@@ -150,10 +151,11 @@ json_has_cloudflares_names_and_ours(void **state)
 	struct json_doc *d = json_parse(buf_view(&b));
 	assert_non_null(d);
 	struct json_val root = json_root(d);
-	static const char *const names[] = { "id", "created_at", "provider", "model", "path", "status_code", "success",
-		"cached", "duration", "tokens_in", "tokens_out", "cost", "metadata", "step", "request_size",
-		"response_size", "gateway", "account", "cache_status", "ttfb_ms", "ttft_ms", "usage", "attempts",
-		"end_reason", "ending", "key_id", "client", "bytes_in", "bytes_out", "truncated", "estimated" };
+	static const char *const names[] = {"id", "created_at", "provider", "model", "path",
+	    "status_code", "success", "cached", "duration", "tokens_in", "tokens_out", "cost",
+	    "metadata", "step", "request_size", "response_size", "gateway", "account",
+	    "cache_status", "ttfb_ms", "ttft_ms", "usage", "attempts", "end_reason", "ending",
+	    "key_id", "client", "bytes_in", "bytes_out", "truncated", "estimated"};
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		assert_int_not_equal(json_type(json_get(root, names[i])), JSON_NONE);
 	assert_true(json_int(json_get(root, "duration"), &n) && n == 1235);
@@ -162,7 +164,8 @@ json_has_cloudflares_names_and_ours(void **state)
 	assert_true(json_str(json_path(root, "metadata.team"), &s) && span_eq(s, SPAN_LIT("a")));
 	assert_int_equal(json_type(json_get(root, "ttft_ms")), JSON_NULL);
 	assert_true(span_find_span(buf_view(&b), SPAN_LIT("\"cost\":0.0191,")) < buf_len(&b));
-	assert_true(span_find_span(buf_view(&b), SPAN_LIT("\"usage\":{\"input\":11,\"output\":22}")) < buf_len(&b));
+	assert_true(span_find_span(buf_view(&b),
+			SPAN_LIT("\"usage\":{\"input\":11,\"output\":22}")) < buf_len(&b));
 	json_free(d);
 	buf_fini(&b);
 }
@@ -189,12 +192,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_field_comes_back),
-		cmocka_unit_test(unknown_numbers_stay_unknown),
-		cmocka_unit_test(a_typical_record_is_under_300_bytes),
-		cmocka_unit_test(a_cut_or_foreign_record_is_refused_at_every_length),
-		cmocka_unit_test(json_has_cloudflares_names_and_ours),
-		cmocka_unit_test(unknown_cost_is_null_and_a_hit_costs_nothing),
+	    cmocka_unit_test(every_field_comes_back),
+	    cmocka_unit_test(unknown_numbers_stay_unknown),
+	    cmocka_unit_test(a_typical_record_is_under_300_bytes),
+	    cmocka_unit_test(a_cut_or_foreign_record_is_refused_at_every_length),
+	    cmocka_unit_test(json_has_cloudflares_names_and_ours),
+	    cmocka_unit_test(unknown_cost_is_null_and_a_hit_costs_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -10,7 +10,8 @@
 static void
 connect_to(struct end *e, struct loop *l, const struct address *a, size_t n)
 {
-	struct stream_target to = {.addresses = a, .n_addresses = n, .connect_ms = 5000, .tls_ms = 5000};
+	struct stream_target to = {
+	    .addresses = a, .n_addresses = n, .connect_ms = 5000, .tls_ms = 5000};
 
 	end_init(e, l);
 	CALL(e->s = stream_connect(l, &to, &end_events, e));

@@ -1,7 +1,7 @@
 /* Each test of the first parts is named after a pitfall of c-models.md 6; its number stands above. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -288,7 +288,8 @@ partial_writes_keep_the_order_and_drained_comes_at_the_low_mark(void **state)
 	stream_set_low_water(c->e->s, 1000);
 	CALL(assert_true(stream_write(c->e->s, parts, COUNT_OF(parts))));
 	assert_true(stream_backlog(c->e->s) > 1000);
-	CALL(assert_true(stream_write(c->e->s, parts, 2))); /* behind the queue: parts[0] is empty */
+	CALL(
+	    assert_true(stream_write(c->e->s, parts, 2))); /* behind the queue: parts[0] is empty */
 	while (done < total) {
 		ssize_t r = peer_recv(c->peer, in + done, total - done);
 

@@ -1,7 +1,7 @@
 /* Streams with TLS inside: both sides ours, or a plain socket where a bad peer is wanted. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -31,8 +31,12 @@ both_new(void)
 static void
 dial(struct both *b, struct end *e, const struct address *a, const char *name)
 {
-	struct stream_target to = {.addresses = a, .n_addresses = 1, .name = name, .tls = b->client,
-	    .connect_ms = 5000, .tls_ms = 5000};
+	struct stream_target to = {.addresses = a,
+	    .n_addresses = 1,
+	    .name = name,
+	    .tls = b->client,
+	    .connect_ms = 5000,
+	    .tls_ms = 5000};
 
 	end_init(e, b->loop);
 	CALL(e->s = stream_connect(b->loop, &to, &end_events, e));
@@ -146,8 +150,12 @@ a_server_that_says_nothing_meets_the_deadline(void **state)
 	struct both *b = both_new();
 	struct address a;
 	int listening = peer_listen(&a, 1);
-	struct stream_target to = {.addresses = &a, .n_addresses = 1, .name = "api.test",
-	    .tls = b->client, .connect_ms = 5000, .tls_ms = 30};
+	struct stream_target to = {.addresses = &a,
+	    .n_addresses = 1,
+	    .name = "api.test",
+	    .tls = b->client,
+	    .connect_ms = 5000,
+	    .tls_ms = 30};
 
 	UNUSED(state);
 	end_init(&b->e, b->loop);
@@ -176,8 +184,12 @@ an_address_that_refuses_is_followed_by_one_with_tls(void **state)
 {
 	struct both *b = both_new();
 	struct address a[2];
-	struct stream_target to = {.addresses = a, .n_addresses = 2, .name = "api.test",
-	    .tls = b->client, .connect_ms = 5000, .tls_ms = 5000};
+	struct stream_target to = {.addresses = a,
+	    .n_addresses = 2,
+	    .name = "api.test",
+	    .tls = b->client,
+	    .connect_ms = 5000,
+	    .tls_ms = 5000};
 
 	UNUSED(state);
 	close(peer_listen(&a[0], 1));
@@ -323,11 +335,16 @@ a_pause_leaves_plaintext_that_comes_after_it(void **state)
 	e->take = 1;
 	assert_true(end_write(&b->e, "abc", 3));
 	assert_true(end_write(&b->e, "def", 3)); /* a second record, likely in the same packet */
-	for (int i = 1; i <= 6; i++) {
-		RUN_UNTIL(b->loop, e->n == (size_t)i);
+	while (e->n < 6) {
+		size_t before = e->n;
+
+		RUN_UNTIL(b->loop, e->n > before);
+		if (e->last_offer == 1)
+			continue; /* all of it was used: no pause */
 		assert_false(stream_is_reading(e->s));
+		before = e->n;
 		run_turns(b->loop, 3);
-		assert_int_equal(e->n, i);
+		assert_int_equal(e->n, before);
 		CALL(stream_read_start(e->s));
 	}
 	assert_memory_equal(e->got, "abcdef", 6);

@@ -1,9 +1,9 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "store/checksum_int.h"
 
@@ -84,7 +84,8 @@ static void
 the_place_in_memory_does_not_matter(void **state)
 {
 	char room[128];
-	const char text[] = "the quick brown fox jumps over the lazy dog, and then over another one";
+	const char text[] =
+	    "the quick brown fox jumps over the lazy dog, and then over another one";
 	uint64_t sum = checksum(3, text, sizeof(text));
 
 	(void)state;

@@ -1,9 +1,9 @@
-#include <stdarg.h>
-#include <stddef.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <stdbool.h>
 
 #include "crypto/crypto.h"
 #include "store/datadir.h"
@@ -261,7 +261,8 @@ commands_read_a_directory_that_no_server_uses(void **state)
 	assert_non_null(strstr(detail, dir->data));
 	assert_false(store_dir_has(dir, ""));
 	assert_int_equal(open_it(dir, &d), E_OK);
-	assert_int_equal(datadir_open_readonly(dir->data, &reader, detail, sizeof(detail)), E_IN_USE);
+	assert_int_equal(
+	    datadir_open_readonly(dir->data, &reader, detail, sizeof(detail)), E_IN_USE);
 	datadir_close(&d);
 	assert_int_equal(datadir_open_readonly(dir->data, &reader, detail, sizeof(detail)), E_OK);
 	/* ... and keep no server from starting */
@@ -289,17 +290,25 @@ main(void)
 	    cmocka_unit_test_setup_teardown(is_made_for_the_owner_alone, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(that_others_can_enter_is_refused, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(of_another_user_is_refused, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(what_is_no_directory_is_refused_by_name, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_second_server_is_refused_and_told_whom_to_ask, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(the_secret_stays_and_keys_differ_by_purpose, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		what_is_no_directory_is_refused_by_name, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		a_second_server_is_refused_and_told_whom_to_ask, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		the_secret_stays_and_keys_differ_by_purpose, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(two_directories_have_two_secrets, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_damaged_or_open_secret_is_refused_not_replaced, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		a_damaged_or_open_secret_is_refused_not_replaced, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(a_new_directory_is_clean, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_killed_server_leaves_it_clean_until_the_machine_restarts, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(an_orderly_stop_survives_a_restart_of_the_machine, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		a_killed_server_leaves_it_clean_until_the_machine_restarts, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		an_orderly_stop_survives_a_restart_of_the_machine, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(a_lost_or_strange_mark_is_not_clean, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(commands_read_a_directory_that_no_server_uses, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(commands_refuse_what_is_no_data_directory, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		commands_read_a_directory_that_no_server_uses, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		commands_refuse_what_is_no_data_directory, set_up, tear_down),
 	};
 
 	if (!crypto_init())

@@ -1,10 +1,10 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "store/entry_codec_int.h"
 
@@ -16,7 +16,8 @@ entry_of(size_t preimage, size_t body)
 	return (struct entry_new){
 	    .key = {"0123456789abcde"},
 	    .preimage = span_of(bytes + 1, preimage),
-	    .meta = {.stored_ms = 1, .expires_ms = 2, .status = 200, .flags = 3, .usage = {4, 5, 6}},
+	    .meta =
+		{.stored_ms = 1, .expires_ms = 2, .status = 200, .flags = 3, .usage = {4, 5, 6}},
 	    .gateway = SPAN_LIT("default"),
 	    .provider = SPAN_LIT("openai"),
 	    .model = SPAN_LIT("gpt-4o"),
@@ -51,7 +52,8 @@ a_small_entry_is_one_value(void **state)
 	assert_int_equal(v.head.meta.body_size, 2000);
 	assert_int_equal(v.head.meta.status, 200);
 	assert_int_equal(v.head.meta.usage[2], 6);
-	assert_true(span_eq(v.gateway, n.gateway) && span_eq(v.provider, n.provider) && span_eq(v.model, n.model));
+	assert_true(span_eq(v.gateway, n.gateway) && span_eq(v.provider, n.provider) &&
+	    span_eq(v.model, n.model));
 	assert_true(span_eq(v.headers, n.headers));
 	assert_true(span_eq(v.preimage, n.preimage));
 	assert_true(span_eq(v.body, n.body));
@@ -115,7 +117,8 @@ chunks_put_together_are_the_parts(void **state)
 	assert_true(entry_plan(&n, 1, &h));
 	for (uint32_t i = 0; i < entry_chunks(&h); i++) {
 		struct span chunk = entry_chunk_of(&n, &h, i);
-		const char *part = i < 3 ? n.preimage.p + i * ENTRY_CHUNK : n.body.p + (i - 3) * ENTRY_CHUNK;
+		const char *part =
+		    i < 3 ? n.preimage.p + i * ENTRY_CHUNK : n.body.p + (i - 3) * ENTRY_CHUNK;
 
 		assert_ptr_equal(chunk.p, part);
 		done += chunk.n;

@@ -1,10 +1,10 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "store/payload_int.h"
 
@@ -58,7 +58,8 @@ text_gets_small_and_noise_does_not_grow(void **state)
 	fill_text();
 	assert_true(packer_pack(&packer, 0, span_of(raw, sizeof(raw))).n < sizeof(raw) / 100);
 	fill_noise();
-	assert_int_equal(packer_pack(&packer, 0, span_of(raw, sizeof(raw))).n, sizeof(raw) + sizeof(struct piece_head));
+	assert_int_equal(packer_pack(&packer, 0, span_of(raw, sizeof(raw))).n,
+	    sizeof(raw) + sizeof(struct piece_head));
 }
 
 static void

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -35,7 +35,8 @@ a_server_names_the_file_and_the_fault(void **state)
 	assert_server_fails(PEM_LEAF, PEM_LEAF, 1, "no PEM private key");
 	assert_server_fails(PEM_LEAF, PEM_OTHER_KEY, 1, "does not belong");
 	assert_server_fails(PEM_LEAF, PEM_RSA_KEY, 1, "does not belong");
-	assert_server_fails(PEM_LEAF "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+	assert_server_fails(PEM_LEAF
+	    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 	    PEM_LEAF_KEY, 0, "cannot be read");
 }
 
@@ -45,7 +46,8 @@ a_missing_file_is_named(void **state)
 	char detail[256];
 
 	UNUSED(state);
-	assert_null(tls_server_new("/nonexistent/c.pem", "/nonexistent/k.pem", detail, sizeof(detail)));
+	assert_null(
+	    tls_server_new("/nonexistent/c.pem", "/nonexistent/k.pem", detail, sizeof(detail)));
 	assert_string_equal(detail, "/nonexistent/c.pem: No such file or directory");
 	assert_null(tls_client_new("/nonexistent/ca.pem", detail, sizeof(detail)));
 	assert_string_equal(detail, "/nonexistent/ca.pem: No such file or directory");

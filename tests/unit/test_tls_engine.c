@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -31,8 +31,8 @@ pair_of(struct tls_ctx *server, struct tls_ctx *client, const char *name)
 static struct pair
 good_pair(void)
 {
-	return pair_of(pki_server(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY), pki_client(PEM_ROOT),
-	    "api.test");
+	return pair_of(
+	    pki_server(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY), pki_client(PEM_ROOT), "api.test");
 }
 
 static void
@@ -75,8 +75,8 @@ assert_shaken(struct pair *p)
 
 /* The client refuses; its detail has `text`; the server learns of it. */
 static void
-assert_refused(const char *chain, const char *key, const char *root, const char *name,
-    const char *text)
+assert_refused(
+    const char *chain, const char *key, const char *root, const char *name, const char *text)
 {
 	struct pair p = pair_of(pki_server(chain, key), pki_client(root), name);
 
@@ -139,8 +139,8 @@ tls_12_works_too_and_nothing_older(void **state)
 static void
 an_rsa_certificate_serves_as_well(void **state)
 {
-	struct pair p = pair_of(pki_server(PEM_RSA PEM_INTERMEDIATE, PEM_RSA_KEY),
-	    pki_client(PEM_ROOT), "api.test");
+	struct pair p = pair_of(
+	    pki_server(PEM_RSA PEM_INTERMEDIATE, PEM_RSA_KEY), pki_client(PEM_ROOT), "api.test");
 
 	UNUSED(state);
 	shake(&p, ALL);
@@ -159,9 +159,10 @@ a_bad_certificate_is_refused_with_its_reason(void **state)
 	assert_refused(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY, PEM_ROOT, "other.test",
 	    "not for the name other.test");
 	assert_refused(PEM_LEAF_SELF_SIGNED, PEM_LEAF_KEY, PEM_ROOT, "api.test", "self-signed");
-	assert_refused(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY, PEM_OTHER_ROOT, "api.test",
-	    "unknown CA");
-	assert_refused(PEM_LEAF, PEM_LEAF_KEY, PEM_ROOT, "api.test", "unknown CA"); /* link missing */
+	assert_refused(
+	    PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY, PEM_OTHER_ROOT, "api.test", "unknown CA");
+	assert_refused(
+	    PEM_LEAF, PEM_LEAF_KEY, PEM_ROOT, "api.test", "unknown CA"); /* link missing */
 }
 
 static void
@@ -222,7 +223,8 @@ alpn_is_refused_only_when_offered_without_http_11(void **state)
 		struct pair p;
 
 		client->conf.MBEDTLS_PRIVATE(alpn_list) = offers[i];
-		p = pair_of(pki_server(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY), client, "api.test");
+		p = pair_of(
+		    pki_server(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY), client, "api.test");
 		shake(&p, ALL);
 		if (offers[i] == h2) {
 			assert_int_equal(p.server_result, TLS_FAILED);

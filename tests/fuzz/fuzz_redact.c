@@ -1,0 +1,58 @@
+/*
+ * No planted key survives, whatever stands around it: in a text, in a query, in subprotocols. And
+ * what has been redacted stays as it is.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "provider/redact.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define SECRET "Qz7Kx2Wv9Lp4Tn8R"
+#define MAX (1 << 20)
+
+/* A key as it stands in a text, in a query, and in subprotocols. */
+static const char *const in_text[] = {"sk-" SECRET, "AIza" SECRET, "Bearer " SECRET, "?key=" SECRET,
+    "&X-Amz-Signature=" SECRET, "eyJ" SECRET, "gsk_" SECRET, "bAsIc\t" SECRET, "hf_" SECRET};
+static const char *const in_query[] = {"key=" SECRET, "%6bEy=" SECRET, "api_key=" SECRET,
+    "X-Goog-Signature=" SECRET, "access_token=" SECRET};
+static const char *const in_subprotocols[] = {"xi-api-key." SECRET, "token, " SECRET,
+    "openai-insecure-api-key." SECRET, "cf-aig-authorization." SECRET, "realtime,sk-" SECRET};
+
+typedef bool (*redact_fn)(struct span in, struct buf *out);
+
+static void
+check(redact_fn redact, const char *secret, char separator, struct span around, size_t at)
+{
+	struct buf text, once, twice;
+
+	buf_init(&text, MAX), buf_init(&once, MAX), buf_init(&twice, MAX);
+	CHK(buf_put_span(&text, span_head(around, at)) && buf_putc(&text, separator));
+	CHK(buf_put_span(&text, span_str(secret)) && buf_putc(&text, separator));
+	CHK(buf_put_span(&text, span_skip(around, at)));
+	CHK(redact(buf_view(&text), &once) && redact(buf_view(&once), &twice));
+	CHK(span_find_span(buf_view(&once), SPAN_LIT(SECRET)) >= buf_len(&once));
+	CHK(span_eq(buf_view(&once), buf_view(&twice)));
+	buf_fini(&text), buf_fini(&once), buf_fini(&twice);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char separators[] = {' ', '"', '(', '\n', ','};
+
+	if (size < 3)
+		return 0;
+	struct span around = span_of(data + 3, size - 3);
+	size_t at = around.n == 0 ? 0 : data[2] % (around.n + 1);
+	if (span_find_span(around, SPAN_LIT(SECRET)) < around.n)
+		return 0;
+	check(text_redact, in_text[data[0] % COUNT_OF(in_text)],
+	    separators[data[1] % COUNT_OF(separators)], around, at);
+	check(query_redact, in_query[data[0] % COUNT_OF(in_query)], '&', around, at);
+	check(query_without_credentials, in_query[data[0] % COUNT_OF(in_query)], '&', around, at);
+	check(subprotocols_redact, in_subprotocols[data[0] % COUNT_OF(in_subprotocols)], ',',
+	    around, at);
+	return 0;
+}
