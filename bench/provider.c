@@ -1,48 +1,41 @@
 /*
  * provider: a mock of an AI provider that costs as little as it can, so that what is measured in front
- * of it is the gateway. Its answers are built once at start and are the same for every request.
+ * of it is the gateway. Its answers are built once, at start, and are the same for every request.
  *
- *   provider [-p PORT] [-b BYTES] [-e EVENTS]      prints its port when it listens on 127.0.0.1
+ *   provider [PORT [BYTES [EVENTS]]]      prints its port when it listens on 127.0.0.1
  *
  * POST .../chat/completions: a chat completion of BYTES (1024) with usage; if the body has
  * "stream":true, EVENTS (20) chunks, one with the usage, and [DONE], all at once. Else 404.
  */
 #include <llhttp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
-#include "text.h"
+#include "bodies.h"
 
-#define USAGE "\"usage\":{\"prompt_tokens\":230,\"completion_tokens\":160,\"total_tokens\":390}"
+#define STREAM "\"stream\":true"
+#define STREAM_SIZE (sizeof(STREAM) - 1)
+#define CHAT "/chat/completions"
+#define CHAT_SIZE (sizeof(CHAT) - 1)
 #define READ_SIZE 65536
-#define URL_SIZE 256
-#define BYTES_MAX (64 << 20)
-#define EVENTS_MAX 100000
-
-struct answer {
-	char *p; /* the whole response, for as long as the process lives */
-	size_t n;
-};
 
 struct provider {
 	uv_loop_t loop;
 	uv_tcp_t listener;
 	llhttp_settings_t callbacks;
-	struct answer completion, stream;
-	char in[READ_SIZE]; /* one for all: what is read is consumed at once */
+	uv_buf_t completion, stream, not_found; /* whole responses */
+	char in[READ_SIZE];                     /* one for all: what is read is consumed at once */
 };
 
 struct conn {
 	uv_tcp_t tcp;
 	llhttp_t parser;
 	struct provider *provider;
-	char url[URL_SIZE]; /* zeroed behind its end */
-	size_t url_n;
-	size_t matched; /* of stream_member; all of it: the request asks for a stream */
+	char url[256];
+	size_t url_size;
+	size_t matched; /* of STREAM; all of it: the request asks for a stream */
 };
 
 struct pending {
@@ -50,60 +43,43 @@ struct pending {
 	uv_buf_t rest;
 };
 
-static struct answer not_found = { .p = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", .n = 45 };
-static const char stream_member[] = "\"stream\":true";
-#define MATCHED_ALL (sizeof(stream_member) - 1)
-
 /* ---- the answers ---- */
 
-static void
-build_completion(struct answer *a, size_t bytes)
+static uv_buf_t
+with_head(const char *head, char *body)
 {
-	static const char front[] =
-	    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,"
-	    "\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"";
-	static const char back[] = "\"},\"finish_reason\":\"stop\"}]," USAGE "}";
-	size_t frame = sizeof(front) - 1 + sizeof(back) - 1;
-	FILE *f = open_memstream(&a->p, &a->n);
+	char *p;
+	int n = asprintf(&p, "HTTP/1.1 200 OK\r\n%s%s", head, body);
 
-	bytes = bytes < frame ? frame : bytes;
-	fprintf(f,
-	    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-	    "x-request-id: req_bench\r\n\r\n%s",
-	    bytes, front);
-	text_put(f, bytes - frame);
-	fputs(back, f);
-	fclose(f);
+	free(body);
+	return uv_buf_init(p, (unsigned)n);
 }
 
-/* One event, as one HTTP chunk: that is how providers send them. */
-static void
-put_event(FILE *f, const char *data)
+static uv_buf_t
+build_completion(size_t size)
 {
-	fprintf(f, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + strlen("data: \n\n"), data);
+	char *body, head[128];
+	size_t n;
+	FILE *f = open_memstream(&body, &n);
+
+	body_put_completion(f, size);
+	fclose(f);
+	snprintf(
+	    head, sizeof(head), "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", n);
+	return with_head(head, body);
 }
 
-static void
-build_stream(struct answer *a, size_t events)
+static uv_buf_t
+build_stream(long events)
 {
-	static const char head[] = "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\","
-				   "\"created\":1700000000,\"model\":\"gpt-4o-mini\",\"choices\":[";
-	char data[512];
-	FILE *f = open_memstream(&a->p, &a->n);
+	char *body;
+	size_t size;
+	FILE *f = open_memstream(&body, &size);
 
-	fputs("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
-	      "x-request-id: req_bench\r\n\r\n",
-	    f);
-	for (size_t i = 0; i < events; i++) {
-		snprintf(data, sizeof(data), "%s{\"index\":0,\"delta\":{\"content\":\"word%zu \"},\"finish_reason\":%s}]}",
-		    head, i, i + 1 < events ? "null" : "\"stop\"");
-		put_event(f, data);
-	}
-	snprintf(data, sizeof(data), "%s]," USAGE "}", head);
-	put_event(f, data);
-	put_event(f, "[DONE]");
-	fputs("0\r\n\r\n", f);
+	body_put_stream(f, events);
 	fclose(f);
+	return with_head(
+	    "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", body);
 }
 
 /* ---- a connection ---- */
@@ -115,34 +91,26 @@ on_conn_closed(uv_handle_t *handle)
 }
 
 static void
-close_conn(struct conn *c)
-{
-	if (!uv_is_closing((uv_handle_t *)&c->tcp))
-		uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
-}
-
-static void
 on_written(uv_write_t *write, int status)
 {
-	(void)status; /* a reader that has gone is noticed by the read */
+	(void)status; /* that the reader has gone is noticed by reading */
 	free(write->data);
 }
 
 /* The answer outlives the write, so only what the socket did not take at once is remembered. */
 static void
-send_answer(struct conn *c, const struct answer *a)
+send_answer(struct conn *c, uv_buf_t answer)
 {
-	uv_buf_t whole = uv_buf_init(a->p, (unsigned)a->n);
-	int sent = uv_try_write((uv_stream_t *)&c->tcp, &whole, 1);
+	int sent = uv_try_write((uv_stream_t *)&c->tcp, &answer, 1);
 	size_t done = sent > 0 ? (size_t)sent : 0;
 
-	if (done == a->n)
+	if (done == answer.len)
 		return;
 	struct pending *p = malloc(sizeof(*p));
 	if (p == NULL)
 		abort();
 	p->write.data = p;
-	p->rest = uv_buf_init(a->p + done, (unsigned)(a->n - done));
+	p->rest = uv_buf_init(answer.base + done, (unsigned)(answer.len - done));
 	if (uv_write(&p->write, (uv_stream_t *)&c->tcp, &p->rest, 1, on_written) != 0)
 		free(p);
 }
@@ -152,8 +120,7 @@ on_begin(llhttp_t *parser)
 {
 	struct conn *c = parser->data;
 
-	c->url_n = 0;
-	c->matched = 0;
+	c->url_size = c->matched = 0;
 	return 0;
 }
 
@@ -162,23 +129,23 @@ on_url(llhttp_t *parser, const char *at, size_t n)
 {
 	struct conn *c = parser->data;
 
-	if (n > URL_SIZE - c->url_n)
+	if (n > sizeof(c->url) - c->url_size)
 		return -1;
-	memcpy(c->url + c->url_n, at, n);
-	c->url_n += n;
+	memcpy(c->url + c->url_size, at, n);
+	c->url_size += n;
 	return 0;
 }
 
-/* Looks for the member over the joints of what the socket delivers; a blank behind the colon is fine. */
+/* Looks for STREAM across the joints of what the socket delivers; a blank behind the colon is fine. */
 static int
 on_body(llhttp_t *parser, const char *at, size_t n)
 {
 	struct conn *c = parser->data;
 
-	for (size_t i = 0; i < n && c->matched < MATCHED_ALL; i++) {
-		if (at[i] == stream_member[c->matched])
+	for (size_t i = 0; i < n && c->matched < STREAM_SIZE; i++) {
+		if (at[i] == STREAM[c->matched])
 			c->matched++;
-		else if (at[i] != ' ' || c->matched == 0 || stream_member[c->matched - 1] != ':')
+		else if (at[i] != ' ' || c->matched == 0 || STREAM[c->matched - 1] != ':')
 			c->matched = at[i] == '"';
 	}
 	return 0;
@@ -187,17 +154,14 @@ on_body(llhttp_t *parser, const char *at, size_t n)
 static int
 on_complete(llhttp_t *parser)
 {
-	static const char suffix[] = "/chat/completions";
-	const size_t n = sizeof(suffix) - 1;
 	struct conn *c = parser->data;
 	struct provider *p = c->provider;
-	bool is_chat = llhttp_get_method(parser) == HTTP_POST && c->url_n >= n &&
-	    memcmp(c->url + c->url_n - n, suffix, n) == 0;
 
-	if (!is_chat)
-		send_answer(c, &p->not_found);
+	if (llhttp_get_method(parser) != HTTP_POST || c->url_size < CHAT_SIZE ||
+	    memcmp(c->url + c->url_size - CHAT_SIZE, CHAT, CHAT_SIZE) != 0)
+		send_answer(c, p->not_found);
 	else
-		send_answer(c, c->matched == MATCHED_ALL ? &p->stream : &p->completion);
+		send_answer(c, c->matched == STREAM_SIZE ? p->stream : p->completion);
 	return 0;
 }
 
@@ -216,7 +180,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 	struct conn *c = stream->data;
 
 	if (n < 0 || (n > 0 && llhttp_execute(&c->parser, in->base, (size_t)n) != HPE_OK))
-		close_conn(c);
+		uv_close((uv_handle_t *)stream, on_conn_closed);
 }
 
 static void
@@ -232,12 +196,9 @@ on_connection(uv_stream_t *listener, int status)
 	c->tcp.data = c;
 	llhttp_init(&c->parser, HTTP_REQUEST, &p->callbacks);
 	c->parser.data = c;
-	if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0) {
-		close_conn(c);
-		return;
-	}
-	uv_tcp_nodelay(&c->tcp, 1);
-	uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+	if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_nodelay(&c->tcp, 1) != 0 ||
+	    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
+		uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
 }
 
 /* ---- start ---- */
@@ -249,6 +210,7 @@ listen_on(struct provider *p, int port)
 	struct sockaddr_in at;
 	int size = sizeof(at), failed;
 
+	uv_loop_init(&p->loop);
 	uv_tcp_init(&p->loop, &p->listener);
 	p->listener.data = p;
 	uv_ip4_addr("127.0.0.1", port, &at);
@@ -259,37 +221,33 @@ listen_on(struct provider *p, int port)
 	return ntohs(at.sin_port);
 }
 
+/* The n-th argument, or `otherwise` where it is not given. */
+static long
+number(char **argv, int argc, int n, long otherwise)
+{
+	return n < argc ? strtol(argv[n], NULL, 10) : otherwise;
+}
+
 int
 main(int argc, char **argv)
 {
-	static struct provider p; /* its buffers are large for a stack */
-	long port = 0, bytes = 1024, events = 20;
+	static struct provider p; /* large for a stack */
+	static char nothing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-	for (int option; (option = getopt(argc, argv, "p:b:e:")) != -1;) {
-		long *value = option == 'p' ? &port : option == 'b' ? &bytes : option == 'e' ? &events : NULL;
-
-		if (value == NULL)
-			return 1;
-		*value = strtol(optarg, NULL, 10);
-	}
-	if (port < 0 || port > 65535 || bytes < 0 || bytes > BYTES_MAX || events < 1 || events > EVENTS_MAX) {
-		fprintf(stderr, "usage: provider [-p PORT] [-b BYTES] [-e EVENTS]\n");
-		return 1;
-	}
-	build_completion(&p.completion, (size_t)bytes);
-	build_stream(&p.stream, (size_t)events);
+	p.completion = build_completion((size_t)number(argv, argc, 2, 1024));
+	p.stream = build_stream(number(argv, argc, 3, 20));
+	p.not_found = uv_buf_init(nothing, sizeof(nothing) - 1);
 	llhttp_settings_init(&p.callbacks);
 	p.callbacks.on_message_begin = on_begin;
 	p.callbacks.on_url = on_url;
 	p.callbacks.on_body = on_body;
 	p.callbacks.on_message_complete = on_complete;
-	uv_loop_init(&p.loop);
-	int listening = listen_on(&p, (int)port);
-	if (listening < 0) {
-		fprintf(stderr, "provider: port %ld: %s\n", port, uv_strerror(listening));
+	int port = listen_on(&p, (int)number(argv, argc, 1, 0));
+	if (port < 0) {
+		fprintf(stderr, "provider: cannot listen: %s\n", uv_strerror(port));
 		return 2;
 	}
-	printf("%d\n", listening);
+	printf("%d\n", port);
 	fflush(stdout);
 	return uv_run(&p.loop, UV_RUN_DEFAULT);
 }

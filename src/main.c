@@ -235,6 +235,22 @@ load_or_complain(const struct options *o)
 	return c;
 }
 
+/* Providers and CA files too, as a start would. */
+static bool
+makes_setup(struct config *c)
+{
+	char detail[DETAIL_SIZE];
+	struct setup *setup = NULL;
+	snprintf(detail, sizeof(detail), "the cryptographic library does not start");
+	if (crypto_init())
+		setup = setup_new(config_ref(c), "check", detail, sizeof(detail));
+	if (setup == NULL)
+		complain(EXIT_USE, "%s", detail);
+	setup_unref(setup);
+	crypto_fini();
+	return setup != NULL;
+}
+
 static int
 run_check(const struct options *o)
 {
@@ -244,7 +260,7 @@ run_check(const struct options *o)
 	int code = 0;
 	if (o->wants_schema)
 		code = config_schema(&out) ? 0 : EXIT_ENVIRONMENT;
-	else if (c == NULL)
+	else if (c == NULL || !makes_setup(c))
 		code = EXIT_USE;
 	else
 		code = config_print(c, &out) ? 0 : EXIT_ENVIRONMENT;
@@ -331,6 +347,7 @@ run_command(const struct options *o)
 /* ---- serve ---- */
 
 struct server {
+	int exit_code; /* of a start that fails */
 	const struct options *options;
 	struct config *config; /* of the start; a reload makes others */
 	struct loop *loop;
@@ -378,8 +395,10 @@ open_gateway(struct server *s)
 	snprintf(s->via, sizeof(s->via), "postern-%s", hex);
 	struct setup *setup =
 	    setup_new(config_ref(s->config), s->via, s->detail, sizeof(s->detail));
-	if (setup == NULL)
+	if (setup == NULL) {
+		s->exit_code = EXIT_USE;
 		return false;
+	}
 	s->local = (struct local){.records = s->records, .entries = s->entries};
 	struct gateway_parts parts = {.loop = s->loop,
 	    .setup = setup,
@@ -518,7 +537,7 @@ close_server(struct server *s, bool was_running)
 static int
 run_serve(const struct options *o)
 {
-	struct server s = {.options = o};
+	struct server s = {.options = o, .exit_code = EXIT_ENVIRONMENT};
 	umask(077);
 	s.config = load_or_complain(o);
 	if (s.config == NULL)
@@ -535,12 +554,12 @@ run_serve(const struct options *o)
 		if (runs)
 			run_loop(&s);
 		else
-			complain(EXIT_ENVIRONMENT, "%s", s.detail);
+			complain(s.exit_code, "%s", s.detail);
 		close_server(&s, runs);
 	}
 	config_unref(s.config);
 	crypto_fini();
-	return runs ? 0 : EXIT_ENVIRONMENT;
+	return runs ? 0 : s.exit_code;
 }
 
 int

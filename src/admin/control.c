@@ -31,7 +31,7 @@ struct caller {
 	struct buf request, output;
 	struct command *command;
 	enum command_result result;
-	bool is_working, is_ended;
+	bool is_working, is_ended, is_closing;
 };
 
 static void
@@ -57,6 +57,14 @@ free_if_done(struct caller *a)
 	free(a);
 	if (c->is_closing && list_is_empty(&c->callers))
 		defer_start(c->loop, &c->reap, report_closed, c);
+}
+
+static void
+close_caller(struct caller *a)
+{
+	if (!a->is_closing)
+		stream_close(a->stream);
+	a->is_closing = true;
 }
 
 static void
@@ -90,7 +98,7 @@ worked(void *ctx)
 {
 	struct caller *a = ctx;
 	a->is_working = false;
-	if (a->stream == NULL) {
+	if (a->is_closing) {
 		free_if_done(a);
 		return;
 	}
@@ -144,7 +152,7 @@ on_caller_ended(void *ctx, enum err why)
 {
 	struct caller *a = ctx;
 	UNUSED(why);
-	stream_close(a->stream);
+	close_caller(a);
 }
 
 static void
@@ -220,7 +228,7 @@ control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
 	{
 		struct caller *a = CONTAINER_OF(node, struct caller, link);
 		if (a->stream != NULL)
-			stream_close(a->stream);
+			close_caller(a);
 	}
 	if (list_is_empty(&c->callers))
 		defer_start(c->loop, &c->reap, report_closed, c);

@@ -59,7 +59,6 @@ struct config {
 	struct config_listen *listen;
 	size_t n_listen;
 	char *data;
-	char *admin_token;                  /* NULL: one is made. Never empty */
 	char **admin_listen, **admin_hosts; /* NULL-terminated */
 	struct {
 		uint64_t header_size, headers, request_line, body, connections,
@@ -96,7 +95,7 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 const struct config_gateway *config_gateway(
     const struct config *c, const char *name, size_t n); /* NULL: none */
-/* The effective configuration as YAML that loads again, secrets shown as "***". */
+/* The effective configuration as YAML that loads again. */
 MUST_CHECK bool config_print(const struct config *c, struct buf *out);
 /* JSON Schema (2020-12) of the file. */
 MUST_CHECK bool config_schema(struct buf *out);

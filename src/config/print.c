@@ -56,8 +56,6 @@ print_string(const struct config_row *row, const char *s, struct buf *out)
 {
 	if (s == NULL)
 		return buf_printf(out, "%s", row->null_word);
-	if (row->flags & CONFIG_SECRET)
-		return buf_printf(out, "\"***\"");
 	return quote_value(out, s);
 }
 
@@ -96,7 +94,7 @@ is_printed(const struct printer *p, const struct config_row *row)
 		return false;
 	if (row->type != CONFIG_STRING || *value_string(row, p->base) != NULL)
 		return true;
-	return row->null_word != NULL && (row->flags & CONFIG_SECRET) == 0;
+	return row->null_word != NULL;
 }
 
 static bool

@@ -169,6 +169,8 @@ variable(char *const *variables, const char *name)
 	return v != NULL && v[0] != '\0' ? v : NULL;
 }
 
+/* admin.token is not in this version, so its variable has to be an error as well: it must not look
+ * as if it protected something. */
 struct node *
 source_environ(struct tree *t, char *const *variables, struct buf *err)
 {

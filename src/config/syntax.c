@@ -87,16 +87,6 @@ syntax_path(struct span s)
 }
 
 const char *
-syntax_token(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '!' || s.p[i] > '~')
-			return "has characters that no Authorization header can carry; use visible ASCII "
-			       "without blanks";
-	return s.n > 512 ? "is longer than 512 bytes; shorten it" : NULL;
-}
-
-const char *
 syntax_host(struct span s)
 {
 	if (s.n > 253 || !is_made_of(s, "._-"))

@@ -74,10 +74,7 @@ static const struct config_row rows[] = {
 	    "Directory of the cache, the log and the control socket. "
 	    "Not given: $STATE_DIRECTORY, else $XDG_STATE_HOME/postern, else $HOME/.local/state/postern.",
 	    .check = syntax_path, .pattern = PATH_PATTERN),
-	ROW("admin.token", STRING, SERVER(admin_token), NULL,
-	    "Bearer token of the admin pages. Not given: one is made at first start, in DATA/admin.token. "
-	    "'***', as the check command prints it, counts as not given.",
-	    .flags = CONFIG_SECRET, .check = syntax_token, .pattern = "^[!-~]+$", .null_word = "***"),
+	NOT_YET("admin.token", "Bearer token of the admin pages."),
 	ROW("admin.listen", STRINGS, SERVER(admin_listen), "[]",
 	    "Addresses of 'listen' that serve the admin pages too. Loopback and Unix ones always do.",
 	    .check = syntax_address, .pattern = ADDRESS_PATTERN),

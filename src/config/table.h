@@ -27,9 +27,8 @@ enum config_type {
 };
 
 enum config_flag {
-	CONFIG_SECRET = 1,   /* never shown: not printed, not in an error */
-	CONFIG_NOT_YET = 2,  /* its feature is not in this version: the key is an error */
-	CONFIG_NOT_TRUE = 4, /* a bool whose `true` is not in this version */
+	CONFIG_NOT_YET = 1,  /* its feature is not in this version: the key is an error */
+	CONFIG_NOT_TRUE = 2, /* a bool whose `true` is not in this version */
 };
 
 /* Which struct a row's offset is into. */

@@ -65,15 +65,12 @@ strings_free(char **list)
 	free(list);
 }
 
-/* "limits.headers is 'x'", or without the value where that is a secret; the mend follows. */
+/* "limits.headers is 'x'; write ..." */
 static bool
 wrong_value(const struct target *t, const struct node *n, struct buf *err, const char *mend)
 {
 	char shown[QUOTED_SIZE];
 
-	if (t->row->flags & CONFIG_SECRET)
-		return problem(
-		    err, &n->place, "%s has a value that is not right; write %s", t->name, mend);
 	return problem(err, &n->place, "%s is %s; write %s", t->name, quoted(n->raw, shown), mend);
 }
 

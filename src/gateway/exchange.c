@@ -412,7 +412,9 @@ exchange_begin(struct exchange *x, const struct request_head *head)
 	struct span peer = client_peer_text(x->client);
 	memcpy(x->client_text, peer.p, peer.n + 1);
 	x->route.gateway = &x->setup->config->gateways[0];
+	x->route.gateway_name = span_str(x->route.gateway->name);
 	x->log_wishes.collect = x->route.gateway->log.collect;
+	x->log_wishes.payload = x->route.gateway->log.payload == PAYLOAD_FULL;
 	/* Without a body its end follows at once: then the answer may say keep-alive. */
 	if (head->framing != BODY_NONE && !(head->framing == BODY_LENGTH && head->length == 0))
 		exchange_pump(x);

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/exchange_int.h"
@@ -73,6 +74,13 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		*last = &x->capture.tap;
 }
 
+/* HEAD and 304 carry the length that a GET would have had. */
+static bool
+has_stated_length(const struct response_head *head, uint64_t *length)
+{
+	return head->status != 204 && num_u64(headers_value(&head->headers, H_CONTENT_LENGTH), length);
+}
+
 static const char *
 verdict_word(const struct exchange *x)
 {
@@ -98,12 +106,9 @@ relay_head(struct exchange *x, const struct response_head *head)
 		return;
 	bool is_delimited = x->out_framing != BODY_UNTIL_CLOSE;
 	x->is_kept_alive = is_delimited && client_may_keep(x->client);
-	/* HEAD and 304 carry the length that a GET would have had. */
-	bool has_length = x->out_framing == BODY_LENGTH ||
-	    (x->out_framing == BODY_NONE && head->framing == BODY_LENGTH && head->status != 204) ||
-	    (x->out_framing == BODY_NONE &&
-		headers_value(&head->headers, H_CONTENT_LENGTH).p != NULL);
 	uint64_t length = head->length;
+	bool has_length = x->out_framing == BODY_LENGTH ||
+	    (x->out_framing == BODY_NONE && has_stated_length(head, &length));
 	buf_reset(&x->out);
 	bool ok = forward_response(head,
 	    &(struct gateway_fields){.id = x->id_text,

@@ -51,11 +51,13 @@ find_in_cloudflare_form(const struct setup *s, struct span rest, struct route *o
 		out->hint = "the path is /v1/{account}/{gateway}/{provider}/...";
 		return E_NOT_FOUND;
 	}
-	out->gateway = config_gateway(s->config, name.p, name.n);
-	if (out->gateway == NULL) {
+	out->gateway_name = name;
+	const struct config_gateway *named = config_gateway(s->config, name.p, name.n);
+	if (named == NULL) {
 		out->hint = "configure it under 'gateways', or use the gateway 'default'";
 		return E_UNKNOWN_GATEWAY;
 	}
+	out->gateway = named;
 	if (!path_next(&rest, &slug) || slug.n == 0) {
 		out->hint =
 		    "name a provider behind the gateway: /v1/{account}/{gateway}/{provider}/...";
@@ -67,7 +69,8 @@ find_in_cloudflare_form(const struct setup *s, struct span rest, struct route *o
 enum err
 route_find(const struct setup *s, struct span path, struct route *out)
 {
-	*out = (struct route){.gateway = &s->config->gateways[0]};
+	*out = (struct route){.gateway_name = span_str(s->config->gateways[0].name),
+	    .gateway = &s->config->gateways[0]};
 	struct span rest = path, first;
 	if (!path_next(&rest, &first) || first.n == 0) {
 		out->hint = "the path begins with a provider: /openai/v1/chat/completions";

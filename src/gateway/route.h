@@ -19,7 +19,8 @@ struct provider;
 struct setup;
 
 struct route {
-	const struct config_gateway *gateway; /* NULL only when none is known */
+	const struct config_gateway *gateway; /* never NULL: the default one where the path names none that is known */
+	struct span gateway_name;             /* as it was asked for */
 	const struct provider *provider;      /* NULL: local, or unknown */
 	struct span account;
 	struct span slug; /* as it was asked for */

@@ -322,7 +322,7 @@ record(struct exchange *x)
 	record_init(r);
 	r->id = x->id;
 	r->created_ms = x->created_ms;
-	r->gateway = span_str(x->route.gateway->name);
+	r->gateway = x->route.gateway_name;
 	r->account = x->route.account;
 	r->provider = x->route.provider == NULL ? x->route.slug : x->route.provider->slug;
 	r->host = x->to.host;

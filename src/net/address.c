@@ -208,8 +208,9 @@ void
 address_set_port(struct address *a, uint16_t port)
 {
 	/* In both families the port is where sockaddr_in has it. */
-	_Static_assert(offsetof(struct sockaddr_in, sin_port) ==
-	        offsetof(struct sockaddr_in6, sin6_port), "same place");
+	_Static_assert(
+	    offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
+	    "same place");
 	port = htons(port);
 	if (address_kind(a) != ADDRESS_UNIX)
 		memcpy(a->raw + offsetof(struct sockaddr_in, sin_port), &port, sizeof(port));
@@ -230,15 +231,27 @@ struct block {
 
 /* security.md 5 "Outbound" */
 static const struct block private_v4[] = {
-    {{0}, 8}, {{10}, 8}, {{100, 64}, 10}, {{127}, 8}, {{169, 254}, 16}, {{172, 16}, 12},
-    {{192, 0, 0}, 24}, {{192, 168}, 16}, {{198, 18}, 15}, {{224}, 4}, {{240}, 4},
+    {{0}, 8},
+    {{10}, 8},
+    {{100, 64}, 10},
+    {{127}, 8},
+    {{169, 254}, 16},
+    {{172, 16}, 12},
+    {{192, 0, 0}, 24},
+    {{192, 168}, 16},
+    {{198, 18}, 15},
+    {{224}, 4},
+    {{240}, 4},
 };
 static const struct block private_v6[] = {
     {{0}, 96}, /* unspecified, ::1, and IPv4-compatible ones (RFC 4291 2.5.5.1: deprecated) */
-    {{0, 0x64, 0xff, 0x9b}, 96}, /* NAT64: leads to any IPv4 address */
+    {{0, 0x64, 0xff, 0x9b}, 96},       /* NAT64: leads to any IPv4 address */
     {{0, 0x64, 0xff, 0x9b, 0, 1}, 48}, /* NAT64, local use (RFC 8215) */
-    {{0x20, 0x02}, 16}, /* 6to4: has an IPv4 address inside */
-    {{0xfc}, 7}, {{0xfe, 0x80}, 10}, {{0xfe, 0xc0}, 10}, {{0xff}, 8},
+    {{0x20, 0x02}, 16},                /* 6to4: has an IPv4 address inside */
+    {{0xfc}, 7},
+    {{0xfe, 0x80}, 10},
+    {{0xfe, 0xc0}, 10},
+    {{0xff}, 8},
 };
 
 static bool

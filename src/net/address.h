@@ -31,7 +31,8 @@ uint16_t address_port(const struct address *a);
 /* Loopback, private, link-local, multicast, NAT64, 6to4 ...: the table in address.c. An IPv4 address
  * inside IPv6 (::ffff:0:0/96) is judged as IPv4; Unix sockets are private. */
 bool address_is_private(const struct address *a);
-bool address_is_loopback(const struct address *a); /* Unix sockets too: the peer is on this machine */
+bool address_is_loopback(
+    const struct address *a); /* Unix sockets too: the peer is on this machine */
 bool address_eq_ip(const struct address *a, const struct address *b); /* ports aside */
 /* "127.0.0.1:8787", "[::1]:8787", "unix:/path"; without port: "127.0.0.1". NUL-terminated. */
 void address_text(const struct address *a, char out[ADDRESS_TEXT_SIZE]);

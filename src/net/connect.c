@@ -143,7 +143,8 @@ start_connect(struct stream *s, const struct address *a)
 
 	s->req.connect.data = s;
 	if (address_kind(a) == ADDRESS_UNIX)
-		return uv_pipe_connect2(&s->req.connect, &s->uv.pipe, path, strlen(path), 0, on_connected);
+		return uv_pipe_connect2(
+		    &s->req.connect, &s->uv.pipe, path, strlen(path), 0, on_connected);
 	/* Told before there is a socket; libuv sets both when it makes one. */
 	uv_tcp_nodelay(&s->uv.tcp, 1);
 	uv_tcp_keepalive(&s->uv.tcp, 1, KEEPALIVE_SECONDS);
@@ -167,7 +168,8 @@ try_next(struct stream *s)
 /* ---- the whole ---- */
 
 struct stream *
-stream_connect(struct loop *l, const struct stream_target *to, const struct stream_events *ev, void *ctx)
+stream_connect(
+    struct loop *l, const struct stream_target *to, const struct stream_events *ev, void *ctx)
 {
 	struct stream *s = stream_new(l);
 

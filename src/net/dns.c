@@ -246,8 +246,9 @@ dns_open(struct loop *l)
 	list_init(&d->polls);
 	d->resolv_conf = time_of_resolv_conf();
 	CHK(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS);
-	CHK(ares_init_options(&d->channel, &o, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-	            ARES_OPT_SOCK_STATE_CB | ARES_OPT_QUERY_CACHE) == ARES_SUCCESS);
+	CHK(ares_init_options(&d->channel, &o,
+		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB |
+		    ARES_OPT_QUERY_CACHE) == ARES_SUCCESS);
 	return d;
 }
 

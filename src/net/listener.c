@@ -12,7 +12,8 @@
 
 #define BACKLOG 1024
 #define HANDSHAKES_MAX 1024
-#define KEEPALIVE_IDLE 30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
+#define KEEPALIVE_IDLE                                                                             \
+	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
 #define KEEPALIVE_INTERVAL 10
 #define KEEPALIVE_PROBES 3
 
@@ -189,7 +190,7 @@ set_tcp_options(uv_os_fd_t fd)
 
 	for (size_t i = 0; i < COUNT_OF(options); i++) {
 		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value,
-		        sizeof(options[i].value)) != 0)
+			sizeof(options[i].value)) != 0)
 			return uv_translate_sys_error(errno);
 	}
 	return 0;

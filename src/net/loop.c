@@ -28,7 +28,7 @@ loop_descriptor_budget(void)
 	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur <= DESCRIPTORS_KEPT)
 		return 1;
 	lim.rlim_cur -= DESCRIPTORS_KEPT;
-	return lim.rlim_cur > INT32_MAX ? INT32_MAX / 2 : (unsigned)lim.rlim_cur / 2;
+	return lim.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned)lim.rlim_cur;
 }
 
 static void

@@ -16,13 +16,15 @@
 
 struct loop;
 
-struct loop *loop_new(void); /* ignores SIGPIPE, raises the soft descriptor limit; aborts on failure */
+struct loop *loop_new(
+    void); /* ignores SIGPIPE, raises the soft descriptor limit; aborts on failure */
 /* CHKs that no handle leaked (uv_loop_close() == 0). */
 void loop_free(struct loop *l);
-void loop_run(struct loop *l);  /* until loop_stop or nothing is left */
-void loop_stop(struct loop *l); /* from a callback */
+void loop_run(struct loop *l);              /* until loop_stop or nothing is left */
+void loop_stop(struct loop *l);             /* from a callback */
 uint64_t loop_now_ms(const struct loop *l); /* cached once a turn; deadlines only */
-/* Most connections the descriptor limit allows, after what the process itself needs. */
+/* Most connections the descriptor limit allows, after what the process itself needs. A client and
+ * its upstream are two. */
 unsigned loop_descriptor_budget(void);
 
 /* One-shot timers, thousands of them cheaply: one heap over one kernel timer. Zeroed = not armed. */
@@ -33,8 +35,9 @@ struct timer {
 	timer_fn fn;
 	void *ctx;
 };
-void timer_start(struct loop *l, struct timer *t, uint64_t after_ms, timer_fn fn, void *ctx); /* re-arms */
-void timer_stop(struct loop *l, struct timer *t); /* idempotent */
+void timer_start(
+    struct loop *l, struct timer *t, uint64_t after_ms, timer_fn fn, void *ctx); /* re-arms */
+void timer_stop(struct loop *l, struct timer *t);                                /* idempotent */
 
 /* Runs fn once, at the end of this turn of the loop, after all I/O callbacks. A second
  * defer_start before it ran is one call. This is where objects free themselves. */
@@ -55,7 +58,7 @@ void work_start(struct loop *l, work_fn work, work_fn done, void *ctx);
 /* Calls fn on the loop's thread soon after any thread called wake_send. */
 struct wake;
 struct wake *wake_new(struct loop *l, void (*fn)(void *ctx), void *ctx);
-void wake_send(struct wake *w); /* any thread; calls may merge */
+void wake_send(struct wake *w);  /* any thread; calls may merge */
 void wake_close(struct wake *w); /* frees itself later */
 
 /* Signals: fn(ctx, signum) on the loop. At most 8 watched. */

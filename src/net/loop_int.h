@@ -28,9 +28,9 @@ struct loop {
 	struct list deferred;
 	struct timer **heap; /* by due_ms; heap[0] is next */
 	uint32_t timers, timer_room;
-	uint64_t tick_due;       /* when `tick` will fire; 0: stopped */
-	unsigned works;          /* in flight */
-	unsigned own_closed;     /* handles of ours that closed, in loop_free */
+	uint64_t tick_due;        /* when `tick` will fire; 0: stopped */
+	unsigned works;           /* in flight */
+	unsigned own_closed;      /* handles of ours that closed, in loop_free */
 	unsigned handshake_steps; /* done in this turn */
 	struct watched_signal *signals[LOOP_SIGNALS];
 	/* One for all connections: what a read leaves unused is copied into the stream. */

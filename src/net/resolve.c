@@ -328,8 +328,8 @@ answer_name(struct resolve_query *q, struct span host)
 }
 
 struct resolve_query *
-resolve_start(struct resolver *r, const char *host, uint16_t port, bool allow_private, resolve_fn fn,
-    void *ctx)
+resolve_start(struct resolver *r, const char *host, uint16_t port, bool allow_private,
+    resolve_fn fn, void *ctx)
 {
 	struct resolve_query *q = xcalloc(1, sizeof(*q));
 	struct span text = span_str(host);

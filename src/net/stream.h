@@ -62,8 +62,8 @@ struct stream_target {
 
 /* Never NULL; failure arrives as `ended`. Copies what it needs from `to`, and *ev. A time of 0 is
  * no limit. */
-struct stream *stream_connect(struct loop *l, const struct stream_target *to,
-    const struct stream_events *ev, void *ctx);
+struct stream *stream_connect(
+    struct loop *l, const struct stream_target *to, const struct stream_events *ev, void *ctx);
 
 /* Bytes waiting, in the kernel not counted; moves with every byte the kernel takes. Under TLS it
  * counts ciphertext. */

@@ -24,13 +24,13 @@
 #include "tls/engine.h"
 
 #define KEPT_MAX LOOP_READ_BYTES
-#define WRITE_SLICE (64u << 10)  /* of a long batch, so that the backlog falls in steps */
+#define WRITE_SLICE (64u << 10) /* of a long batch, so that the backlog falls in steps */
 #define LOW_WATER_DEFAULT (64u << 10)
 #define GRACE_MS 1000 /* for what the peer sent before it reset the connection under a write */
 
 /* Legal successors stand in stream.c. */
 enum stream_phase { PHASE_CONNECTING, PHASE_HANDSHAKE, PHASE_OPEN, PHASE_CLOSING };
-enum stream_rx { RX_OPEN, RX_ENDING, RX_ENDED };             /* ENDING: the owner is not told yet */
+enum stream_rx { RX_OPEN, RX_ENDING, RX_ENDED }; /* ENDING: the owner is not told yet */
 enum stream_tx { TX_OPEN, TX_FINISHING, TX_DONE, TX_FAILED }; /* DONE: the FIN is on its way */
 enum read_mode { READ_OFF, READ_ON, READ_WATCH };
 
@@ -114,7 +114,8 @@ bool stream_note_addresses(struct stream *s); /* false: the peer has gone alread
 /* stream_read.c */
 void stream_received(struct stream *s, struct span plain);
 void stream_read_pending(struct stream *s); /* offers what is kept, then what the engine holds */
-bool stream_may_take(const struct stream *s); /* newer bytes may be put behind or before the owner */
+bool stream_may_take(
+    const struct stream *s); /* newer bytes may be put behind or before the owner */
 void on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out);
 void on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b);
 

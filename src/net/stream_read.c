@@ -133,8 +133,9 @@ socket_ended(struct stream *s, int code)
 static void
 handshake_cut(struct stream *s, int code)
 {
-	stream_end_with(s, E_UPSTREAM_TLS, code == UV_EOF ?
-	    "the peer closed the connection during the TLS handshake" : uv_strerror(code));
+	stream_end_with(s, E_UPSTREAM_TLS,
+	    code == UV_EOF ? "the peer closed the connection during the TLS handshake"
+			   : uv_strerror(code));
 }
 
 void

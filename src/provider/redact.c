@@ -214,7 +214,7 @@ subprotocols_redact(struct span value, struct buf *out)
 		if (!put_subprotocol(item, is_announced, out))
 			return false;
 		/* Deepgram's browser form is two items, "token, KEY". */
-		is_announced = is_credential_word(item);
+		is_announced = item.n < sizeof("authorization") && is_credential_word(item);
 		is_first = false;
 		if (end >= value.n)
 			return true;

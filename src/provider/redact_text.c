@@ -143,32 +143,41 @@ param_length(struct span s)
 	return is_credential_param(span_head(s, n)) ? n + 1 : 0;
 }
 
-/* A credential of n bytes may have swallowed the word that announces the next: "?key=x:Bearer y". */
+/* Length of the scheme's word that the first n bytes of s end with, blanks behind it; 0: none. */
 static size_t
-with_announced(struct span s, size_t n)
+announced_at_end(struct span s, size_t n, size_t *blanks)
 {
 	for (const char *const *scheme = schemes; *scheme != NULL; scheme++) {
 		struct span word = span_str(*scheme);
 		if (n < word.n || !span_eq_nocase(span_of(s.p + n - word.n, word.n), word))
 			continue;
-		size_t blanks = scheme_length(span_skip(s, n - word.n));
-		if (blanks == 0)
-			continue;
-		n += blanks - word.n;
-		return with_announced(s, n + value_length(span_skip(s, n)));
+		*blanks = scheme_length(span_skip(s, n - word.n));
+		return *blanks == 0 ? 0 : word.n;
+	}
+	return 0;
+}
+
+/* A credential of n bytes may have swallowed the word that announces the next: "?key=x:Bearer y". */
+static size_t
+with_announced(struct span s, size_t n)
+{
+	size_t word, blanks;
+
+	while ((word = announced_at_end(s, n, &blanks)) > 0) {
+		n += blanks - word;
+		n += value_length(span_skip(s, n));
 	}
 	return n;
 }
 
-/* At i: how many bytes stay (*kept) and how many behind them are a credential (returned). */
+/* At i, where a word may begin: how many bytes stay (*kept) and how many behind them are a
+ * credential (returned). */
 static size_t
 credential_at(struct span text, size_t i, size_t *kept)
 {
 	struct span s = span_skip(text, i);
 
 	*kept = 0;
-	if (!is_word_start(text, i))
-		return 0;
 	size_t n = key_length(s);
 	if (n > 0)
 		return with_announced(s, n);
@@ -189,7 +198,9 @@ text_redact(struct span text, struct buf *out)
 	size_t plain = 0; /* everything before it is written */
 
 	for (size_t i = 0; i < text.n;) {
-		size_t kept, n = credential_at(text, i, &kept);
+		/* Behind a credential anything may begin. */
+		bool may_begin = i == plain || is_word_start(text, i);
+		size_t kept = 0, n = may_begin ? credential_at(text, i, &kept) : 0;
 		if (n == 0) {
 			i++;
 			continue;

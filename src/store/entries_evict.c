@@ -196,7 +196,7 @@ evict_step(struct entries *e, MDB_cursor *c, struct slice *s, int64_t now_ms)
 }
 
 static int
-evict_slice(struct entries *e, struct slice *s)
+evict_slice(struct entries *e, struct slice *s, uint64_t target)
 {
 	int64_t now_ms = clock_wall_ms();
 	MDB_cursor *c;
@@ -205,7 +205,8 @@ evict_slice(struct entries *e, struct slice *s)
 	if (rc != 0)
 		return rc;
 	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0; i++) {
-		if (s->removed == SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1)
+		if (s->removed == SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1 ||
+		    entries_pages(e, s->txn) <= target)
 			break;
 		rc = evict_step(e, c, s, now_ms);
 	}
@@ -214,14 +215,14 @@ evict_slice(struct entries *e, struct slice *s)
 }
 
 bool
-entries_evict(struct entries *e)
+entries_evict(struct entries *e, uint64_t target)
 {
 	struct slice s = {.budget = SLICE_ROWS};
 	int rc;
 
 	if (entries_begin(e, &s.txn) != 0)
 		return false;
-	rc = evict_slice(e, &s);
+	rc = evict_slice(e, &s, target);
 	if (rc != 0 && rc != MDB_NOTFOUND) {
 		mdb_txn_abort(s.txn);
 		return false;
@@ -235,10 +236,10 @@ entries_evict(struct entries *e)
 void
 entries_make_room(struct entries *e, uint64_t pages)
 {
-	do {
-		if (atomic_load(&e->pages) + pages <= e->page_limit)
-			return;
-	} while (entries_evict(e));
+	uint64_t target = e->page_limit > pages ? e->page_limit - pages : 0;
+
+	while (atomic_load(&e->pages) > target && entries_evict(e, target))
+		continue;
 }
 
 /* ---- purge ---- */

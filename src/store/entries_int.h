@@ -123,8 +123,9 @@ void entries_bury(struct entries *e, uint64_t generation);
 void entries_bury_unfinished(struct entries *e, uint64_t generation);
 /* Evicts until `pages` more fit. */
 void entries_make_room(struct entries *e, uint64_t pages);
-/* Evicts one slice's worth: up to 64 entries. False: nothing to evict, or it failed. */
-bool entries_evict(struct entries *e);
+/* Evicts one slice's worth, up to 64 entries, until no more than `target` pages are in use. False: nothing to evict, or it
+ * failed. */
+bool entries_evict(struct entries *e, uint64_t target);
 void entries_run_purge(struct entries *e, struct purge *p);
 
 #endif

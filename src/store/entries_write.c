@@ -183,6 +183,15 @@ write_together(struct entries *e, struct op *const *ops, size_t n)
 
 /* ---- one at a time ---- */
 
+/* After MDB_MAP_FULL: the pages are there, but not next to each other. More of them are the cure, once. */
+static bool
+make_more_room(struct entries *e, int rc)
+{
+	uint64_t pages = atomic_load(&e->pages);
+
+	return env_err(rc) == E_FULL && entries_evict(e, pages - pages / 16);
+}
+
 static int
 write_part(struct entries *e, const struct op *op, const struct entry_head *h, uint32_t from)
 {
@@ -207,7 +216,7 @@ write_put(struct entries *e, const struct op *op)
 	e->building = h.generation;
 	do {
 		rc = write_part(e, op, &h, from);
-		if (env_err(rc) == E_FULL && entries_evict(e))
+		if (make_more_room(e, rc))
 			rc = write_part(e, op, &h, from);
 		from += GROUP_CHUNKS;
 	} while (rc == 0 && from < entry_chunks(&h));
@@ -222,7 +231,7 @@ write_remove(struct entries *e, struct op *op)
 {
 	int rc = write_together(e, &op, 1);
 
-	if (env_err(rc) == E_FULL && entries_evict(e))
+	if (make_more_room(e, rc))
 		rc = write_together(e, &op, 1);
 	return rc;
 }

@@ -98,7 +98,7 @@ configure(struct tls_ctx *c)
 	mbedtls_ssl_conf_max_tls_version(&c->conf, MBEDTLS_SSL_VERSION_TLS1_3);
 	mbedtls_ssl_conf_tls13_key_exchange_modes(&c->conf,
 	    MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL |
-	        MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL);
+		MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL);
 	mbedtls_ssl_conf_ciphersuites(&c->conf, suites);
 	mbedtls_ssl_conf_groups(&c->conf, groups);
 	return mbedtls_ssl_conf_alpn_protocols(&c->conf, alpn);
@@ -223,7 +223,8 @@ load_key(struct tls_ctx *c, const char *file, char *detail, size_t size)
 	if (r == MBEDTLS_ERR_PK_PASSWORD_REQUIRED)
 		say(detail, size, file, "the key is encrypted with a password");
 	else if (r == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
-		say(detail, size, file, "no PEM private key in it (EC and RSA keys are understood)");
+		say(detail, size, file,
+		    "no PEM private key in it (EC and RSA keys are understood)");
 	else
 		say_code(detail, size, file, r);
 	return false;
@@ -234,8 +235,8 @@ load_pair(struct tls_ctx *c, const char *files[2], char *detail, size_t size)
 {
 	if (!load_chain(c, files[0], detail, size) || !load_key(c, files[1], detail, size))
 		return false;
-	if (mbedtls_pk_check_pair(&c->chain.pk, &c->key, mbedtls_psa_get_random,
-	        MBEDTLS_PSA_RANDOM_STATE) == 0)
+	if (mbedtls_pk_check_pair(
+		&c->chain.pk, &c->key, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0)
 		return true;
 	snprintf(detail, size, "%s: the key does not belong to the first certificate of %s",
 	    files[1], files[0]);
@@ -252,8 +253,8 @@ configure_server(struct tls_ctx *c)
 		    MBEDTLS_PSA_RANDOM_STATE, MBEDTLS_CIPHER_AES_256_GCM, TICKET_SECONDS);
 	if (r != 0)
 		return r;
-	mbedtls_ssl_conf_session_tickets_cb(&c->conf, mbedtls_ssl_ticket_write,
-	    mbedtls_ssl_ticket_parse, &c->tickets);
+	mbedtls_ssl_conf_session_tickets_cb(
+	    &c->conf, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &c->tickets);
 	mbedtls_ssl_conf_new_session_tickets(&c->conf, 1);
 	return mbedtls_ssl_conf_own_cert(&c->conf, &c->chain, &c->key);
 }
@@ -315,8 +316,8 @@ tls_client_new(const char *ca, char *detail, size_t detail_size)
 	}
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
 	mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
-	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(&c->conf,
-	    MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+	    &c->conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 	if (ca != NULL && !load_ca(c, ca, detail, detail_size))
 		goto free_ctx;
 	return c;
@@ -337,7 +338,8 @@ tls_ctx_load_roots(struct tls_ctx *c)
 			return true;
 		}
 	}
-	c->roots_failure = "this system has no root certificates (package ca-certificates; or set upstream.ca)";
+	c->roots_failure =
+	    "this system has no root certificates (package ca-certificates; or set upstream.ca)";
 	return false;
 }
 

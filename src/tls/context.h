@@ -16,7 +16,8 @@
 struct tls_ctx;
 
 /* PEM files. NULL on failure, with one line in detail (which file, what). */
-struct tls_ctx *tls_server_new(const char *certificate, const char *key, char *detail, size_t detail_size);
+struct tls_ctx *tls_server_new(
+    const char *certificate, const char *key, char *detail, size_t detail_size);
 /* ca: a PEM file, or NULL for the system's roots. */
 struct tls_ctx *tls_client_new(const char *ca, char *detail, size_t detail_size);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);

@@ -10,7 +10,7 @@
 #include "tls/context_int.h"
 #include "tls/verify_int.h"
 
-#define KEEP_CAP 4096 /* buffers that grew past this are given back when empty */
+#define KEEP_CAP 4096                /* buffers that grew past this are given back when empty */
 #define OUTPUT_MAX ((size_t)1 << 40) /* the writer's source is what is bounded */
 
 /*
@@ -112,8 +112,8 @@ describe(struct tls *t, int code)
 	const char *text = NULL;
 
 	if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
-		peer_check_text(&t->peer, mbedtls_ssl_get_verify_result(&t->ssl), t->detail,
-		    sizeof(t->detail));
+		peer_check_text(
+		    &t->peer, mbedtls_ssl_get_verify_result(&t->ssl), t->detail, sizeof(t->detail));
 		return;
 	}
 	if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
@@ -128,8 +128,8 @@ describe(struct tls *t, int code)
 		text = "the peer does not speak TLS";
 	else if (code == MBEDTLS_ERR_SSL_INVALID_MAC)
 		/* This library's own client sends its handshake alerts in the clear under 1.3. */
-		text = t->is_over ? "a record was damaged or forged" :
-		                    "the peer gave up, or a record was damaged";
+		text = t->is_over ? "a record was damaged or forged"
+				  : "the peer gave up, or a record was damaged";
 	if (text != NULL)
 		snprintf(t->detail, sizeof(t->detail), "%s", text);
 	else

@@ -39,7 +39,8 @@ MUST_CHECK enum tls_result tls_handshake(struct tls *t);
 MUST_CHECK enum tls_result tls_read(struct tls *t, char *out, size_t size, size_t *n);
 /* Encrypts all of `plain` (output grows by it plus 30 bytes a record); only after the handshake. */
 MUST_CHECK enum tls_result tls_write(struct tls *t, struct span plain);
-void tls_shutdown(struct tls *t); /* queues close_notify, once; before the handshake's end nothing */
+void tls_shutdown(
+    struct tls *t); /* queues close_notify, once; before the handshake's end nothing */
 struct span tls_output(const struct tls *t); /* valid until the next call */
 void tls_output_drop(struct tls *t, size_t n);
 const char *tls_detail(const struct tls *t); /* "" while nothing failed */

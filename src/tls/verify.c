@@ -56,8 +56,7 @@ struct text {
 	size_t room;
 };
 
-static void PRINTF_LIKE(2, 3)
-add(struct text *t, const char *fmt, ...)
+static void PRINTF_LIKE(2, 3) add(struct text *t, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -89,8 +88,10 @@ peer_check_text(const struct peer_check *p, uint32_t flags, char *out, size_t si
 	if ((flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0)
 		add(&t, ": it is not for the name %s", p->name);
 	if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0)
-		add(&t, p->is_self_signed ? ": it is self-signed" : ": its issuer is an unknown CA");
+		add(&t,
+		    p->is_self_signed ? ": it is self-signed" : ": its issuer is an unknown CA");
 	if ((flags & ~told) != 0)
-		add(&t, ": a key or signature in the chain is too weak, or a use is not allowed (0x%x)",
+		add(&t,
+		    ": a key or signature in the chain is too weak, or a use is not allowed (0x%x)",
 		    (unsigned)(flags & ~told));
 }

@@ -1,6 +1,6 @@
 /*
  * No planted key survives, whatever stands around it: in a text, in a query, in subprotocols. And
- * what has been redacted stays as it is.
+ * nothing is left that a second look at a text or a query would find.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -25,16 +25,30 @@ typedef bool (*redact_fn)(struct span in, struct buf *out);
 static void
 check(redact_fn redact, const char *secret, char separator, struct span around, size_t at)
 {
-	struct buf text, once, twice;
+	struct buf text, once;
 
-	buf_init(&text, MAX), buf_init(&once, MAX), buf_init(&twice, MAX);
+	buf_init(&text, MAX);
+	buf_init(&once, MAX);
 	CHK(buf_put_span(&text, span_head(around, at)) && buf_putc(&text, separator));
 	CHK(buf_put_span(&text, span_str(secret)) && buf_putc(&text, separator));
 	CHK(buf_put_span(&text, span_skip(around, at)));
-	CHK(redact(buf_view(&text), &once) && redact(buf_view(&once), &twice));
+	CHK(redact(buf_view(&text), &once));
 	CHK(span_find_span(buf_view(&once), SPAN_LIT(SECRET)) >= buf_len(&once));
+	buf_fini(&text);
+	buf_fini(&once);
+}
+
+static void
+check_twice(redact_fn redact, struct span text)
+{
+	struct buf once, twice;
+
+	buf_init(&once, MAX);
+	buf_init(&twice, MAX);
+	CHK(redact(text, &once) && redact(buf_view(&once), &twice));
 	CHK(span_eq(buf_view(&once), buf_view(&twice)));
-	buf_fini(&text), buf_fini(&once), buf_fini(&twice);
+	buf_fini(&once);
+	buf_fini(&twice);
 }
 
 int
@@ -54,5 +68,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(query_without_credentials, in_query[data[0] % COUNT_OF(in_query)], '&', around, at);
 	check(subprotocols_redact, in_subprotocols[data[0] % COUNT_OF(in_subprotocols)], ',',
 	    around, at);
+	check_twice(text_redact, around);
+	check_twice(query_redact, around);
 	return 0;
 }

@@ -58,9 +58,9 @@ struct end {
 	struct loop *loop;
 	char *got;
 	size_t n, room;
-	size_t take;      /* `read` uses so many bytes of an offer at most; SIZE_MAX: all */
-	bool again;       /* and calls stream_read_start */
-	bool stop;        /* and calls stream_read_stop */
+	size_t take; /* `read` uses so many bytes of an offer at most; SIZE_MAX: all */
+	bool again;  /* and calls stream_read_start */
+	bool stop;   /* and calls stream_read_stop */
 	bool close_in_read, abort_in_read;
 	int reads, opened, ended, drained, closed;
 	size_t last_offer;

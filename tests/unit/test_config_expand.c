@@ -124,14 +124,15 @@ every_type_takes_a_variable(void **state)
 	c = case_must_load(
 	    "limits: {half_close: \"${YES}\", headers: \"${SEVEN}\", body: \"${SEVEN}MB\"}\n"
 	    "listen: [\"${ADDR}\", \"${MORE:-}\"]\n"
-	    "admin:\n  token: ${NONE:-t}\n  hosts: [\"${NONE:-}\"]\n"
+	    "upstream:\n  ca: ${NONE:-t}\n"
+	    "admin:\n  hosts: [\"${NONE:-}\"]\n"
 	    "gateways: {default: {cache: {ttl: \"${TTL}\", mode: \"${MODE:-off}\"}}}\n");
 	assert_true(c->limits.half_close);
 	assert_int_equal(c->limits.headers, 7);
 	assert_int_equal(c->limits.body, 7 << 20);
 	assert_int_equal(c->n_listen, 1);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:9");
-	assert_string_equal(c->admin_token, "t");
+	assert_string_equal(c->upstream.ca, "t");
 	assert_null(c->admin_hosts[0]);
 	assert_int_equal(c->gateways[0].cache.ttl_ms, 600000);
 	assert_int_equal(c->gateways[0].cache.mode, CACHE_OFF);
@@ -147,10 +148,10 @@ a_default_that_is_empty_is_as_if_the_key_were_not_there(void **state)
 	UNUSED(state);
 	this_case.set[0] = "data=${NONE:-}"; /* and does not hide the file's */
 	c = case_must_load(
-	    "data: /d\nadmin: {token: \"${POSTERN_ADMIN_TOKEN:-}\"}\nupstream: {ca: \"${CA:-}\"}\n"
+	    "data: /d\nproviders: {x: {base_url: \"${URL:-}\"}}\nupstream: {ca: \"${CA:-}\"}\n"
 	    "limits: {headers: \"${N:-}\"}\ncache: \"${CACHE:-}\"\n");
 	assert_string_equal(c->data, "/d");
-	assert_null(c->admin_token);
+	assert_null(c->providers[0].base_url);
 	assert_null(c->upstream.ca);
 	assert_int_equal(c->limits.headers, 100);
 	config_unref(c);

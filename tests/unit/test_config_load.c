@@ -25,7 +25,6 @@ nothing_at_all_gives_the_defaults(void **state)
 	assert_string_equal(c->listen[0].address, "127.0.0.1:8787");
 	assert_null(c->listen[0].tls_certificate);
 	assert_string_equal(c->data, "/home/gw/.local/state/postern");
-	assert_null(c->admin_token);
 	assert_null(c->upstream.ca);
 	assert_int_equal(c->n_gateways, 1);
 	assert_string_equal(c->gateways[0].name, "default");
@@ -73,41 +72,39 @@ static void
 later_sources_override_earlier_ones(void **state)
 {
 	static char listen[] = "POSTERN_LISTEN=127.0.0.1:2,  unix:/run/gw.sock";
-	static char data[] = "POSTERN_DATA=/from/environment",
-		    token[] = "POSTERN_ADMIN_TOKEN=t-env";
+	static char data[] = "POSTERN_DATA=/from/environment";
 	const char *file =
-	    "listen: [\"127.0.0.1:1\"]\ndata: /from/file\nadmin: {token: t-file}\nlimits: {headers: 5}\n";
+	    "listen: [\"127.0.0.1:1\"]\ndata: /from/file\nupstream: {ca: /file.pem}\nlimits: {headers: 5}\n";
 	struct config *c;
 
 	UNUSED(state);
 	c = case_must_load(file);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:1");
 	assert_string_equal(c->data, "/from/file");
-	assert_string_equal(c->admin_token, "t-file");
+	assert_string_equal(c->upstream.ca, "/file.pem");
 	config_unref(c);
 
 	this_case.environ[1] = listen;
 	this_case.environ[2] = data;
-	this_case.environ[3] = token;
 	c = case_must_load(file);
 	assert_int_equal(c->n_listen, 2);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:2");
 	assert_string_equal(c->listen[1].address, "unix:/run/gw.sock");
 	assert_string_equal(c->data, "/from/environment");
-	assert_string_equal(c->admin_token, "t-env");
+	assert_string_equal(c->upstream.ca, "/file.pem");
 	assert_int_equal(c->limits.headers, 5);
 	config_unref(c);
 
 	this_case.set[0] = "listen=[\"127.0.0.1:3\"]";
 	this_case.set[1] = "data=/from/set";
-	this_case.set[2] = "admin.token=t-set";
+	this_case.set[2] = "upstream.ca=/set.pem";
 	this_case.set[3] = "limits.headers=6";
 	this_case.set[4] = "limits.headers=7"; /* the last one counts */
 	c = case_must_load(file);
 	assert_int_equal(c->n_listen, 1);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:3");
 	assert_string_equal(c->data, "/from/set");
-	assert_string_equal(c->admin_token, "t-set");
+	assert_string_equal(c->upstream.ca, "/set.pem");
 	assert_int_equal(c->limits.headers, 7);
 	config_unref(c);
 
@@ -132,10 +129,14 @@ an_empty_variable_counts_as_not_set(void **state)
 	this_case.environ[1] = listen;
 	this_case.environ[2] = data;
 	this_case.environ[3] = token;
-	c = case_must_load("admin: {token: t-file}");
+	c = case_must_load(NULL);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:8787");
 	assert_string_equal(c->data, "/home/gw/.local/state/postern");
-	assert_string_equal(c->admin_token, "t-file");
+	config_unref(c);
+	c = case_must_load("listen: [\":1\"]\ndata: /from/file");
+	assert_int_equal(c->n_listen, 1);
+	assert_string_equal(c->listen[0].address, ":1");
+	assert_string_equal(c->data, "/from/file");
 	config_unref(c);
 }
 

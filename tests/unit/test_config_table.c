@@ -148,7 +148,6 @@ every_other_key_has_its_default(void **state)
 	this_case.set[0] = "providers.x={}";
 	c = case_must_load(NULL);
 	g = &c->gateways[0];
-	assert_null(c->admin_token);
 	assert_null(c->admin_listen[0]);
 	assert_null(c->admin_hosts[0]);
 	assert_false(c->limits.half_close);
@@ -173,7 +172,7 @@ every_other_key_reaches_its_field(void **state)
 	struct config *c = case_must_load(
 	    "listen: [\"127.0.0.1:1\", \"unix:/s\"]\n"
 	    "data: /d\n"
-	    "admin: {token: t, listen: [\"127.0.0.1:1\", \"unix:/s\"], hosts: [a.example]}\n"
+	    "admin: {listen: [\"127.0.0.1:1\", \"unix:/s\"], hosts: [a.example]}\n"
 	    "limits: {half_close: true}\n"
 	    "upstream: {ca: /ca.pem}\n"
 	    "gateways: {default: {authentication: false, on_disconnect: finish,\n"
@@ -185,7 +184,6 @@ every_other_key_reaches_its_field(void **state)
 	UNUSED(state);
 	assert_string_equal(c->listen[1].address, "unix:/s");
 	assert_string_equal(c->data, "/d");
-	assert_string_equal(c->admin_token, "t");
 	assert_string_equal(c->admin_listen[1], "unix:/s");
 	assert_string_equal(c->admin_hosts[0], "a.example");
 	assert_true(c->limits.half_close);

@@ -33,7 +33,7 @@ paths_lead_where_the_table_says(void **state)
 		"default"},
 	    {"/v1/acc/other/openai/chat/completions", E_OK, "openai", "/chat/completions", "acc",
 		"other"},
-	    {"/v1/acc/nobody/openai/chat/completions", E_UNKNOWN_GATEWAY, NULL, "", "acc", NULL},
+	    {"/v1/acc/nobody/openai/chat/completions", E_UNKNOWN_GATEWAY, NULL, "", "acc", "default"},
 	    {"/v1/acc/default/nobody/x", E_UNKNOWN_PROVIDER, NULL, "/x", "acc", "default"},
 	    {"/v1/acc/default", E_NOT_FOUND, NULL, "", "acc", "default"},
 	    {"/v1/acc/default/", E_NOT_FOUND, NULL, "", "acc", "default"},

@@ -2,9 +2,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdlib.h>
 #include <zlib.h>
-#include <cmocka.h>
 
 #include "base/buf.h"
 #include "http/gunzip.h"

@@ -1,9 +1,11 @@
-#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
+#include <ctype.h>
 
 #include "http/message.h"
 

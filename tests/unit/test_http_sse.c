@@ -2,8 +2,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
+
 #include <cmocka.h>
+
+#include <stdlib.h>
 
 #include "http/sse.h"
 

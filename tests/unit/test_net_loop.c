@@ -374,7 +374,7 @@ the_descriptor_limit_is_raised_and_budgeted(void **state)
 	low = lim;
 	low.rlim_cur = 200;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-	assert_int_equal(loop_descriptor_budget(), (200 - 64) / 2);
+	assert_int_equal(loop_descriptor_budget(), 200 - 64);
 	l = loop_new();
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &low), 0);
 	assert_int_equal(low.rlim_cur, lim.rlim_max);

@@ -426,7 +426,9 @@ a_failed_refresh_serves_the_last_good_address(void **state)
 	advance_ms(2000);
 	ask(f, "api.test", false); /* at once; the refresh goes on behind it */
 	assert_got(f, "192.0.2.1");
-	RUN_UNTIL(f->loop, (ask(f, "api.test", false), f->got[0].raw[7] == 9));
+	for (int i = 0; i < 1000 && f->got[0].raw[7] != 9; i++)
+		ask(f, "api.test", false);
+	assert_got(f, "192.0.2.9");
 	r.rcode = 2;
 	advance_ms(10000 + 24 * 3600 * 1000 + 1); /* there is an end to it */
 	ask(f, "api.test", false);

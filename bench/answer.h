@@ -1,0 +1,139 @@
+/*
+ * answer: reads one HTTP response after the other from what a connection delivers, however it is cut,
+ * and keeps of each what load judges: the status, the verdict of the cache, the size of the body,
+ * whether it came whole.
+ */
+#ifndef BENCH_ANSWER_H
+#define BENCH_ANSWER_H
+
+#include <llhttp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#define ANSWER_VERDICT "cf-aig-cache-status"
+
+struct answer {
+	llhttp_t parser; /* its data is the answer */
+	bool is_due;     /* one may come: any other is an error */
+	bool is_whole;
+	size_t size; /* of the body */
+	char name[sizeof(ANSWER_VERDICT) + 1], verdict[16];
+};
+
+/* Behind what is there; what does not fit is cut. */
+static inline void
+answer_append(char *to, size_t size, const char *at, size_t n)
+{
+	size_t have = strlen(to);
+
+	n = n < size - 1 - have ? n : size - 1 - have;
+	memcpy(to + have, at, n);
+	to[have + n] = '\0';
+}
+
+static inline int
+answer_on_begin(llhttp_t *parser)
+{
+	struct answer *a = parser->data;
+
+	return a->is_due && !a->is_whole ? 0 : -1;
+}
+
+static inline int
+answer_on_name(llhttp_t *parser, const char *at, size_t n)
+{
+	struct answer *a = parser->data;
+
+	answer_append(a->name, sizeof(a->name), at, n);
+	return 0;
+}
+
+static inline int
+answer_on_value(llhttp_t *parser, const char *at, size_t n)
+{
+	struct answer *a = parser->data;
+
+	if (strcasecmp(a->name, ANSWER_VERDICT) == 0)
+		answer_append(a->verdict, sizeof(a->verdict), at, n);
+	return 0;
+}
+
+static inline int
+answer_on_value_complete(llhttp_t *parser)
+{
+	struct answer *a = parser->data;
+
+	a->name[0] = '\0';
+	return 0;
+}
+
+static inline int
+answer_on_body(llhttp_t *parser, const char *at, size_t n)
+{
+	struct answer *a = parser->data;
+
+	(void)at;
+	a->size += n;
+	return 0;
+}
+
+static inline int
+answer_on_complete(llhttp_t *parser)
+{
+	struct answer *a = parser->data;
+
+	a->is_whole = true;
+	return 0;
+}
+
+static inline void
+answer_callbacks(llhttp_settings_t *to)
+{
+	llhttp_settings_init(to);
+	to->on_message_begin = answer_on_begin;
+	to->on_header_field = answer_on_name;
+	to->on_header_value = answer_on_value;
+	to->on_header_value_complete = answer_on_value_complete;
+	to->on_body = answer_on_body;
+	to->on_message_complete = answer_on_complete;
+}
+
+/* For a new connection. */
+static inline void
+answer_init(struct answer *a, const llhttp_settings_t *callbacks)
+{
+	*a = (struct answer){.is_due = false};
+	llhttp_init(&a->parser, HTTP_RESPONSE, callbacks);
+	a->parser.data = a;
+}
+
+/* The next answer may come. */
+static inline void
+answer_expect(struct answer *a)
+{
+	a->is_due = true;
+	a->is_whole = false;
+	a->size = 0;
+	a->name[0] = a->verdict[0] = '\0';
+}
+
+/* The bytes that came; false: they are not HTTP, or more than was asked for. */
+static inline bool
+answer_feed(struct answer *a, const char *p, size_t n)
+{
+	if (llhttp_execute(&a->parser, p, n) == HPE_OK)
+		return true;
+	a->is_whole = false;
+	return false;
+}
+
+/* The connection ended: an answer without a length is whole by that. */
+static inline void
+answer_end(struct answer *a)
+{
+	if (a->is_due && llhttp_finish(&a->parser) != HPE_OK)
+		a->is_whole = false;
+}
+
+#endif

@@ -1,0 +1,320 @@
+/*
+ * load: sends an exact number of chat requests over some connections, one at a time on each, and
+ * checks every answer: status 200, the expected verdict, whole, and as long as the first one.
+ *
+ *   load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] http://IPV4:PORT/PATH
+ *
+ * BYTES (1024) is the size of a request's body; -s asks for streams; -u writes FIRST, FIRST + 1, ...
+ * into the bodies, so that no two are the same; VERDICT is what cf-aig-cache-status has to say. A
+ * connection that the server closes behind an answer is opened again. The time of a request runs from
+ * its write to the last byte of its answer; connecting is not in it. One line of figures on standard
+ * output. Exit 1 if any request failed (how many and why on standard error), 2 if it cannot go on.
+ */
+#include "answer.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "bodies.h"
+
+#define READ_SIZE 65536
+#define DIGITS "000000000000"
+#define STILL_SECONDS 60
+
+enum verdict { FINE, NOT_CONNECTED, BROKEN, STATUS, VERDICT, SIZE, VERDICT_COUNT };
+static const char *const verdict_words[VERDICT_COUNT] = {
+    "fine", "not connected", "broken off", "not status 200", "another verdict", "another size"};
+
+struct load {
+	long requests, connections, body_size, first;
+	bool is_stream, is_unique;
+	const char *verdict; /* NULL: any */
+	struct sockaddr_in to;
+	uv_loop_t loop;
+	uv_timer_t watchdog;
+	llhttp_settings_t callbacks;
+	char *request; /* of which each connection has a copy */
+	size_t request_size, digits_at, answer_size;
+	long started, finished, connects;
+	long finished_before, still_seconds; /* of the watchdog */
+	long counts[VERDICT_COUNT];
+	uint32_t *us;       /* of each request, in the order they finished */
+	char in[READ_SIZE]; /* one for all: what is read is consumed at once */
+};
+
+struct conn {
+	uv_tcp_t tcp;
+	uv_connect_t connect;
+	uv_write_t write;
+	struct load *load;
+	struct answer answer;
+	char *request;
+	uint64_t sent_at; /* ns */
+};
+
+static void open_conn(struct conn *c);
+
+static void
+die(const char *why)
+{
+	fprintf(stderr, "load: %s\n", why);
+	exit(2);
+}
+
+/* ---- one request ---- */
+
+static enum verdict
+judge(const struct conn *c)
+{
+	const struct load *l = c->load;
+
+	if (!c->answer.is_whole)
+		return BROKEN;
+	if (c->answer.parser.status_code != 200)
+		return STATUS;
+	if (l->verdict != NULL && strcmp(c->answer.verdict, l->verdict) != 0)
+		return VERDICT;
+	return c->answer.size == l->answer_size ? FINE : SIZE;
+}
+
+static void
+finish(struct conn *c, enum verdict verdict)
+{
+	struct load *l = c->load;
+
+	c->answer.is_due = false;
+	l->us[l->finished++] = (uint32_t)((uv_hrtime() - c->sent_at) / 1000);
+	l->counts[verdict]++;
+}
+
+static void
+begin(struct conn *c)
+{
+	struct load *l = c->load;
+	char digits[sizeof(DIGITS)];
+
+	if (l->is_unique) {
+		snprintf(digits, sizeof(digits), "%012ld", l->first + l->started);
+		memcpy(c->request + l->digits_at, digits, sizeof(digits) - 1);
+	}
+	l->started++;
+	answer_expect(&c->answer);
+	c->sent_at = uv_hrtime();
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+
+	if (c->load->started < c->load->requests)
+		open_conn(c);
+}
+
+/* It is opened again while there is something to send. */
+static void
+close_conn(struct conn *c)
+{
+	uv_close((uv_handle_t *)&c->tcp, on_closed);
+}
+
+static void
+send_next(struct conn *c)
+{
+	struct load *l = c->load;
+
+	if (l->started == l->requests) {
+		close_conn(c);
+		return;
+	}
+	begin(c);
+	uv_buf_t rest = uv_buf_init(c->request, (unsigned)l->request_size);
+	int sent = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
+	if (sent > 0) {
+		rest.base += sent;
+		rest.len -= (size_t)sent;
+	}
+	if (rest.len > 0) /* a connection that cannot be written is noticed by reading it */
+		uv_write(&c->write, (uv_stream_t *)&c->tcp, &rest, 1, NULL);
+}
+
+static void
+on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *out)
+{
+	struct conn *c = handle->data;
+
+	(void)size;
+	*out = uv_buf_init(c->load->in, READ_SIZE);
+}
+
+static void
+on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
+{
+	struct conn *c = stream->data;
+	struct answer *a = &c->answer;
+	bool is_open = n >= 0 && (n == 0 || answer_feed(a, in->base, (size_t)n));
+
+	if (n < 0)
+		answer_end(a);
+	if (is_open && !a->is_whole)
+		return;
+	if (a->is_due) {
+		if (a->is_whole && c->load->answer_size == 0)
+			c->load->answer_size = a->size;
+		finish(c, judge(c));
+	}
+	if (is_open && llhttp_should_keep_alive(&a->parser))
+		send_next(c);
+	else
+		close_conn(c);
+}
+
+/* ---- connections ---- */
+
+static void
+on_connect(uv_connect_t *connect, int status)
+{
+	struct conn *c = connect->handle->data;
+
+	if (status == 0 && uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) == 0) {
+		send_next(c);
+		return;
+	}
+	if (c->load->started < c->load->requests) { /* costs a request, so that there is an end */
+		begin(c);
+		finish(c, NOT_CONNECTED);
+	}
+	close_conn(c);
+}
+
+static void
+open_conn(struct conn *c)
+{
+	struct load *l = c->load;
+
+	l->connects++;
+	uv_tcp_init(&l->loop, &c->tcp);
+	c->tcp.data = c;
+	answer_init(&c->answer, &l->callbacks);
+	uv_tcp_nodelay(&c->tcp, 1);
+	if (uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&l->to, on_connect) != 0)
+		die("no socket to connect");
+}
+
+static void
+on_watchdog(uv_timer_t *timer)
+{
+	struct load *l = timer->data;
+
+	l->still_seconds = l->finished == l->finished_before ? l->still_seconds + 1 : 0;
+	l->finished_before = l->finished;
+	if (l->still_seconds == STILL_SECONDS)
+		die("the load stood still");
+}
+
+/* ---- start and end ---- */
+
+static bool
+parse(struct load *l, int argc, char **argv, char host[64])
+{
+	for (int option; (option = getopt(argc, argv, "n:c:b:u:v:s")) != -1;)
+		switch (option) {
+		case 'n':
+			l->requests = strtol(optarg, NULL, 10);
+			break;
+		case 'c':
+			l->connections = strtol(optarg, NULL, 10);
+			break;
+		case 'b':
+			l->body_size = strtol(optarg, NULL, 10);
+			break;
+		case 'u':
+			l->is_unique = true, l->first = strtol(optarg, NULL, 10);
+			break;
+		case 'v':
+			l->verdict = optarg;
+			break;
+		case 's':
+			l->is_stream = true;
+			break;
+		default:
+			return false;
+		}
+	int port = 0, n = 0;
+	return optind + 1 == argc &&
+	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) == 2 &&
+	    argv[optind][n] == '/' && uv_ip4_addr(host, port, &l->to) == 0 && l->requests > 0 &&
+	    l->connections > 0 && l->body_size > 0;
+}
+
+static void
+build_request(struct load *l, const char *url, const char *host)
+{
+	char *body;
+	size_t n;
+	FILE *f = open_memstream(&body, &n);
+
+	body_put_request(f, (size_t)l->body_size, l->is_stream, DIGITS);
+	fclose(f);
+	f = open_memstream(&l->request, &l->request_size);
+	fprintf(f,
+	    "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
+	    "Content-Type: application/json\r\nAccept: */*\r\nContent-Length: %zu\r\n\r\n%s",
+	    strchr(url + strlen("http://"), '/'), host, n, body);
+	fclose(f);
+	l->digits_at = (size_t)(strstr(l->request, DIGITS) - l->request);
+	free(body);
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+static int
+report(struct load *l, double seconds)
+{
+	long n = l->finished, failed = n - l->counts[FINE];
+
+	qsort(l->us, (size_t)n, sizeof(*l->us), by_size);
+	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u max_us %u "
+	       "answer_bytes %zu connects %ld\n",
+	    n, failed, seconds, (double)n / seconds, l->us[n / 2], l->us[n * 99 / 100],
+	    l->us[n - 1], l->answer_size, l->connects);
+	for (int v = FINE + 1; v < VERDICT_COUNT; v++)
+		if (l->counts[v] > 0)
+			fprintf(stderr, "load: %s: %ld\n", verdict_words[v], l->counts[v]);
+	return failed == 0 && n == l->requests ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024};
+	char host[64];
+
+	if (!parse(&l, argc, argv, host))
+		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] URL");
+	build_request(&l, argv[optind], host);
+	answer_callbacks(&l.callbacks);
+	l.us = calloc((size_t)l.requests, sizeof(*l.us));
+	struct conn *conns = calloc((size_t)l.connections, sizeof(*conns));
+	uv_loop_init(&l.loop);
+	uv_timer_init(&l.loop, &l.watchdog);
+	l.watchdog.data = &l;
+	uv_timer_start(&l.watchdog, on_watchdog, 1000, 1000);
+	uv_unref((uv_handle_t *)&l.watchdog);
+	uint64_t start = uv_hrtime();
+	for (long i = 0; i < l.connections; i++) {
+		conns[i].load = &l;
+		conns[i].request = malloc(l.request_size);
+		memcpy(conns[i].request, l.request, l.request_size);
+		open_conn(&conns[i]);
+	}
+	uv_run(&l.loop, UV_RUN_DEFAULT);
+	return report(&l, (double)(uv_hrtime() - start) / 1e9);
+}
