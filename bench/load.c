@@ -19,18 +19,17 @@
 
 #include "bodies.h"
 
-#define READ_SIZE 65536
 #define DIGITS "000000000000"
-#define STILL_SECONDS 60
+#define STILL_MS 60000
 
 enum verdict { FINE, NOT_CONNECTED, BROKEN, STATUS, VERDICT, SIZE, VERDICT_COUNT };
 static const char *const verdict_words[VERDICT_COUNT] = {
     "fine", "not connected", "broken off", "not status 200", "another verdict", "another size"};
 
 struct load {
-	long requests, connections, body_size, first;
-	bool is_stream, is_unique;
-	const char *verdict; /* NULL: any */
+	long requests, connections, body_size, first; /* number in a body; negative: none */
+	bool is_stream;
+	const char *verdict; /* that is expected; NULL: any */
 	struct sockaddr_in to;
 	uv_loop_t loop;
 	uv_timer_t watchdog;
@@ -38,10 +37,10 @@ struct load {
 	char *request; /* of which each connection has a copy */
 	size_t request_size, digits_at, answer_size;
 	long started, finished, connects;
-	long finished_before, still_seconds; /* of the watchdog */
+	long finished_before; /* at the watchdog's last look */
 	long counts[VERDICT_COUNT];
-	uint32_t *us;       /* of each request, in the order they finished */
-	char in[READ_SIZE]; /* one for all: what is read is consumed at once */
+	uint32_t *us;   /* of each request, in the order they finished */
+	char in[65536]; /* one for all: what is read is consumed at once */
 };
 
 struct conn {
@@ -95,7 +94,7 @@ begin(struct conn *c)
 	struct load *l = c->load;
 	char digits[sizeof(DIGITS)];
 
-	if (l->is_unique) {
+	if (l->first >= 0) {
 		snprintf(digits, sizeof(digits), "%012ld", l->first + l->started);
 		memcpy(c->request + l->digits_at, digits, sizeof(digits) - 1);
 	}
@@ -104,6 +103,7 @@ begin(struct conn *c)
 	c->sent_at = uv_hrtime();
 }
 
+/* The connection is opened again while there is something to send. */
 static void
 on_closed(uv_handle_t *handle)
 {
@@ -113,29 +113,20 @@ on_closed(uv_handle_t *handle)
 		open_conn(c);
 }
 
-/* It is opened again while there is something to send. */
-static void
-close_conn(struct conn *c)
-{
-	uv_close((uv_handle_t *)&c->tcp, on_closed);
-}
-
 static void
 send_next(struct conn *c)
 {
 	struct load *l = c->load;
 
 	if (l->started == l->requests) {
-		close_conn(c);
+		uv_close((uv_handle_t *)&c->tcp, on_closed);
 		return;
 	}
 	begin(c);
 	uv_buf_t rest = uv_buf_init(c->request, (unsigned)l->request_size);
 	int sent = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
-	if (sent > 0) {
-		rest.base += sent;
-		rest.len -= (size_t)sent;
-	}
+	rest.base += sent > 0 ? sent : 0;
+	rest.len -= sent > 0 ? (size_t)sent : 0;
 	if (rest.len > 0) /* a connection that cannot be written is noticed by reading it */
 		uv_write(&c->write, (uv_stream_t *)&c->tcp, &rest, 1, NULL);
 }
@@ -146,7 +137,7 @@ on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *out)
 	struct conn *c = handle->data;
 
 	(void)size;
-	*out = uv_buf_init(c->load->in, READ_SIZE);
+	*out = uv_buf_init(c->load->in, sizeof(c->load->in));
 }
 
 static void
@@ -168,7 +159,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 	if (is_open && llhttp_should_keep_alive(&a->parser))
 		send_next(c);
 	else
-		close_conn(c);
+		uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
 /* ---- connections ---- */
@@ -186,7 +177,7 @@ on_connect(uv_connect_t *connect, int status)
 		begin(c);
 		finish(c, NOT_CONNECTED);
 	}
-	close_conn(c);
+	uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
 static void
@@ -208,10 +199,9 @@ on_watchdog(uv_timer_t *timer)
 {
 	struct load *l = timer->data;
 
-	l->still_seconds = l->finished == l->finished_before ? l->still_seconds + 1 : 0;
-	l->finished_before = l->finished;
-	if (l->still_seconds == STILL_SECONDS)
+	if (l->finished == l->finished_before)
 		die("the load stood still");
+	l->finished_before = l->finished;
 }
 
 /* ---- start and end ---- */
@@ -219,30 +209,21 @@ on_watchdog(uv_timer_t *timer)
 static bool
 parse(struct load *l, int argc, char **argv, char host[64])
 {
-	for (int option; (option = getopt(argc, argv, "n:c:b:u:v:s")) != -1;)
-		switch (option) {
-		case 'n':
-			l->requests = strtol(optarg, NULL, 10);
-			break;
-		case 'c':
-			l->connections = strtol(optarg, NULL, 10);
-			break;
-		case 'b':
-			l->body_size = strtol(optarg, NULL, 10);
-			break;
-		case 'u':
-			l->is_unique = true, l->first = strtol(optarg, NULL, 10);
-			break;
-		case 'v':
-			l->verdict = optarg;
-			break;
-		case 's':
-			l->is_stream = true;
-			break;
-		default:
-			return false;
-		}
+	static const char names[] = "ncbu";
+	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first};
 	int port = 0, n = 0;
+
+	for (int option; (option = getopt(argc, argv, "n:c:b:u:v:s")) != -1;) {
+		const char *name = strchr(names, option);
+		if (name != NULL)
+			*numbers[name - names] = strtol(optarg, NULL, 10);
+		else if (option == 'v')
+			l->verdict = optarg;
+		else if (option == 's')
+			l->is_stream = true;
+		else
+			return false;
+	}
 	return optind + 1 == argc &&
 	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) == 2 &&
 	    argv[optind][n] == '/' && uv_ip4_addr(host, port, &l->to) == 0 && l->requests > 0 &&
@@ -279,7 +260,6 @@ static int
 report(struct load *l, double seconds)
 {
 	long n = l->finished, failed = n - l->counts[FINE];
-
 	qsort(l->us, (size_t)n, sizeof(*l->us), by_size);
 	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u max_us %u "
 	       "answer_bytes %zu connects %ld\n",
@@ -288,13 +268,13 @@ report(struct load *l, double seconds)
 	for (int v = FINE + 1; v < VERDICT_COUNT; v++)
 		if (l->counts[v] > 0)
 			fprintf(stderr, "load: %s: %ld\n", verdict_words[v], l->counts[v]);
-	return failed == 0 && n == l->requests ? 0 : 1;
+	return failed != 0 || n != l->requests;
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024};
+	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024, .first = -1};
 	char host[64];
 
 	if (!parse(&l, argc, argv, host))
@@ -306,13 +286,12 @@ main(int argc, char **argv)
 	uv_loop_init(&l.loop);
 	uv_timer_init(&l.loop, &l.watchdog);
 	l.watchdog.data = &l;
-	uv_timer_start(&l.watchdog, on_watchdog, 1000, 1000);
+	uv_timer_start(&l.watchdog, on_watchdog, STILL_MS, STILL_MS);
 	uv_unref((uv_handle_t *)&l.watchdog);
 	uint64_t start = uv_hrtime();
 	for (long i = 0; i < l.connections; i++) {
 		conns[i].load = &l;
-		conns[i].request = malloc(l.request_size);
-		memcpy(conns[i].request, l.request, l.request_size);
+		conns[i].request = strdup(l.request);
 		open_conn(&conns[i]);
 	}
 	uv_run(&l.loop, UV_RUN_DEFAULT);

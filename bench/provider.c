@@ -221,28 +221,21 @@ listen_on(struct provider *p, int port)
 	return ntohs(at.sin_port);
 }
 
-/* The n-th argument, or `otherwise` where it is not given. */
-static long
-number(char **argv, int argc, int n, long otherwise)
-{
-	return n < argc ? strtol(argv[n], NULL, 10) : otherwise;
-}
-
 int
 main(int argc, char **argv)
 {
 	static struct provider p; /* large for a stack */
 	static char nothing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-	p.completion = build_completion((size_t)number(argv, argc, 2, 1024));
-	p.stream = build_stream(number(argv, argc, 3, 20));
+	p.completion = build_completion(argc > 2 ? strtoul(argv[2], NULL, 10) : 1024);
+	p.stream = build_stream(argc > 3 ? strtol(argv[3], NULL, 10) : 20);
 	p.not_found = uv_buf_init(nothing, sizeof(nothing) - 1);
 	llhttp_settings_init(&p.callbacks);
 	p.callbacks.on_message_begin = on_begin;
 	p.callbacks.on_url = on_url;
 	p.callbacks.on_body = on_body;
 	p.callbacks.on_message_complete = on_complete;
-	int port = listen_on(&p, (int)number(argv, argc, 1, 0));
+	int port = listen_on(&p, argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0);
 	if (port < 0) {
 		fprintf(stderr, "provider: cannot listen: %s\n", uv_strerror(port));
 		return 2;

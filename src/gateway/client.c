@@ -456,7 +456,11 @@ void
 client_drain(struct client *c)
 {
 	c->must_close = true;
-	if (c->x == NULL && c->rx == RX_IDLE)
+	if (c->x != NULL || c->rx != RX_IDLE)
+		return;
+	if (stream_backlog(c->stream) == 0)
+		close_client(c, false);
+	else
 		linger(c);
 }
 

@@ -65,9 +65,8 @@ error_of(const struct parser *p, llhttp_errno_t e)
 {
 	if (p->error != E_OK)
 		return p->error;
-	/* llhttp says the same of "HTTP/1.1" with a bare LF behind it: then the line is wrong, not the version. */
-	bool is_known_version = p->ll.http_major == 1 && p->ll.http_minor <= 1;
-	if (is_version_0_9(p) || (e == HPE_INVALID_VERSION && !is_known_version) ||
+	/* Behind a version that is known, llhttp says so of a bare LF: the line is wrong then. */
+	if (is_version_0_9(p) || (e == HPE_INVALID_VERSION && !p->has_line) ||
 	    e == HPE_PAUSED_H2_UPGRADE)
 		return E_BAD_VERSION;
 	if (e == HPE_UNEXPECTED_CONTENT_LENGTH || e == HPE_INVALID_CONTENT_LENGTH ||

@@ -16,24 +16,45 @@
 #include "base/span.h"
 #include "json/json.h"
 
-enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_BEDROCK, DIALECT_COHERE, DIALECT_OLLAMA, DIALECT_OTHER, DIALECT_COUNT };
+enum dialect {
+	DIALECT_OPENAI,
+	DIALECT_ANTHROPIC,
+	DIALECT_GEMINI,
+	DIALECT_BEDROCK,
+	DIALECT_COHERE,
+	DIALECT_OLLAMA,
+	DIALECT_OTHER,
+	DIALECT_COUNT
+};
 /* "openai", ...; unknown names give false. Vendors' own ("replicate", "fal") are DIALECT_OTHER. */
 bool dialect_parse(struct span name, enum dialect *out);
 const char *dialect_name(enum dialect d);
 
 enum endpoint_class {
-	ENDPOINT_OTHER, ENDPOINT_CHAT, ENDPOINT_COMPLETIONS, ENDPOINT_RESPONSES, ENDPOINT_MESSAGES, ENDPOINT_GENERATE,
-	ENDPOINT_EMBEDDINGS, ENDPOINT_RERANK, ENDPOINT_MODERATIONS, ENDPOINT_COUNT_TOKENS, ENDPOINT_IMAGES, ENDPOINT_SPEECH,
+	ENDPOINT_OTHER,
+	ENDPOINT_CHAT,
+	ENDPOINT_COMPLETIONS,
+	ENDPOINT_RESPONSES,
+	ENDPOINT_MESSAGES,
+	ENDPOINT_GENERATE,
+	ENDPOINT_EMBEDDINGS,
+	ENDPOINT_RERANK,
+	ENDPOINT_MODERATIONS,
+	ENDPOINT_COUNT_TOKENS,
+	ENDPOINT_IMAGES,
+	ENDPOINT_SPEECH,
 	ENDPOINT_CLASS_COUNT
 };
 struct endpoint {
 	enum endpoint_class class;
-	enum dialect dialect;  /* by path where it tells (/v1/messages under an openai provider is anthropic) */
+	enum dialect
+	    dialect; /* by path where it tells (/v1/messages under an openai provider is anthropic) */
 	bool is_held;          /* JSON request body worth reading: held up to limits.body */
 	bool is_cacheable;     /* the answer is a function of the request */
 	bool is_deterministic; /* embeddings, moderation, counting */
 	bool streams_by_path;  /* :streamGenerateContent, converse-stream */
-	struct span model;     /* where the path names it (gemini, bedrock, azure deployment), else empty; a view into path,
+	struct span
+	    model; /* where the path names it (gemini, bedrock, azure deployment), else empty; a view into path,
 	                          so a percent escape in it (Bedrock's "%3A") is one still */
 };
 /* path: of the upstream request, or of ours; only its end matters. method_is_post: only POST is ever held or cacheable. */
@@ -44,17 +65,28 @@ const char *endpoint_class_name(enum endpoint_class c);
 struct request_facts {
 	struct span model;
 	bool is_stream;
-	bool is_stateful;      /* store: true, background, previous_response_id, conversation: never cached */
+	bool
+	    is_stateful; /* store: true, background, previous_response_id, conversation: never cached */
 	bool is_deterministic; /* temperature 0, or a seed, or the endpoint is */
 };
 void request_facts_read(const struct endpoint *e, struct json_val root, struct request_facts *out);
 
 /* Tokens in disjoint classes, -1: not said. input + cache_read + cache_write_* is what the prompt had;
  * output includes reasoning (reasoning is a part of it); audio_in, audio_out are parts too. A counting endpoint counts and uses none. */
-enum usage_class { USAGE_INPUT, USAGE_CACHE_READ, USAGE_CACHE_WRITE_5M, USAGE_CACHE_WRITE_1H, USAGE_OUTPUT, USAGE_REASONING, USAGE_AUDIO_IN, USAGE_AUDIO_OUT, USAGE_CLASSES };
+enum usage_class {
+	USAGE_INPUT,
+	USAGE_CACHE_READ,
+	USAGE_CACHE_WRITE_5M,
+	USAGE_CACHE_WRITE_1H,
+	USAGE_OUTPUT,
+	USAGE_REASONING,
+	USAGE_AUDIO_IN,
+	USAGE_AUDIO_OUT,
+	USAGE_CLASSES
+};
 struct usage {
 	int64_t tokens[USAGE_CLASSES];
-	bool is_present;   /* the provider said something */
+	bool is_present; /* the provider said something */
 };
 void usage_init(struct usage *u);
 /* Totals as Cloudflare counts: everything of the prompt, everything generated; -1 when unknown. */
@@ -68,19 +100,23 @@ const char *usage_class_name(enum usage_class c); /* "input", "cache_read", ... 
 struct meter;
 struct meter_result {
 	struct usage usage;
-	struct span model;      /* as the answer names it; empty if not. Lives as long as the meter */
+	struct span model; /* as the answer names it; empty if not. Lives as long as the meter */
 	bool is_stream;
-	bool is_complete;       /* JSON: parsed; stream: its proper end was seen ([DONE], message_stop, response.completed, last
+	bool
+	    is_complete; /* JSON: parsed; stream: its proper end was seen ([DONE], message_stop, response.completed, last
 	                           chunk); other content (audio, images) and ENDPOINT_OTHER: the framing decides, true at finish.
 	                           Only meaningful after meter_finish. response.failed is an end too: see has_error */
-	bool has_error;         /* an error event inside, or an error object with status 200 */
-	uint32_t events;        /* of a stream */
-	bool has_output;        /* some content event was seen (for the time to first token); true while feeding for streams
+	bool has_error;  /* an error event inside, or an error object with status 200 */
+	uint32_t events; /* of a stream */
+	bool
+	    has_output; /* some content event was seen (for the time to first token); true while feeding for streams
 	                           and other content, at finish for JSON */
-	uint32_t output_events; /* how many content events: about a token each, where a stream says no usage */
+	uint32_t
+	    output_events; /* how many content events: about a token each, where a stream says no usage */
 };
 /* content_type, content_encoding: of the answer. NULL without memory or when nothing can be read of it. */
-struct meter *meter_new(const struct endpoint *e, int status, struct span content_type, struct span content_encoding);
+struct meter *meter_new(
+    const struct endpoint *e, int status, struct span content_type, struct span content_encoding);
 void meter_feed(struct meter *m, struct span bytes);
 void meter_finish(struct meter *m); /* all of the body was seen */
 const struct meter_result *meter_result(const struct meter *m);
@@ -88,12 +124,16 @@ void meter_free(struct meter *m);
 
 /* The body of an error of ours in the dialect of the endpoint asked. */
 enum refusal_shape {
-	REFUSAL_OPENAI, REFUSAL_ANTHROPIC, REFUSAL_GEMINI, REFUSAL_CLOUDFLARE,
+	REFUSAL_OPENAI,
+	REFUSAL_ANTHROPIC,
+	REFUSAL_GEMINI,
+	REFUSAL_CLOUDFLARE,
 	REFUSAL_MESSAGE, /* {"message": "..."}: Bedrock, Cohere */
 	REFUSAL_ERROR,   /* {"error": "..."}: Ollama */
 };
 enum refusal_shape refusal_shape_of(enum dialect d);
 /* message: what went wrong and how to mend it; empty: the error's own text. Appended to out. False: out is full. */
-MUST_CHECK bool refusal_body(enum refusal_shape shape, enum err why, struct span message, struct buf *out);
+MUST_CHECK bool refusal_body(
+    enum refusal_shape shape, enum err why, struct span message, struct buf *out);
 
 #endif

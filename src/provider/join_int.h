@@ -21,7 +21,7 @@ struct join {
 	struct span base; /* path of the base URL, filled */
 	struct span rest; /* what is left of the request's path */
 	struct span labels[LABELS];
-	struct span direct; /* not empty: rest goes to the host as it is under this base */
+	struct span direct; /* not empty: goes before rest, whatever the rule says */
 };
 
 bool join_is_label(struct span s); /* [a-z0-9-]{1,63} */

@@ -89,10 +89,20 @@ is_credential_word(struct span name)
 /* The verdict on the names that have an id, so that most headers need no look at their name; a test
  * holds it against the rule for names. */
 static const bool is_credential_id[H_COUNT] = {[H_PROXY_AUTHORIZATION] = true,
-    [H_AUTHORIZATION] = true, [H_X_API_KEY] = true, [H_API_KEY] = true, [H_X_GOOG_API_KEY] = true,
-    [H_XI_API_KEY] = true, [H_X_KEY] = true, [H_TOKEN] = true, [H_MJ_API_SECRET] = true,
-    [H_OCP_APIM_SUBSCRIPTION_KEY] = true, [H_X_AMZ_SECURITY_TOKEN] = true, [H_X_AMZ_DATE] = true,
-    [H_X_AMZ_CONTENT_SHA256] = true, [H_COOKIE] = true, [H_SET_COOKIE] = true,
+    [H_AUTHORIZATION] = true,
+    [H_X_API_KEY] = true,
+    [H_API_KEY] = true,
+    [H_X_GOOG_API_KEY] = true,
+    [H_XI_API_KEY] = true,
+    [H_X_KEY] = true,
+    [H_TOKEN] = true,
+    [H_MJ_API_SECRET] = true,
+    [H_OCP_APIM_SUBSCRIPTION_KEY] = true,
+    [H_X_AMZ_SECURITY_TOKEN] = true,
+    [H_X_AMZ_DATE] = true,
+    [H_X_AMZ_CONTENT_SHA256] = true,
+    [H_COOKIE] = true,
+    [H_SET_COOKIE] = true,
     [H_CF_AIG_AUTHORIZATION] = true};
 
 bool

@@ -23,9 +23,9 @@
 /* How base URL and path meet. Everything but PLAIN is built in; a base_url of the operator's makes a
  * provider PLAIN (Bedrock excepted), because there is no host left to build. */
 enum provider_join {
-	JOIN_PLAIN,       /* segments for {1}, {2}, then design.md 3.3 */
-	JOIN_AZURE,       /* /{resource}/{deployment}/..., /{resource}/openai/... */
-	JOIN_BEDROCK,     /* /{service}/{region}/...; with the operator's base_url both may be left out */
+	JOIN_PLAIN,   /* segments for {1}, {2}, then design.md 3.3 */
+	JOIN_AZURE,   /* /{resource}/{deployment}/..., /{resource}/openai/... */
+	JOIN_BEDROCK, /* /{service}/{region}/...; with the operator's base_url both may be left out */
 	JOIN_VERTEX,      /* the host by /locations/{region}/ of the path */
 	JOIN_WORKERS,     /* /{account}/..., /client/v4/accounts/{account}/ai/... */
 	JOIN_HUGGINGFACE, /* /{org}/{model} beside the router's own paths */
@@ -34,23 +34,26 @@ enum provider_join {
 };
 
 struct provider {
-	struct span slug;     /* as it is logged; aliases resolve to it */
+	struct span slug; /* as it is logged; aliases resolve to it */
 	struct span name;
 	struct span base_url; /* as written */
 	enum dialect dialect;
-	bool is_tls;          /* https */
-	struct span host;     /* of the base URL; may hold {n} for built-in rows */
+	bool is_tls;      /* https */
+	struct span host; /* of the base URL; may hold {n} for built-in rows */
 	uint16_t port;
-	struct span path;     /* of the base URL without trailing '/'; may be empty */
-	const char *const *roots; /* further path prefixes under the origin that count as "begins with P"; NULL-terminated */
-	bool allow_private;   /* the operator's word, or a literal/localhost in the operator's base_url */
+	struct span path; /* of the base URL without trailing '/'; may be empty */
+	const char *const *
+	    roots; /* further path prefixes under the origin that count as "begins with P"; NULL-terminated */
+	bool
+	    allow_private; /* the operator's word, or a literal/localhost in the operator's base_url */
 	bool is_builtin;
-	bool is_configured;   /* registry_define named it */
-	bool is_off;          /* loopback row that no configuration named: registry_find does not give it */
+	bool is_configured; /* registry_define named it */
+	bool is_off; /* loopback row that no configuration named: registry_find does not give it */
 	enum provider_join join;
-	const char *credentials; /* header names that a caller's key comes in, comma-separated; NULL: any */
-	struct span ca;       /* PEM file; empty: upstream.ca */
-	unsigned index;       /* dense, for tables of TLS contexts and pools */
+	const char *
+	    credentials; /* header names that a caller's key comes in, comma-separated; NULL: any */
+	struct span ca;  /* PEM file; empty: upstream.ca */
+	unsigned index;  /* dense, for tables of TLS contexts and pools */
 };
 
 struct registry;
@@ -75,16 +78,18 @@ struct upstream_target {
 	uint16_t port;
 	bool is_tls;
 	struct span host_header; /* "host" or "host:port" when not the default port */
-	struct span path; /* with leading '/', without query: bytes of `rest` as they came */
-	struct span query; /* of fal_target, in place of the request's own; p == NULL: the request's own */
+	struct span path;        /* with leading '/', without query: bytes of `rest` as they came */
+	struct span
+	    query; /* of fal_target, in place of the request's own; p == NULL: the request's own */
 };
 /* For a provider that wants its account in the path (workers-ai: /{account}/...): rest with "/{account}" put in
  * front where `account` (of a Cloudflare-form URL) is one and rest names none; else rest. p == NULL without memory. */
-struct span provider_rest_with_account(const struct provider *p, struct span account, struct span rest, struct arena *a);
+struct span provider_rest_with_account(
+    const struct provider *p, struct span account, struct span rest, struct arena *a);
 /* rest: the path behind "/{provider}", "" or beginning with '/'; bytes untouched. fal_target: value of
  * x-fal-target-url or SPAN_NONE (only for the provider fal, only towards fal's hosts).
  * E_BAD_UPSTREAM_HOST, E_NOMEM. */
-MUST_CHECK enum err provider_join(const struct provider *p, struct span rest, struct span fal_target,
-    struct arena *a, struct upstream_target *out);
+MUST_CHECK enum err provider_join(const struct provider *p, struct span rest,
+    struct span fal_target, struct arena *a, struct upstream_target *out);
 
 #endif

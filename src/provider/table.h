@@ -18,6 +18,8 @@
 #ifndef PROVIDER_TABLE_H
 #define PROVIDER_TABLE_H
 
+#include "provider/registry_int.h"
+
 #define BEARER "authorization"
 #define NO_ROOTS NULL
 #define ROOTS(...) ((const char *const[]){__VA_ARGS__, NULL})

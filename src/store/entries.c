@@ -16,9 +16,11 @@
 #define DATA_FILE "data.mdb"
 #define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
 #define READERS 4
-#define VISITED_MIN (UINT64_C(1) << 13)
-#define VISITED_MAX (UINT64_C(1) << 24)
-#define BYTES_AN_ENTRY 1024 /* a guess for sizing `visited`: two entries that share a bit do no harm */
+/* `visited`: 1 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its second chance: so
+ * there are many more bits than entries. */
+#define VISITED_MIN (UINT64_C(1) << 15)
+#define VISITED_MAX (UINT64_C(1) << 25)
+#define BYTES_A_BIT 256
 
 /* ---- open ---- */
 
@@ -102,7 +104,7 @@ visited_bits(uint64_t max_size)
 {
 	uint64_t bits = VISITED_MIN;
 
-	while (bits < max_size / BYTES_AN_ENTRY && bits < VISITED_MAX)
+	while (bits < max_size / BYTES_A_BIT && bits < VISITED_MAX)
 		bits *= 2;
 	return bits;
 }

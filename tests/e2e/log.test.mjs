@@ -543,8 +543,7 @@ describe('kill -9', () => {
         const reply = await c.request({ path: CHAT, body: b.chatRequest(`${round} ${i % 7}`, i % 3 === 2 ? { stream: true } : {}) }).whole();
         seen.push([reply.header('cf-aig-log-id'), reply.text]);
       }
-      running.signal('SIGKILL');
-      await running.exit();
+      await running.kill9();
       if (round % 2) assert.deepEqual((await running.logs('--limit', '10000')).map((r) => r.id).reverse(), seen.map(([id]) => id));
       running = await running.restart();
       assert.deepEqual((await running.logs('--limit', '10000')).map((r) => r.id).reverse(), seen.map(([id]) => id));

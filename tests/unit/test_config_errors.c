@@ -56,7 +56,8 @@ unknown_keys_get_the_nearest_name(void **state)
 	    {"x: 1",
 		"postern.yaml:1:1: unknown key 'x'; known here are listen, data, admin, limits, upstream, "
 		"cache, log, gateways, providers"},
-	    {"admin: {zzz: 1}", "postern.yaml:1:9: unknown key 'zzz'; known here are listen, hosts"},
+	    {"admin: {zzz: 1}",
+		"postern.yaml:1:9: unknown key 'zzz'; known here are listen, hosts"},
 	    {"log: {zzz: 1}",
 		"postern.yaml:1:7: unknown key 'zzz'; known here are max_size, retention, payload_retention"},
 	    {"gateways: {default: {zzz: 1}}",
@@ -353,6 +354,7 @@ static void
 secrets_at_a_wrong_place_are_not_shown(void **state)
 {
 	static const struct refusal rows[] = {
+	    {"data: [sk-secret]", "postern.yaml:1:7: data is a list; write one value"},
 	    {"admin: sk-secret",
 		"postern.yaml:1:8: admin is not a mapping; write its keys under it, or {KEY: VALUE}"},
 	    {"providers: {x: {base_url: \"https://u:sk-secret@h/\"}}",
@@ -382,8 +384,7 @@ other_sources_are_named_as_the_place(void **state)
 	case_set_refuses("admin.token=sk-secret",
 	    "--set admin.token: admin.token is not in this version; remove it");
 	case_set_refuses("data=", "--set data: data has no value; write one or remove the key");
-	case_set_refuses(
-	    "data=\"\"", "--set data: data is empty; write a value or remove the key");
+	case_set_refuses("data=\"\"", "--set data: data is empty; write a value or remove the key");
 	case_set_refuses("limits.headers=[",
 	    "--set limits.headers: not valid YAML: did not find expected node content while "
 	    "parsing a flow node; check indentation, brackets and quotes");
@@ -405,8 +406,7 @@ other_sources_are_named_as_the_place(void **state)
 	case_refuses(NULL,
 	    "POSTERN_LISTEN: the address 'x' has no port; write host:port, :port, [v6]:port or unix:/path");
 	this_case.environ[1] = token;
-	case_refuses(
-	    NULL, "POSTERN_ADMIN_TOKEN: admin.token is not in this version; remove it");
+	case_refuses(NULL, "POSTERN_ADMIN_TOKEN: admin.token is not in this version; remove it");
 	this_case.environ[1] = data;
 	case_refuses(NULL,
 	    "POSTERN_DATA: data begins with '~', which only a shell expands; write ${HOME} instead");

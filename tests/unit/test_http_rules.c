@@ -192,7 +192,7 @@ static void
 lines_end_in_CRLF_and_fields_are_whole(void **state)
 {
 	static const struct row rows[] = {
-	    {"LF ends the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", "bad-version"},
+	    {"LF ends the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", "bad-request"},
 	    {"CR ends the request line", "GET / HTTP/1.1\rHost: a\r\n\r\n", "bad-request"},
 	    {"LF ends a field", GET "Host: a\nX: y\r\n\r\n", "bad-request"},
 	    {"LF ends the head", GET "Host: a\r\n\n", "bad-request"},
@@ -262,9 +262,10 @@ only_HTTP_1_0_and_1_1_are_spoken(void **state)
 	    {"0.9, LF", "GET /\n\n", "bad-version"},
 	    {"0.9, spelt", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", "bad-version"},
 	    {"1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", "bad-version"},
+	    {"1.x", "GET / HTTP/1.x\r\nHost: a\r\n\r\n", "bad-version"},
 	    {"2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "bad-version"},
 	    {"3.0", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", "bad-version"},
-	    {"1.10", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", "bad-version"},
+	    {"1.10", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "bad-version"},
 	    {"http in small letters", "GET / http/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"RTSP", "OPTIONS / RTSP/1.0\r\nHost: a\r\n\r\n", "bad-request"},
@@ -299,7 +300,7 @@ a_request_line_has_one_target_that_is_a_path(void **state)
 	    {"an authority", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"two blanks ahead", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"two blanks behind", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
-	    {"a blank at the end", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "bad-version"},
+	    {"a blank at the end", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "bad-request"},
 	    {"a tab", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"a blank inside", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},
 	    {"NUL", "GET /\001 HTTP/1.1\r\nHost: a\r\n\r\n", "bad-request"},

@@ -265,8 +265,8 @@ static void
 errors_inside_a_stream_are_seen(void **state)
 {
 	static const char *const errors[] = {/* OpenRouter */
-	    ": OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-1\",\"error\":{\"code\":502,\"message\":\"x\"},"
-	    "\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n",
+	    (": OPENROUTER PROCESSING\n\ndata: {\"id\":\"gen-1\",\"error\":{\"code\":502,\"message\":\"x\"},"
+	     "\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n"),
 	    "data: {\"error\":{\"message\":\"x\"}}\n\n",
 	    "event: error\ndata: {\"message\":\"x\"}\n\n", "data: {\"error\":\"x\"}\n\n",
 	    "data: {\"choices\":[{\"finish_reason\":\"error\"}]}\n\n"};
