@@ -36,9 +36,9 @@ struct load {
 	llhttp_settings_t callbacks;
 	char *request; /* of which each connection has a copy */
 	size_t request_size, digits_at, answer_size;
-	long started, finished, connects;
-	long finished_before; /* at the watchdog's last look */
+	long started, finished, connects, finished_before; /* the watchdog's last look */
 	long counts[VERDICT_COUNT];
+	struct conn *conns;
 	uint32_t *us;   /* of each request, in the order they finished */
 	char in[65536]; /* one for all: what is read is consumed at once */
 };
@@ -156,7 +156,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 			c->load->answer_size = a->size;
 		finish(c, judge(c));
 	}
-	if (is_open && llhttp_should_keep_alive(&a->parser))
+	if (is_open && a->stays)
 		send_next(c);
 	else
 		uv_close((uv_handle_t *)&c->tcp, on_closed);
@@ -282,7 +282,7 @@ main(int argc, char **argv)
 	build_request(&l, argv[optind], host);
 	answer_callbacks(&l.callbacks);
 	l.us = calloc((size_t)l.requests, sizeof(*l.us));
-	struct conn *conns = calloc((size_t)l.connections, sizeof(*conns));
+	l.conns = calloc((size_t)l.connections, sizeof(*l.conns));
 	uv_loop_init(&l.loop);
 	uv_timer_init(&l.loop, &l.watchdog);
 	l.watchdog.data = &l;
@@ -290,9 +290,9 @@ main(int argc, char **argv)
 	uv_unref((uv_handle_t *)&l.watchdog);
 	uint64_t start = uv_hrtime();
 	for (long i = 0; i < l.connections; i++) {
-		conns[i].load = &l;
-		conns[i].request = strdup(l.request);
-		open_conn(&conns[i]);
+		l.conns[i].load = &l;
+		l.conns[i].request = strdup(l.request);
+		open_conn(&l.conns[i]);
 	}
 	uv_run(&l.loop, UV_RUN_DEFAULT);
 	return report(&l, (double)(uv_hrtime() - start) / 1e9);

@@ -96,6 +96,10 @@ reasoning_beside_the_completion_is_added(void **state)
 	    "{\"usage\":{\"prompt_tokens\":32,\"completion_tokens\":9,\"total_tokens\":135,"
 	    "\"completion_tokens_details\":{\"reasoning_tokens\":94}}}");
 	assert_usage(m, USAGE(32, -1, -1, -1, 103, 94, -1, -1));
+	read_answer(CHAT, JSON,
+	    "{\"usage\":{\"prompt_tokens\":32,\"completion_tokens\":100,\"total_tokens\":142,"
+	    "\"completion_tokens_details\":{\"reasoning_tokens\":10}}}");
+	assert_usage(m, USAGE(32, -1, -1, -1, 110, 10, -1, -1));
 	/* OpenAI: it is inside */
 	read_answer(CHAT, JSON,
 	    "{\"usage\":{\"prompt_tokens\":32,\"completion_tokens\":103,\"total_tokens\":135,"
