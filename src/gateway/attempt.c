@@ -53,7 +53,7 @@ send_request(struct exchange *x)
 	buf_reset(&x->out);
 	if (!forward_request(&(struct forward_request){.head = &x->head,
 				 .to = &x->to,
-				 .query = x->target.query,
+				 .query = x->to.query,
 				 .framing = framing,
 				 .length = length,
 				 .via = x->setup->via},

@@ -134,7 +134,10 @@ step_route(struct exchange *x)
 		return refuse(x, e, x->route.hint);
 	const struct provider *p = x->route.provider;
 	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
-	e = provider_join(p, x->route.rest, fal, &x->arena, &x->to);
+	struct span rest = provider_rest_with_account(p, x->route.account, x->route.rest, &x->arena);
+	e = rest.p == NULL && x->route.rest.p != NULL ? E_NOMEM : provider_join(p, rest, fal, &x->arena, &x->to);
+	if (e == E_OK && x->to.query.p == NULL)
+		x->to.query = x->target.query;
 	if (e == E_OK &&
 	    span_starts_nocase(
 		headers_value(&x->head.headers, H_AUTHORIZATION), SPAN_LIT("AWS4-HMAC-")) &&
@@ -194,7 +197,7 @@ prepare(void *ctx)
 		    .provider = x->route.provider->slug,
 		    .method = x->head.method_text,
 		    .to = &x->to,
-		    .query = x->target.query,
+		    .query = x->to.query,
 		    .headers = &x->head.headers,
 		    .coding = accepted_coding(&x->head),
 		    .is_shared = cg->cache.scope == SCOPE_SHARED,

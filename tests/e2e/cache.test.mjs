@@ -134,7 +134,7 @@ describe('every endpoint whose answer is a function of the request', () => {
     ['rerank', '/openai/v1/rerank', { model: 'rerank-v3.5', query: 'x', documents: ['a'] }, json({ results: [{ index: 0, relevance_score: 0.9 }] })],
     ['Anthropic messages', '/anthropic/v1/messages', b.messageRequest(), json(b.message())],
     ['Anthropic messages, streamed', '/anthropic/v1/messages', b.messageRequest('x', { stream: true }), stream(b.messageEvents())],
-    ['Anthropic count_tokens', '/anthropic/v1/messages/count_tokens', { model: 'claude-sonnet-4-5', messages: [] }, json({ input_tokens: 14 })],
+    ['Anthropic count_tokens', '/anthropic/v1/messages/count_tokens', { model: 'claude-sonnet-5-5', messages: [] }, json({ input_tokens: 14 })],
     ['Gemini', '/google-ai-studio/v1beta/models/gemini-2.5-flash:generateContent', b.generateRequest(), json(b.generation())],
     ['Gemini, streamed', '/google-ai-studio/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse', b.generateRequest(), stream(b.generationEvents())],
     ['Gemini embeddings', '/google-ai-studio/v1beta/models/gemini-embedding-001:embedContent', { content: { parts: [{ text: 'x' }] } }, json({ embedding: { values: [0.1, 0.2] } })],

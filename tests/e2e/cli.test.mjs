@@ -27,6 +27,13 @@ function file(text, name = 'postern.yaml') {
 const check = (text, more = [], options) => postern(['check', '--config', file(text), ...more], { env: { HOME: '/tmp' }, ...options });
 
 describe('commands', () => {
+  let data; // of a server that ran once
+  before(async () => {
+    const gateway = await startGateway();
+    await gateway.stop();
+    data = gateway.data;
+  });
+
   test('version', async () => {
     for (const args of [['version'], ['--version']]) {
       const r = await postern(args);
@@ -56,15 +63,15 @@ describe('commands', () => {
     'an option without its value': ['serve', '--config'],
     'help for an unknown command': ['help', 'launch'],
     'a word too many': ['version', 'now'],
-    'an unknown cache command': ['cache', 'fill'],
-    'no cache command': ['cache'],
+    'an unknown cache command': ['cache', 'fill', '--data'],
+    'no cache command': ['cache', '--data'],
     'a --set that is none': ['check', '--set', 'listen'],
     'a --set of an unknown key': ['check', '--set', 'listn=[]'],
     'a --set of a wrong type': ['check', '--set', 'limits.headers=many'],
   };
   for (const [what, args] of Object.entries(wrong)) {
     test(`${what}: one line on standard error, and 1`, async () => {
-      const r = await postern([...args, ...(args[0] === 'cache' ? ['--data', tempDirectory()] : [])], { env: { HOME: '/tmp' } });
+      const r = await postern(args.at(-1) === '--data' ? [...args, data] : args, { env: { HOME: '/tmp' } });
       assert.equal(r.code, 1, r.stdout + r.stderr);
       assert.equal(r.stdout, '');
       assert.match(r.stderr, ONE_LINE);
@@ -89,9 +96,8 @@ describe('settings', () => {
     ['gateways:\n  default:\n    cache: {coalesce: true}\n', '3:13', /coalesce/],
     ['gateways:\n  default:\n    authentication: true\n', '3:21', /authentication/],
     ['providers:\n  corp: {base_url: "ftp://x"}\n', '2:20', /http/],
-    ['providers:\n  corp: {dialect: openai}\n', '2:', /base_url/],
     ['providers:\n  corp: {base_url: "http://u:p@x"}\n', '2:20', /base_url/],
-    ['providers:\n  corp: {base_url: "https://x", dialect: klingon}\n', '2:45', /openai/],
+    ['providers:\n  corp: {base_url: "https://x", dialect: klingon}\n', '2:42', /openai/],
     ['providers:\n  v1: {base_url: "https://x"}\n', '2:3', /v1/],
     ['data: ${NO_SUCH_VARIABLE}\n', '1:7', /NO_SUCH_VARIABLE/],
     ['limits: {headers: 1, headers: 2}\n', '1:22', /headers/],
@@ -136,7 +142,7 @@ describe('settings', () => {
     assert.equal(r.code, 0, r.stderr);
     assert.equal(r.stderr, '');
     assert.match(r.stdout, /headers: 42\b/);
-    assert.match(r.stdout, /corp:/);
+    assert.match(r.stdout, /"?corp"?:\n +base_url: "?https:\/\/llm\.corp\.example\/v1/);
     assert.match(r.stdout, /ttl: 10m/);
     const again = await check(r.stdout);
     assert.equal(again.code, 0, again.stderr);
@@ -194,14 +200,34 @@ describe('settings', () => {
     assert.match(r.stdout, /\/tmp\/a-b/);
   });
 
-  test('POSTERN_LISTEN, --listen and the file', async () => {
-    const port = await freePort();
-    const named = await startGateway({ config: '{}\n', listen: [], args: ['--listen', `127.0.0.1:${port}`], env: { POSTERN_LISTEN: '127.0.0.1:1' } }).catch((e) => e);
-    // an empty listen list waits for no line: what was printed is looked at below
-    await waitFor(() => named.stdout.includes('listening'), 'the line');
-    assert.match(named.stdout, new RegExp(`^listening http://127\\.0\\.0\\.1:${port}$`, 'm'));
-    await named.stop();
+  test('POSTERN_LISTEN wins over the file, --listen over both', async () => {
+    const [inFile, inEnv, inFlag] = [await freePort(), await freePort(), await freePort()];
+    const config = `listen: ["127.0.0.1:${inFile}"]\n`;
+    const env = { POSTERN_LISTEN: `127.0.0.1:${inEnv}` };
+    const ports = [];
+    for (const options of [{ listen: [], listeners: 1 }, { listen: [], listeners: 1, env }, { listen: `127.0.0.1:${inFlag}`, env }]) {
+      const gateway = await startGateway({ config, ...options });
+      ports.push(gateway.port);
+      await gateway.stop();
+    }
+    assert.deepEqual(ports, [inFile, inEnv, inFlag]);
   });
+
+  // what only the start of a server would otherwise find
+  const untenable = {
+    'a provider of one\'s own without base_url': ['providers: {corp: {dialect: openai}}\n', /corp.*base_url/],
+    'a host that only some read as an address': ['providers: {corp: {base_url: "http://127.1/v1"}}\n', /corp.*base_url/],
+    'a CA file that is not there': ['providers: {corp: {base_url: "https://llm.example", ca: /nonexistent/ca.pem}}\n', /nonexistent\/ca\.pem/],
+  };
+  for (const [what, [text, says]] of Object.entries(untenable)) {
+    test(`check refuses ${what}, as serve does, both with 1`, async () => {
+      await assert.rejects(startGateway({ config: text }), (e) => says.test(e.message) && /ended with 1 before/.test(e.message));
+      const r = await check(text);
+      assert.equal(r.code, 1, r.stdout);
+      assert.match(r.stderr, ONE_LINE);
+      assert.match(r.stderr, says);
+    });
+  }
 });
 
 describe('a start', () => {

@@ -490,7 +490,7 @@ describe('postern logs', () => {
     assert.match(lines[1], /404/);
     assert.ok(!lines[0].includes('{'));
     const one = await postern(['logs', '--data', own.data, ids.claude]);
-    assert.match(one.stdout, /claude-sonnet-4-5/);
+    assert.match(one.stdout, /claude-sonnet-5-5/);
     assert.match(one.stdout, /My name is Claude/);
   });
 

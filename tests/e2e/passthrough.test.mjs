@@ -766,18 +766,10 @@ describe('names that resolve', () => {
   });
 
   for (const base of ['http://127.1:9', 'http://0x7f.1:9', 'http://2130706433:9', 'http://0177.0.0.1:9']) {
-    test(`a base_url ${base}, which only some read as an address, is no way in`, async () => {
-      let started;
-      try {
-        started = await startGateway({ config: { providers: { trick: { base_url: base } } } });
-      } catch (e) {
-        assert.match(e.message, /ended with 1/);
-        return;
-      }
-      const reply = await request(started, { path: '/trick/x' });
-      assert.equal(reply.status, 502);
-      assert.notEqual(reply.header('postern-error'), 'upstream-connect');
-      await started.stop();
+    test(`a base_url ${base}, which only some read as an address, is refused at the start`, async () => {
+      await assert.rejects(startGateway({ config: { providers: { trick: { base_url: base } } } }), /ended with [12] before[^]*trick.*base_url/);
     });
+  }
+});
   }
 });

@@ -192,7 +192,7 @@ describe('anthropic', () => {
       assert.equal(answer.content[0].text, 'Hi! My name is Claude.');
       assert.equal(answer.usage.output_tokens, 503);
       assert.equal(provider.last.target, '/v1/messages');
-      assert.equal(provider.last.header('x-api-key'), 'sk-ant-sdk');
+      assert.equal(provider.last.header('authorization'), 'Bearer sk-ant-sdk');
       assert.equal(provider.last.header('anthropic-version'), '2023-06-01');
     });
   }
@@ -213,13 +213,13 @@ describe('anthropic', () => {
 
   test('count_tokens', async () => {
     provider.answer = (rq) => rq.json({ input_tokens: 14 });
-    assert.equal((await anthropic().messages.countTokens({ model: 'claude-sonnet-4-5', messages: [{ role: 'user', content: 'x' }] })).input_tokens, 14);
+    assert.equal((await anthropic().messages.countTokens({ model: 'claude-sonnet-5-5', messages: [{ role: 'user', content: 'x' }] })).input_tokens, 14);
   });
 
-  test('a token instead of a key', async () => {
-    await anthropic({ apiKey: null, authToken: 'tok' }).messages.create(message());
-    assert.equal(provider.last.header('authorization'), 'Bearer tok');
-    assert.equal(provider.last.header('x-api-key'), undefined);
+  test('a key in x-api-key, as older versions send it', async () => {
+    await anthropic({ apiKey: null, defaultHeaders: { 'X-Api-Key': 'sk-ant-old' } }).messages.create(message());
+    assert.equal(provider.last.header('x-api-key'), 'sk-ant-old');
+    assert.equal(provider.last.header('authorization'), undefined);
   });
 
   test('abort in the middle of a stream', async () => {

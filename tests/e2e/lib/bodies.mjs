@@ -66,12 +66,12 @@ export const responseEvents = () => named([
 
 // --- Anthropic ---
 
-export const messageRequest = (text = 'Hello, Claude', more = {}) => ({ model: 'claude-sonnet-4-5', max_tokens: 1024, messages: [{ role: 'user', content: text }], ...more });
+export const messageRequest = (text = 'Hello, Claude', more = {}) => ({ model: 'claude-sonnet-5-5', max_tokens: 1024, messages: [{ role: 'user', content: text }], ...more });
 const messageUsage = {
   input_tokens: 2095, cache_creation_input_tokens: 70, cache_read_input_tokens: 50, cache_creation: { ephemeral_5m_input_tokens: 40, ephemeral_1h_input_tokens: 30 }, output_tokens: 503, service_tier: 'standard',
 };
 export const message = () => ({
-  id: 'msg_013Zva2CMHLNnXjNJJKqJ2EF', type: 'message', role: 'assistant', model: 'claude-sonnet-4-5-20250929', content: [{ type: 'text', text: 'Hi! My name is Claude.' }], stop_reason: 'end_turn', stop_sequence: null, usage: messageUsage,
+  id: 'msg_013Zva2CMHLNnXjNJJKqJ2EF', type: 'message', role: 'assistant', model: 'claude-sonnet-5-5', content: [{ type: 'text', text: 'Hi! My name is Claude.' }], stop_reason: 'end_turn', stop_sequence: null, usage: messageUsage,
 });
 export const messageEvents = () => named([
   { type: 'message_start', message: { ...message(), content: [], stop_reason: null, usage: { ...messageUsage, output_tokens: 1 } } },

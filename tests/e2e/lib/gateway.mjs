@@ -80,7 +80,7 @@ function commandLine(options, data) {
   for (const address of [listen].flat()) args.push('--listen', address);
   args.push('--data', data);
   for (const [key, value] of Object.entries(options.set ?? {})) args.push('--set', `${key}=${value}`);
-  return { args: [...args, ...(options.args ?? [])], listeners: [listen].flat().length || options.config.listen.length };
+  return { args: [...args, ...(options.args ?? [])], listeners: options.listeners ?? ([listen].flat().length || options.config.listen.length) };
 }
 
 class Gateway {
@@ -146,6 +146,7 @@ class Gateway {
   }
 
   signal(name) {
+    this.isEnding ||= name !== 'SIGHUP';
     this.child.kill(name);
   }
 
@@ -155,7 +156,7 @@ class Gateway {
 
   async stop() {
     stopped(this);
-    if (alive.has(this.child)) this.signal('SIGTERM');
+    if (alive.has(this.child) && !this.isEnding) this.signal('SIGTERM'); // a second one would end it at once
     const { code, signal } = await this.exit(15_000);
     assertNoReport(this.stderr);
     assert.equal(signal ?? code, 0, `postern ended with ${signal ?? code}:\n${this.stderr}`);

@@ -1,0 +1,267 @@
+#include "cache/flight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chk.h"
+#include "base/map.h"
+
+struct flights {
+	struct map by_key;
+	uint64_t total, bytes;
+};
+
+/*
+ * 1. in by_key while it can be joined: not ended, dropped == 0.
+ * 2. freed when the leader has ended it and no follower is left.
+ */
+struct flight {
+	struct map_node node;
+	struct flights *all;
+	struct entry_key key;
+	struct span preimage; /* owned */
+	struct list followers;
+	enum flight_state state;
+	bool is_listed;
+	int status;
+	struct buf fields, body;
+	uint64_t dropped; /* bytes that left the window */
+	struct entry_meta meta;
+	void (*lonely)(void *ctx);
+	void *ctx; /* of the leader; NULL once it left */
+};
+
+struct flights *
+flights_new(uint64_t total)
+{
+	struct flights *fs = xcalloc(1, sizeof(*fs));
+	map_init(&fs->by_key);
+	fs->total = total;
+	return fs;
+}
+
+void
+flights_free(struct flights *fs)
+{
+	CHK(fs->by_key.count == 0);
+	map_fini(&fs->by_key);
+	free(fs);
+}
+
+uint64_t
+flights_bytes(const struct flights *fs)
+{
+	return fs->bytes;
+}
+
+static uint64_t
+hash_of(const struct entry_key *key)
+{
+	uint64_t hash; /* the key is a keyed hash already */
+	memcpy(&hash, key->b, sizeof(hash));
+	return hash;
+}
+
+struct flight *
+flight_find(struct flights *fs, const struct entry_key *key, struct span preimage)
+{
+	for (struct map_node *n = map_first(&fs->by_key, hash_of(key)); n != NULL; n = map_next(n)) {
+		struct flight *f = CONTAINER_OF(n, struct flight, node);
+		if (memcmp(f->key.b, key->b, sizeof(key->b)) == 0 && span_eq(f->preimage, preimage))
+			return f;
+	}
+	return NULL;
+}
+
+struct flight *
+flight_open(struct flights *fs, const struct entry_key *key, struct span preimage, uint64_t max,
+    void (*lonely)(void *ctx), void *ctx)
+{
+	struct flight *f = xcalloc(1, sizeof(*f));
+	f->all = fs;
+	f->key = *key;
+	f->preimage = span_of(span_dup(preimage), preimage.n);
+	f->lonely = lonely;
+	f->ctx = ctx;
+	list_init(&f->followers);
+	buf_init(&f->fields, 8192);
+	buf_init(&f->body, max);
+	map_insert(&fs->by_key, &f->node, hash_of(key));
+	f->is_listed = true;
+	return f;
+}
+
+static void
+unlist(struct flight *f)
+{
+	if (f->is_listed)
+		map_remove(&f->all->by_key, &f->node);
+	f->is_listed = false;
+}
+
+static void
+free_if_left(struct flight *f)
+{
+	if (f->ctx != NULL || !list_is_empty(&f->followers))
+		return;
+	unlist(f);
+	f->all->bytes -= buf_len(&f->body);
+	buf_fini(&f->body);
+	buf_fini(&f->fields);
+	free((void *)(uintptr_t)f->preimage.p);
+	free(f);
+}
+
+/* ---- the leader ---- */
+
+static void
+tell(struct flight *f)
+{
+	LIST_EACH(node, &f->followers) {
+		struct follower *m = CONTAINER_OF(node, struct follower, link);
+		m->moved(m->ctx);
+	}
+}
+
+void
+flight_answer(struct flight *f, int status, struct span fields, const uint8_t record[16])
+{
+	f->status = status;
+	memcpy(f->meta.record, record, sizeof(f->meta.record));
+	if (!buf_put_span(&f->fields, fields))
+		unlist(f);
+	f->state = FLIGHT_ANSWERED;
+	tell(f);
+}
+
+static void
+drop_first(struct flight *f, uint64_t n)
+{
+	buf_drop(&f->body, n);
+	f->all->bytes -= n;
+	f->dropped += n;
+	unlist(f);
+}
+
+/* Makes room by letting the oldest bytes go. */
+static void
+make_room(struct flight *f, size_t n)
+{
+	uint64_t held = buf_len(&f->body), others = f->all->bytes - held;
+	uint64_t limit = others < f->all->total ? f->all->total - others : 0;
+	if (limit > f->body.max)
+		limit = f->body.max;
+	if (held + n > limit)
+		drop_first(f, held + n - limit < held ? held + n - limit : held);
+}
+
+void
+flight_put(struct flight *f, struct span bytes)
+{
+	make_room(f, bytes.n);
+	size_t before = buf_len(&f->body);
+	if (f->all->bytes + bytes.n <= f->all->total && buf_put_span(&f->body, bytes)) {
+		f->all->bytes += bytes.n;
+	} else {
+		/* No room at all: whoever follows has lost these bytes. */
+		drop_first(f, before);
+		f->dropped += bytes.n;
+	}
+	tell(f);
+}
+
+static void
+end(struct flight *f, enum flight_state how)
+{
+	f->state = how;
+	unlist(f);
+	tell(f);
+	f->ctx = NULL;
+	free_if_left(f);
+}
+
+void
+flight_complete(struct flight *f, const struct entry_meta *meta)
+{
+	uint8_t record[16];
+	memcpy(record, f->meta.record, sizeof(record));
+	f->meta = *meta;
+	memcpy(f->meta.record, record, sizeof(record));
+	end(f, FLIGHT_COMPLETE);
+}
+
+void
+flight_fail(struct flight *f)
+{
+	end(f, FLIGHT_FAILED);
+}
+
+bool
+flight_is_followed(const struct flight *f)
+{
+	return !list_is_empty(&f->followers);
+}
+
+/* ---- a follower ---- */
+
+void
+flight_join(struct flight *f, struct follower *m, void (*moved)(void *ctx), void *ctx)
+{
+	m->flight = f;
+	m->moved = moved;
+	m->ctx = ctx;
+	list_append(&f->followers, &m->link);
+}
+
+void
+flight_leave(struct follower *m)
+{
+	struct flight *f = m->flight;
+	if (f == NULL)
+		return;
+	list_remove(&m->link);
+	m->flight = NULL;
+	if (f->ctx != NULL && list_is_empty(&f->followers))
+		f->lonely(f->ctx);
+	else
+		free_if_left(f);
+}
+
+enum flight_state
+flight_state(const struct flight *f)
+{
+	return f->state;
+}
+
+int
+flight_status(const struct flight *f)
+{
+	return f->status;
+}
+
+struct span
+flight_fields(const struct flight *f)
+{
+	return buf_view(&f->fields);
+}
+
+const struct entry_meta *
+flight_meta(const struct flight *f)
+{
+	return &f->meta;
+}
+
+uint64_t
+flight_size(const struct flight *f)
+{
+	return f->dropped + buf_len(&f->body);
+}
+
+bool
+flight_view(const struct flight *f, uint64_t offset, struct span *out)
+{
+	if (offset < f->dropped)
+		return false;
+	*out = span_skip(buf_view(&f->body), offset - f->dropped);
+	return true;
+}
