@@ -44,6 +44,7 @@ wait_line() {
 }
 
 start_provider() {
+	: >"$tmp/provider.out"
 	"$tools/provider" >"$tmp/provider.out" &
 	provider=$!
 	wait_line $provider "$tmp/provider.out" .

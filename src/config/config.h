@@ -38,7 +38,7 @@ struct config_gateway {
 		enum cache_scope scope;
 		uint64_t max_entry;
 		char **ignore; /* NULL-terminated */
-		bool respect_upstream;
+		bool coalesce, respect_upstream;
 	} cache;
 	struct {
 		bool collect;

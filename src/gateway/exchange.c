@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cache/entry_head.h"
 #include "cache/preimage.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -32,6 +33,7 @@ static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
     step_prepare,
     step_lookup,
     step_replay,
+    step_follow,
     step_attempt,
     step_relay,
     step_settle,
@@ -249,7 +251,10 @@ step_lookup(struct exchange *x)
 	if (x->plan.may_read)
 		x->entry = entry_find(
 		    x->g->parts.entries, &x->key, buf_view(&x->preimage), clock_wall_ms());
-	return next(x, x->entry != NULL ? STEP_REPLAY : STEP_ATTEMPT);
+	if (x->entry != NULL)
+		return next(x, STEP_REPLAY);
+	follow_or_lead(x);
+	return STEP_MORE;
 }
 
 static enum step_result
@@ -257,6 +262,13 @@ step_relay(struct exchange *x)
 {
 	UNUSED(x); /* driven by the upstream's events */
 	return STEP_WAIT;
+}
+
+bool
+exchange_stored_head(const struct exchange *x, struct buf *out)
+{
+	uint64_t hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
+	return entry_head_write(&x->answer.headers, hash, out);
 }
 
 /* ---- life ---- */
@@ -477,6 +489,18 @@ exchange_drained(struct exchange *x)
 		exchange_pump(x);
 }
 
+/* The upstream's answer is wanted though nobody reads it here: for the cache, or for who follows. */
+static bool
+goes_on_alone(const struct exchange *x, enum err why)
+{
+	if (x->step != STEP_ATTEMPT && x->step != STEP_RELAY)
+		return false;
+	bool is_followed = x->flight != NULL && flight_is_followed(x->flight);
+	bool fills_cache = x->plan.may_store && x->is_body_done && why == E_CLIENT_GONE &&
+	    x->route.gateway->on_disconnect == DISCONNECT_FINISH;
+	return is_followed || fills_cache;
+}
+
 void
 exchange_client_gone(struct exchange *x, enum err why)
 {
@@ -484,17 +508,13 @@ exchange_client_gone(struct exchange *x, enum err why)
 	if (x->is_over)
 		return;
 	metric_add(M_CLIENT_GONE, 1);
-	bool is_upstream_at_work = x->step == STEP_ATTEMPT || x->step == STEP_RELAY;
-	if (is_upstream_at_work && x->plan.may_store && x->is_body_done && why == E_CLIENT_GONE &&
-	    x->route.gateway->on_disconnect == DISCONNECT_FINISH) {
-		x->why = why;
-		x->ended_in = x->step;
+	x->why = why;
+	x->ended_in = x->step;
+	if (goes_on_alone(x, why)) {
 		if (x->step == STEP_RELAY)
 			relay_batch(x);
 		return;
 	}
-	x->why = why;
-	x->ended_in = x->step;
 	x->is_truncated = x->is_head_sent;
 	x->step = STEP_SETTLE;
 	exchange_pump(x);

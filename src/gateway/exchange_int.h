@@ -3,6 +3,7 @@
  *
  *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
+ *   follow.c    another exchange's answer
  *   settle.c    storing, record, end
  *
  * Invariants
@@ -17,6 +18,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/list.h"
+#include "cache/flight.h"
 #include "cache/policy.h"
 #include "gateway/exchange.h"
 #include "gateway/route.h"
@@ -43,6 +45,7 @@ enum step {
 	STEP_PREPARE,
 	STEP_LOOKUP,
 	STEP_REPLAY,
+	STEP_FOLLOW,
 	STEP_ATTEMPT,
 	STEP_RELAY,
 	STEP_SETTLE,
@@ -98,6 +101,11 @@ struct exchange {
 	struct entry *entry;
 	struct entry_meta found; /* of the entry that is replayed */
 	uint64_t replayed;
+	struct flight *flight;  /* that it leads */
+	struct follower follow; /* of the one it follows */
+	uint64_t followed;      /* bytes taken */
+	int flights_failed;
+	bool is_shared_hit;     /* answered as a follower */
 
 	/* attempt */
 	struct upstream_target to;
@@ -119,6 +127,7 @@ struct exchange {
 	struct tap *taps;
 	struct capture_tap capture;
 	struct meter_tap meter;
+	struct flight_tap flight_tap;
 
 	/* end */
 	enum err why;
@@ -127,8 +136,16 @@ struct exchange {
 	bool is_refusal, is_truncated, is_kept_alive;
 };
 
+static inline bool
+is_hit(const struct exchange *x)
+{
+	return x->entry != NULL || x->is_shared_hit;
+}
+
 /* exchange.c */
 void exchange_pump(struct exchange *x);
+/* What a cache entry or a flight keeps of the answer's head. */
+MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
 /* Ends it with an error of ours: as an answer if nothing was sent yet, else as a cut. */
 void exchange_fail(struct exchange *x, enum err why, const char *hint);
 /* attempt.c */
@@ -145,6 +162,9 @@ size_t box_bytes(const struct exchange *x);
 bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
 void exchange_watch_idle(
     struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
+/* follow.c */
+enum step_result step_follow(struct exchange *x);
+void follow_or_lead(struct exchange *x); /* sets the step */
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
 /* settle.c */

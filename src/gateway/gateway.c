@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "cache/flight.h"
 #include "cache/preimage.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -15,6 +16,8 @@
 #include "obs/metric.h"
 #include "store/entries.h"
 #include "tls/context.h"
+
+#define FLIGHTS_BYTES (64 * 1024 * 1024) /* of all answers that are being shared */
 
 struct address_count {
 	struct map_node node;
@@ -30,6 +33,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->loop = parts->loop;
 	g->setup = parts->setup;
 	g->pool = pool_new(parts->loop, parts->resolver);
+	g->flights = flights_new(FLIGHTS_BYTES);
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
 	list_init(&g->clients);
 	list_init(&g->exchanges);
@@ -339,6 +343,7 @@ void
 gateway_free(struct gateway *g)
 {
 	exchange_free_spares(g);
+	flights_free(g->flights);
 	pool_free(g->pool);
 	map_fini(&g->by_address);
 	setup_unref(g->setup);

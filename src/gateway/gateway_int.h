@@ -18,6 +18,7 @@ struct gateway {
 	struct loop *loop;
 	struct setup *setup;
 	struct pool *pool;
+	struct flights *flights;
 	struct id_source ids;
 	struct listener **listeners;
 	bool *listener_is_admin, *listener_is_tls;

@@ -70,8 +70,14 @@ hang_taps(struct exchange *x, const struct response_head *head)
 	if (x->plan.may_store && cg->cache.max_entry > keep)
 		keep = cg->cache.max_entry;
 	capture_tap_init(&x->capture, keep);
-	if (keep > 0)
+	if (keep > 0) {
 		*last = &x->capture.tap;
+		last = &x->capture.tap.next;
+	}
+	if (x->flight != NULL) {
+		flight_tap_init(&x->flight_tap, x->flight);
+		*last = &x->flight_tap.tap;
+	}
 }
 
 /* HEAD and 304 carry the length that a GET would have had. */
@@ -94,6 +100,22 @@ overhead_us(const struct exchange *x, uint64_t now)
 	return (int64_t)(before + (now - x->answer_us));
 }
 
+/* Who follows is told the head of a good answer; with any other he goes his own way. */
+static void
+lead(struct exchange *x)
+{
+	struct buf head;
+	struct flight *f = x->flight;
+	buf_init(&head, 8192);
+	if (x->status / 100 == 2 && exchange_stored_head(x, &head)) {
+		flight_answer(f, x->status, buf_view(&head), x->log_wishes.collect ? x->id.b : (const uint8_t[16]){0});
+	} else {
+		x->flight = NULL;
+		flight_fail(f);
+	}
+	buf_fini(&head);
+}
+
 void
 relay_head(struct exchange *x, const struct response_head *head)
 {
@@ -101,6 +123,8 @@ relay_head(struct exchange *x, const struct response_head *head)
 	x->has_answer = true;
 	x->status = head->status;
 	x->out_framing = framing_downstream(x, head);
+	if (x->flight != NULL)
+		lead(x);
 	hang_taps(x, head);
 	if (x->client == NULL)
 		return;
@@ -165,7 +189,7 @@ relay_flush(struct exchange *x)
 void
 relay_body(struct exchange *x, struct span bytes)
 {
-	if (x->is_over || x->step != STEP_RELAY)
+	if (x->is_over || (x->step != STEP_RELAY && x->step != STEP_FOLLOW))
 		return;
 	x->response_size += bytes.n;
 	if (x->box.n + 3 > PIECES)

@@ -16,14 +16,14 @@
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
 /* In the order of enum step: the second letter of a record's ending. */
-static const char step_letters[] = "RBPLHADS";
+static const char step_letters[] = "RBPLHFADS";
 
 /* ---- an answer of our own ---- */
 
 static const char *
 verdict_word(const struct exchange *x)
 {
-	if (x->entry != NULL)
+	if (is_hit(x))
 		return "HIT";
 	return x->plan.may_store ? "MISS" : "BYPASS";
 }
@@ -148,7 +148,7 @@ usage_of(const struct exchange *x, bool *is_estimated)
 	struct usage u;
 	usage_init(&u);
 	*is_estimated = false;
-	if (x->entry != NULL) {
+	if (is_hit(x)) {
 		for (size_t i = 0; i < USAGE_CLASSES; i++)
 			u.tokens[i] = x->found.usage[i];
 		*is_estimated = x->found.flags & ENTRY_ESTIMATED;
@@ -169,6 +169,22 @@ is_answer_whole(const struct exchange *x)
 	    (x->meter.meter == NULL || meter_result(x->meter.meter)->is_complete);
 }
 
+/* Of the answer as it was: for the cache, and for the records of those who followed. */
+static void
+fill_meta(const struct exchange *x, struct entry_meta *meta)
+{
+	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
+	bool is_estimated;
+	struct usage u = usage_of(x, &is_estimated);
+	*meta = (struct entry_meta){.stored_ms = clock_wall_ms(), .status = x->status};
+	meta->flags =
+	    (m != NULL && m->is_stream ? ENTRY_STREAM : 0) | (is_estimated ? ENTRY_ESTIMATED : 0);
+	for (size_t i = 0; i < USAGE_CLASSES; i++)
+		meta->usage[i] = u.tokens[i];
+	if (x->log_wishes.collect)
+		memcpy(meta->record, x->id.b, sizeof(meta->record));
+}
+
 static void
 store_answer(struct exchange *x)
 {
@@ -180,33 +196,40 @@ store_answer(struct exchange *x)
 	uint64_t ttl_ms = cache_answer_ttl_ms(x->route.gateway, &x->plan, &answer);
 	if (ttl_ms == 0)
 		return;
-	struct buf fields;
-	buf_init(&fields, 8192);
+	struct buf head;
+	buf_init(&head, 8192);
 	struct entry_new n = {.key = x->key,
 	    .preimage = buf_view(&x->preimage),
 	    .gateway = span_str(x->route.gateway->name),
 	    .provider = x->route.provider->slug,
 	    .model = x->facts.model,
 	    .body = buf_view(&x->capture.body)};
-	n.meta.stored_ms = clock_wall_ms();
+	fill_meta(x, &n.meta);
 	n.meta.expires_ms = n.meta.stored_ms + (int64_t)ttl_ms;
-	n.meta.status = x->status;
-	bool is_estimated;
-	struct usage u = usage_of(x, &is_estimated);
-	n.meta.flags =
-	    (m != NULL && m->is_stream ? ENTRY_STREAM : 0) | (is_estimated ? ENTRY_ESTIMATED : 0);
-	for (size_t i = 0; i < USAGE_CLASSES; i++)
-		n.meta.usage[i] = u.tokens[i];
-	if (x->log_wishes.collect)
-		memcpy(n.meta.record, x->id.b, sizeof(n.meta.record));
-	if (entry_head_write(&x->answer.headers,
-		cache_hash(x->g->parts.cache_keys, buf_view(&x->body)), &fields)) {
-		n.headers = buf_view(&fields);
+	if (exchange_stored_head(x, &head)) {
+		n.headers = buf_view(&head);
 		/* No room is no fault of the exchange; the room counts it. */
 		enum err e = entries_put(x->g->parts.entries, &n);
 		UNUSED(e);
 	}
-	buf_fini(&fields);
+	buf_fini(&head);
+}
+
+/* Who follows gets the end of the answer, or goes on without this exchange. */
+static void
+end_flight(struct exchange *x)
+{
+	struct flight *f = x->flight;
+	struct entry_meta meta;
+	x->flight = NULL;
+	if (f == NULL)
+		return;
+	if (x->is_answer_complete && x->has_answer) {
+		fill_meta(x, &meta);
+		flight_complete(f, &meta);
+	} else {
+		flight_fail(f);
+	}
 }
 
 /* ---- the record ---- */
@@ -215,7 +238,7 @@ static void
 fill_usage(const struct exchange *x, struct record *r)
 {
 	struct usage u = usage_of(x, &r->is_estimated);
-	if (x->entry != NULL)
+	if (is_hit(x))
 		r->cost_usd12 = 0;
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
 		r->usage[i] = u.tokens[i];
@@ -233,7 +256,7 @@ static void
 fill_times(const struct exchange *x, struct record *r)
 {
 	r->duration_us = span_us(x->began_us, clock_mono_us());
-	if (x->entry != NULL) {
+	if (is_hit(x)) {
 		r->ttfb_us = span_us(x->began_us, x->replied_us);
 		r->overhead_us = span_us(x->ready_us, x->replied_us);
 		return;
@@ -263,6 +286,12 @@ who_ended(enum err why)
 	return '-';
 }
 
+static struct span
+stored_head_of(const struct exchange *x)
+{
+	return x->entry != NULL ? entry_headers(x->entry) : flight_fields(x->follow.flight);
+}
+
 static void
 fill_payloads(struct exchange *x, struct journal_entry *e)
 {
@@ -272,9 +301,9 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
 	struct span reply = buf_view(&x->capture.body);
 	struct entry_head stored;
-	bool is_hit = x->entry != NULL && entry_head_read(entry_headers(x->entry), &stored);
+	bool has_stored = is_hit(x) && entry_head_read(stored_head_of(x), &stored);
 	struct id none = {{0}};
-	if (is_hit && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
+	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
 		memcpy(e->record.body_record.b, x->found.record, sizeof(x->found.record));
 		if (stored.request_hash == cache_hash(x->g->parts.cache_keys, request))
@@ -290,7 +319,7 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 static enum record_cache
 verdict(const struct exchange *x)
 {
-	if (x->entry != NULL)
+	if (is_hit(x))
 		return RECORD_HIT;
 	return x->plan.may_store ? RECORD_MISS : RECORD_BYPASS;
 }
@@ -298,7 +327,7 @@ verdict(const struct exchange *x)
 static bool
 has_last_chunk(const struct exchange *x)
 {
-	return x->out_framing == BODY_CHUNKED && x->has_answer && !x->is_truncated;
+	return x->out_framing == BODY_CHUNKED && x->is_head_sent && !x->is_truncated;
 }
 
 /* What write_last will write: the record comes before it. */
@@ -340,7 +369,7 @@ record(struct exchange *x)
 	r->bytes_out = (int64_t)(x->sent_bytes + last_bytes(x));
 	fill_times(x, r);
 	fill_usage(x, r);
-	r->is_stream = x->entry != NULL && (x->found.flags & ENTRY_STREAM);
+	r->is_stream = is_hit(x) && (x->found.flags & ENTRY_STREAM);
 	e.model = x->facts.model;
 	if (x->meter.meter != NULL) {
 		const struct meter_result *m = meter_result(x->meter.meter);
@@ -393,6 +422,7 @@ let_go(struct exchange *x)
 	else if (x->up != NULL)
 		upstream_cancel(x->up);
 	x->up = NULL;
+	flight_leave(&x->follow);
 	if (x->client != NULL)
 		client_exchange_over(x->client, next_of(x));
 	x->client = NULL;
@@ -412,6 +442,7 @@ step_settle(struct exchange *x)
 		store_answer(x);
 	record(x);
 	write_last(x);
+	end_flight(x);
 	let_go(x);
 	return STEP_WAIT;
 }

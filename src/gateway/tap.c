@@ -1,6 +1,7 @@
 #include "gateway/tap.h"
 
 #include "base/clock.h"
+#include "cache/flight.h"
 #include "provider/dialect.h"
 
 static void
@@ -17,7 +18,7 @@ capture_bytes(struct tap *tap, struct span piece)
 }
 
 static void
-capture_end(struct tap *tap)
+nothing(struct tap *tap)
 {
 	UNUSED(tap);
 }
@@ -25,7 +26,7 @@ capture_end(struct tap *tap)
 void
 capture_tap_init(struct capture_tap *t, size_t max)
 {
-	t->tap = (struct tap){.bytes = capture_bytes, .end = capture_end};
+	t->tap = (struct tap){.bytes = capture_bytes, .end = nothing};
 	t->is_cut = false;
 	t->body.max = max;
 	buf_reset(&t->body);
@@ -52,4 +53,17 @@ meter_tap_init(struct meter_tap *t, struct meter *m)
 	t->tap = (struct tap){.bytes = meter_bytes, .end = meter_end};
 	t->meter = m;
 	t->first_output_us = 0;
+}
+
+static void
+flight_bytes(struct tap *tap, struct span piece)
+{
+	flight_put(CONTAINER_OF(tap, struct flight_tap, tap)->flight, piece);
+}
+
+void
+flight_tap_init(struct flight_tap *t, struct flight *f)
+{
+	t->tap = (struct tap){.bytes = flight_bytes, .end = nothing};
+	t->flight = f;
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 
+struct flight;
 struct meter;
 
 struct tap {
@@ -33,5 +34,12 @@ struct meter_tap {
 	uint64_t first_output_us; /* monotonic; 0: none yet */
 };
 void meter_tap_init(struct meter_tap *t, struct meter *m);
+
+/* Passes the body on to those who follow. */
+struct flight_tap {
+	struct tap tap;
+	struct flight *flight;
+};
+void flight_tap_init(struct flight_tap *t, struct flight *f);
 
 #endif

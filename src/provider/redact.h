@@ -26,5 +26,7 @@ MUST_CHECK bool subprotocols_redact(struct span value, struct buf *out);
 bool is_loggable_header(const struct header *h);
 /* Text that may hold keys (error messages, paths): sk-..., sk-ant-..., AIza..., ghp_..., AKIA..., xox?-..., JWTs, "Bearer x" become "***". */
 MUST_CHECK bool text_redact(struct span text, struct buf *out);
+/* Whether text_redact would change it. Both look through about a gigabyte a second. What was JSON stays JSON. */
+bool text_has_credential(struct span text);
 
 #endif

@@ -39,6 +39,90 @@ static const struct key_form key_forms[] = {
     {"tgp_v1_", ALPHABET_URLSAFE, 8}, {"dapi", ALPHABET_URLSAFE, 20}, /* Databricks */
     {"eyJ", ALPHABET_BASE64, 12},                                     /* a JWT: '{"' in base64 */
 };
+/*
+ * Where a credential may begin, quickly: bodies of megabytes are looked through on the loop. Every
+ * form, scheme and parameter has a bit; three bytes in a row that share one are looked at closely.
+ * Test: every form of the table is found.
+ */
+enum {
+	W_SK = 1,
+	W_A = 2,
+	W_YA = 4,
+	W_B = 8, /* bearer, basic, bedrock */
+	W_G = 16,
+	W_X = 32,
+	W_HF = 64,
+	W_R8 = 128,
+	W_PPLX = 256,
+	W_NVAPI = 512,
+	W_CSK = 1024,
+	W_FW = 2048,
+	W_TGP = 4096,
+	W_DAPI = 8192,
+	W_EYJ = 16384,
+	W_PARAM = 32768, /* a mark of parameters, anything behind it */
+};
+static const uint16_t first_byte[256] = {['s'] = W_SK,
+    ['A'] = W_A,
+    ['y'] = W_YA,
+    ['b'] = W_B,
+    ['B'] = W_B,
+    ['g'] = W_G,
+    ['x'] = W_X,
+    ['h'] = W_HF,
+    ['r'] = W_R8,
+    ['p'] = W_PPLX,
+    ['n'] = W_NVAPI,
+    ['c'] = W_CSK,
+    ['f'] = W_FW,
+    ['t'] = W_TGP,
+    ['d'] = W_DAPI,
+    ['e'] = W_EYJ,
+    ['?'] = W_PARAM,
+    ['&'] = W_PARAM};
+static const uint16_t second_byte[256] = {['k'] = W_SK,
+    ['I'] = W_A,
+    ['Q'] = W_A,
+    ['K'] = W_A,
+    ['S'] = W_A,
+    ['B'] = W_A,
+    ['a'] = W_YA | W_B | W_X | W_DAPI,
+    ['A'] = W_B,
+    ['e'] = W_B,
+    ['E'] = W_B,
+    ['h'] = W_G,
+    ['i'] = W_G,
+    ['s'] = W_G | W_CSK,
+    ['o'] = W_X,
+    ['f'] = W_HF,
+    ['8'] = W_R8,
+    ['p'] = W_PPLX,
+    ['v'] = W_NVAPI,
+    ['w'] = W_FW,
+    ['g'] = W_TGP,
+    ['y'] = W_EYJ};
+static const uint16_t third_byte[256] = {['-'] = W_SK,
+    ['_'] = W_SK | W_HF | W_R8 | W_FW,
+    ['z'] = W_A,
+    ['.'] = W_A,
+    ['I'] = W_A,
+    ['S'] = W_A | W_B,
+    ['2'] = W_YA,
+    ['a'] = W_B | W_NVAPI,
+    ['A'] = W_B,
+    ['d'] = W_B,
+    ['s'] = W_B | W_G,
+    ['p'] = W_G | W_X | W_TGP | W_DAPI,
+    ['o'] = W_G,
+    ['u'] = W_G,
+    ['r'] = W_G,
+    ['t'] = W_G,
+    ['k'] = W_G | W_CSK,
+    ['x'] = W_X,
+    ['i'] = W_X,
+    ['l'] = W_PPLX,
+    ['J'] = W_EYJ};
+
 /* "Bearer x": the word in any case, blanks (or %20), then whatever stands there. */
 static const char *const schemes[] = {"bearer", "basic", NULL};
 
@@ -64,13 +148,57 @@ is_in_alphabet(char c, enum alphabet a)
 	return a == ALPHABET_BASE64 && c != '\0' && strchr(".~+/=", c) != NULL;
 }
 
-/* Whether a word may begin at i: no letter or digit before it, but those of an escape (%20). */
+static bool
+is_all_hex(const char *p, size_t n)
+{
+	while (n > 0 && is_hex(p[n - 1]))
+		n--;
+	return n == 0;
+}
+
+/* The letter of an escape in JSON: the n of \n. */
+static bool
+is_escape_letter(struct span text, size_t i)
+{
+	return i > 0 && text.p[i - 1] == '\\' && text.p[i] != '\0' &&
+	    strchr("bfnrt", text.p[i]) != NULL;
+}
+
+/* Whether a word may begin at i: no letter or digit before it, but those of an escape (%20, \n, \u0022). */
 static bool
 is_word_start(struct span text, size_t i)
 {
-	if (i == 0 || !is_alnum(text.p[i - 1]))
+	const char *at = text.p + i;
+
+	if (i == 0 || !is_alnum(at[-1]) || is_escape_letter(text, i - 1))
 		return true;
-	return i >= 3 && text.p[i - 3] == '%' && is_hex(text.p[i - 2]) && is_hex(text.p[i - 1]);
+	if (i >= 3 && at[-3] == '%' && is_all_hex(at - 2, 2))
+		return true;
+	return i >= 6 && at[-6] == '\\' && at[-5] == 'u' && is_all_hex(at - 4, 4);
+}
+
+/* The first place from i on where a credential may begin, as far as three bytes tell; text.n: none. */
+static size_t
+next_candidate(struct span text, size_t i)
+{
+	const unsigned char *p = (const unsigned char *)text.p;
+
+	if (i > 0 && i < text.n && first_byte[p[i - 1]] == W_PARAM)
+		return i;
+	for (; i + 2 < text.n; i++) {
+		unsigned found = first_byte[p[i]] &
+		    ((second_byte[p[i + 1]] & third_byte[p[i + 2]]) | W_PARAM);
+		if (found != 0)
+			return found == W_PARAM ? i + 1 : i;
+	}
+	return text.n;
+}
+
+/* The backslash of "\/", as some write a slash in JSON; what follows is one. */
+static bool
+is_escaped_slash(struct span s, size_t i)
+{
+	return s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] == '/';
 }
 
 /* Length of the key at the beginning of s, 0 when there is none. */
@@ -85,7 +213,8 @@ key_length(struct span s)
 		if (!span_starts(s, prefix))
 			continue;
 		size_t n = prefix.n;
-		while (n < s.n && is_in_alphabet(s.p[n], key_forms[k].alphabet))
+		while (n < s.n &&
+		    (is_in_alphabet(s.p[n], key_forms[k].alphabet) || is_escaped_slash(s, n)))
 			n++;
 		if (n - prefix.n >= key_forms[k].min)
 			return n;
@@ -125,7 +254,9 @@ value_length(struct span s)
 {
 	size_t n = 0;
 
-	while (n < s.n && (unsigned char)s.p[n] > ' ' && strchr("\"'<>,;&)]}\\", s.p[n]) == NULL)
+	while (n < s.n &&
+	    (is_escaped_slash(s, n) ||
+		((unsigned char)s.p[n] > ' ' && strchr("\"'<>,;&)]}\\", s.p[n]) == NULL)))
 		n++;
 	return n;
 }
@@ -179,8 +310,11 @@ credential_at(struct span text, size_t i, size_t *kept)
 
 	*kept = 0;
 	size_t n = key_length(s);
-	if (n > 0)
-		return with_announced(s, n);
+	if (n > 0) {
+		/* "\r8_...": the letter may belong to the backslash, and JSON shall stay JSON. */
+		*kept = is_escape_letter(text, i);
+		return with_announced(s, n) - *kept;
+	}
 	if (i > 0 && (text.p[i - 1] == '?' || text.p[i - 1] == '&'))
 		*kept = param_length(s);
 	/* Once more while there is one: "?key=Bearer x", "Bearer Bearer x". */
@@ -192,25 +326,43 @@ credential_at(struct span text, size_t i, size_t *kept)
 	return with_announced(s, value_length(s));
 }
 
+/* The next credential from *i on, n bytes at *i; 0: there is none. */
+static size_t
+find_credential(struct span text, size_t plain, size_t *i)
+{
+	for (;;) {
+		*i = next_candidate(text, *i);
+		if (*i >= text.n)
+			return 0;
+		/* Behind a credential anything may begin. */
+		bool may_begin = *i == plain || is_word_start(text, *i);
+		size_t kept = 0, n = may_begin ? credential_at(text, *i, &kept) : 0;
+		if (n > 0) {
+			*i += kept;
+			return n;
+		}
+		++*i;
+	}
+}
+
+bool
+text_has_credential(struct span text)
+{
+	size_t i = 0;
+
+	return find_credential(text, 0, &i) > 0;
+}
+
 bool
 text_redact(struct span text, struct buf *out)
 {
-	size_t plain = 0; /* everything before it is written */
+	size_t plain = 0, i = 0, n; /* everything before plain is written */
 
-	for (size_t i = 0; i < text.n;) {
-		/* Behind a credential anything may begin. */
-		bool may_begin = i == plain || is_word_start(text, i);
-		size_t kept = 0, n = may_begin ? credential_at(text, i, &kept) : 0;
-		if (n == 0) {
-			i++;
-			continue;
-		}
-		i += kept;
+	while ((n = find_credential(text, plain, &i)) > 0) {
 		if (!buf_put(out, text.p + plain, i - plain) ||
 		    !buf_put(out, MASK, sizeof(MASK) - 1))
 			return false;
-		i += n;
-		plain = i;
+		plain = i += n;
 	}
 	return plain == text.n || buf_put(out, text.p + plain, text.n - plain);
 }

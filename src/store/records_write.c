@@ -296,18 +296,39 @@ expires_at(struct records *r, struct segment *g, uint64_t age_ms)
 static bool
 is_past(int64_t when, int64_t now_ms)
 {
-	return when != 0 && when <= now_ms;
+	return when != 0 && when < now_ms; /* at that moment a reader still sees it */
 }
 
-/* An idle server closes what is to go. */
-static void
-close_expired_days(struct records *r, int64_t now_ms)
+static bool
+is_over_budget(struct records *r)
 {
+	/* A sixteenth stays free for what a commit may add. */
+	return r->budget > 0 && segments_bytes(&r->set) > r->budget - r->budget / 16;
+}
+
+static bool
+is_newest_day(const struct records *r, const struct open_day *d)
+{
+	for (size_t i = 0; i < r->n_days; i++)
+		if (r->days[i].day > d->day)
+			return false;
+	return true;
+}
+
+/* What is open cannot go: so what may have to is closed. */
+static void
+close_days(struct records *r, int64_t now_ms)
+{
+	bool is_over = is_over_budget(r);
+
 	for (size_t i = r->n_days; i-- > 0;) {
 		struct segment *g = r->days[i].segment;
 
-		if (g != NULL && (is_past(expires_at(r, g, r->o.retention_ms), now_ms) ||
-				     is_past(expires_at(r, g, r->o.payload_retention_ms), now_ms)))
+		if (g == NULL)
+			continue;
+		if (is_past(expires_at(r, g, r->o.retention_ms), now_ms) ||
+		    is_past(expires_at(r, g, r->o.payload_retention_ms), now_ms) ||
+		    (is_over && !is_newest_day(r, &r->days[i])))
 			retire_segment(r, &r->days[i]);
 	}
 }
@@ -336,18 +357,13 @@ retain_by_age(struct records *r, struct segment **v, size_t n, int64_t now_ms)
 	return next;
 }
 
-/* Oldest first. A sixteenth stays free for what a commit may add. */
+/* Oldest first. */
 static void
 retain_by_size(struct records *r, struct segment **v, size_t n)
 {
-	uint64_t bytes = segments_bytes(&r->set);
-
-	for (size_t i = 0; i < n && r->budget > 0 && bytes > r->budget - r->budget / 16; i++) {
-		if (v[i]->is_dropped || is_open_here(r, v[i]))
-			continue;
-		segment_drop(&r->set, v[i]);
-		bytes = segments_bytes(&r->set);
-	}
+	for (size_t i = 0; i < n && is_over_budget(r); i++)
+		if (!v[i]->is_dropped && !is_open_here(r, v[i]))
+			segment_drop(&r->set, v[i]);
 }
 
 int
@@ -357,7 +373,7 @@ records_retain(struct records *r)
 	struct segment **v;
 	size_t n;
 
-	close_expired_days(r, now_ms);
+	close_days(r, now_ms);
 	n = segments_pin_all(&r->set, &v);
 	next = retain_by_age(r, v, n, now_ms);
 	retain_by_size(r, v, n);
@@ -367,12 +383,6 @@ records_retain(struct records *r)
 		return -1;
 	next = next - now_ms < CHECK_EVERY_MS ? CHECK_EVERY_MS : next - now_ms;
 	return next > INT_MAX ? INT_MAX : (int)next;
-}
-
-static bool
-is_over_budget(struct records *r)
-{
-	return r->budget > 0 && segments_bytes(&r->set) > r->budget - r->budget / 16;
 }
 
 static int

@@ -54,7 +54,6 @@ struct segment {
 	struct segment_facts facts;
 	uint64_t bytes;  /* on disk */
 	int64_t made_ms; /* writable: wall clock */
-	struct id last_payload;
 	struct segment_file file[SEGMENT_PARTS];
 };
 

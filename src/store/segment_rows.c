@@ -49,14 +49,21 @@ encode_row(const struct queue_frame *f, char *out)
 	memcpy(out, &h.sum, sizeof(h.sum));
 }
 
-/* Rows mostly come in order: appended, they fill their pages. */
+/* Keys mostly come in order: appended, they fill their pages. A late or repeated one finds its place. */
 static int
-put_row(MDB_txn *txn, MDB_dbi dbi, const struct queue_frame *f, const struct id *last)
+put_in_order(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned flags)
 {
-	unsigned append = id_cmp(&f->id, last) > 0 ? MDB_APPEND : 0;
+	int rc = mdb_put(txn, dbi, key, value, flags | MDB_APPEND);
+
+	return rc == MDB_KEYEXIST ? mdb_put(txn, dbi, key, value, flags) : rc;
+}
+
+static int
+put_row(MDB_txn *txn, MDB_dbi dbi, const struct queue_frame *f)
+{
 	MDB_val key = val_of(&f->id, ID_BYTES);
 	MDB_val value = {.mv_size = sizeof(struct row_head) + f->record_size};
-	int rc = mdb_put(txn, dbi, &key, &value, MDB_RESERVE | append);
+	int rc = put_in_order(txn, dbi, &key, &value, MDB_RESERVE);
 
 	if (rc == 0)
 		encode_row(f, value.mv_data);
@@ -78,7 +85,7 @@ put_rows(MDB_txn *txn, const struct env *env, const struct queue_frame *const *f
 	int rc = 0;
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = put_row(txn, env->dbi[DBI_ROWS], frames[i], &facts->last);
+		rc = put_row(txn, env->dbi[DBI_ROWS], frames[i]);
 		if (id_cmp(&frames[i]->id, &facts->last) > 0)
 			facts->last = frames[i]->id;
 		if (facts->records == 0 || id_cmp(&frames[i]->id, &facts->first) < 0)
@@ -121,12 +128,10 @@ commit_rows(struct segments *s, struct segment *g, const struct queue_frame *con
 /* ---- payloads: writing ---- */
 
 struct payload_writer {
-	struct segment *g;
 	struct packer *packer;
 	const struct env *env;
 	MDB_txn *txn; /* NULL: none open */
 	uint64_t dirty;
-	struct id last; /* newest id with pieces, this transaction's included */
 };
 
 static void
@@ -151,10 +156,8 @@ flush(struct payload_writer *w)
 
 	w->txn = NULL;
 	w->dirty = 0;
-	if (rc == 0) {
-		w->g->last_payload = w->last;
+	if (rc == 0)
 		env_cover(w->env);
-	}
 	return rc;
 }
 
@@ -164,7 +167,6 @@ put_piece(struct payload_writer *w, const struct id *id, int which, uint32_t i, 
 	uint8_t bytes[PIECE_KEY_SIZE];
 	MDB_val key = val_of(bytes, sizeof(bytes)), value;
 	struct span packed = packer_pack(w->packer, piece_seed(id, which, i), raw);
-	unsigned append = id_cmp(id, &w->g->last_payload) > 0 && id_cmp(id, &w->last) >= 0 ? MDB_APPEND : 0;
 	int rc;
 
 	if (w->txn == NULL) {
@@ -174,10 +176,8 @@ put_piece(struct payload_writer *w, const struct id *id, int which, uint32_t i, 
 	}
 	piece_key(id, which, i, bytes);
 	value = val_of(packed.p, packed.n);
-	rc = mdb_put(w->txn, w->env->dbi[0], &key, &value, append);
+	rc = put_in_order(w->txn, w->env->dbi[0], &key, &value, 0);
 	w->dirty += packed.n;
-	if (id_cmp(id, &w->last) > 0)
-		w->last = *id;
 	return rc != 0 || w->dirty < DIRTY_MAX ? rc : flush(w);
 }
 
@@ -207,7 +207,7 @@ static int
 commit_payloads(struct segments *s, struct segment *g, struct packer *packer,
     const struct queue_frame *const *frames, size_t n)
 {
-	struct payload_writer w = {.g = g, .packer = packer, .last = g->last_payload};
+	struct payload_writer w = {.packer = packer};
 	int rc;
 
 	if (!has_payloads(frames, n))

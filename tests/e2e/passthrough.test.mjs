@@ -771,5 +771,3 @@ describe('names that resolve', () => {
     });
   }
 });
-  }
-});

@@ -10,7 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char text[] = "POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer key\r\n\r\n";
+static const char text[] =
+    "POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer key\r\n\r\n";
 
 struct side {
 	struct tls *t;

@@ -62,6 +62,8 @@ struct end {
 	bool again;  /* and calls stream_read_start */
 	bool stop;   /* and calls stream_read_stop */
 	bool close_in_read, abort_in_read;
+	void (*hook)(void *ctx); /* and this */
+	void *hook_ctx;
 	int reads, opened, ended, drained, closed;
 	size_t last_offer;
 	enum err why;
@@ -104,6 +106,8 @@ end_read(void *ctx, struct span bytes)
 	if (used.n > 0)
 		memcpy(e->got + e->n, used.p, used.n);
 	e->n += used.n;
+	if (e->hook != NULL)
+		e->hook(e->hook_ctx);
 	if (e->again)
 		CALL(stream_read_start(e->s));
 	if (e->stop)

@@ -86,6 +86,7 @@ the_defaults_are_printed_whole(void **state)
 	    "      scope: \"credential\"\n"
 	    "      max_entry: 25MB\n"
 	    "      ignore: []\n"
+	    "      coalesce: true\n"
 	    "      respect_upstream: false\n"
 	    "    log:\n"
 	    "      collect: true\n"

@@ -260,6 +260,24 @@ close_notify_is_a_clean_end(void **state)
 	both_free(b);
 }
 
+/* The end is known as soon as the bytes are, but is told after them. */
+static void
+bytes_are_offered_before_an_end_that_came_with_them(void **state)
+{
+	struct both *b = both_open();
+	struct end *e = &b->door.ends[0];
+
+	UNUSED(state);
+	e->take = 1;
+	e->again = true;
+	assert_true(end_write(&b->e, "abc", 3));
+	CALL(stream_close(b->e.s));
+	RUN_UNTIL(b->loop, e->ended == 1);
+	assert_int_equal(e->n, 3);
+	assert_int_equal(e->why, E_EOF);
+	both_free(b);
+}
+
 static void
 after_shutdown_the_other_direction_goes_on(void **state)
 {
@@ -554,6 +572,7 @@ main(void)
 	    cmocka_unit_test(the_second_connection_resumes_the_session),
 	    cmocka_unit_test(a_burst_of_handshakes_is_spread_over_turns),
 	    cmocka_unit_test(close_notify_is_a_clean_end),
+	    cmocka_unit_test(bytes_are_offered_before_an_end_that_came_with_them),
 	    cmocka_unit_test(after_shutdown_the_other_direction_goes_on),
 	    cmocka_unit_test(a_truncated_stream_is_a_reset),
 	    cmocka_unit_test(an_abort_sends_no_close_notify),

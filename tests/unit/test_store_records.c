@@ -36,6 +36,8 @@ a_record_is_readable_at_once_and_for_good(void **state)
 	static const long sizes[] = {-1, 0, 1, 500, 4000, PAYLOAD_PIECE - 1, PAYLOAD_PIECE, PAYLOAD_PIECE + 1, 3 * PAYLOAD_PIECE};
 	struct logs *l = *state;
 
+	l->o.queue_size = 64 << 20;
+	logs_reopen(l);
 	for (int phase = 0; phase < 3; phase++) {
 		for (uint32_t i = 0; i < 81; i++) {
 			long request = sizes[i % 9], response = sizes[i / 9];

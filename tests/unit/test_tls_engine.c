@@ -345,6 +345,24 @@ a_ticket_of_another_server_leads_to_a_full_handshake(void **state)
 }
 
 static void
+a_session_that_led_nowhere_is_not_offered_again(void **state)
+{
+	struct pair p = good_pair();
+
+	UNUSED(state);
+	shake(&p, ALL);
+	read_nothing(p.client);
+	assert_int_equal(p.client_ctx->n_sessions, 1);
+	free_engines(&p);
+	p = pair_of(p.server_ctx, p.client_ctx, "api.test");
+	assert_int_equal(tls_handshake(p.client), TLS_WANT);
+	assert_int_equal(tls_feed(p.client, SPAN_LIT("HTTP/1.1 400")), 12);
+	assert_int_equal(tls_handshake(p.client), TLS_FAILED);
+	assert_int_equal(p.client_ctx->n_sessions, 0);
+	free_pair(&p);
+}
+
+static void
 sessions_are_kept_for_128_names(void **state)
 {
 	struct pair p = good_pair();
@@ -609,6 +627,7 @@ main(void)
 	    cmocka_unit_test(the_last_session_of_a_name_is_resumed),
 	    cmocka_unit_test(tls_12_resumes_as_well),
 	    cmocka_unit_test(a_ticket_of_another_server_leads_to_a_full_handshake),
+	    cmocka_unit_test(a_session_that_led_nowhere_is_not_offered_again),
 	    cmocka_unit_test(sessions_are_kept_for_128_names),
 	    cmocka_unit_test(data_behind_a_ticket_is_not_left_in_the_engine),
 	    cmocka_unit_test(a_short_buffer_leaves_the_rest_for_the_next_read),

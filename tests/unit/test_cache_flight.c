@@ -1,0 +1,222 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cache/flight.h"
+
+static struct flights *fs;
+static const struct entry_key key_a = {{1}}, key_b = {{2}};
+static const uint8_t record[16] = {9};
+static int lonely_calls;
+
+struct one {
+	struct follower m;
+	uint64_t taken;
+	int moves;
+	bool is_cut, leaves_when_moved;
+	char got[64];
+};
+
+static void
+on_lonely(void *ctx)
+{
+	(void)ctx;
+	lonely_calls++;
+}
+
+/* Takes all that is there, as a client that keeps up. */
+static void
+on_moved(void *ctx)
+{
+	struct one *o = ctx;
+	struct span new;
+	o->moves++;
+	if (o->leaves_when_moved) {
+		flight_leave(&o->m);
+		return;
+	}
+	if (!flight_view(o->m.flight, o->taken, &new)) {
+		o->is_cut = true;
+		return;
+	}
+	memcpy(o->got + o->taken % 32, new.p, new.n < 32 ? new.n : 0);
+	o->taken += new.n;
+}
+
+static void
+on_moved_slowly(void *ctx)
+{
+	((struct one *)ctx)->moves++;
+}
+
+static struct flight *
+open_flight(uint64_t max)
+{
+	static int leader;
+	return flight_open(fs, &key_a, SPAN_LIT("preimage"), max, on_lonely, &leader);
+}
+
+static void
+the_same_request_finds_it_and_another_does_not(void **state)
+{
+	(void)state;
+	struct flight *f = open_flight(100);
+	assert_ptr_equal(flight_find(fs, &key_a, SPAN_LIT("preimage")), f);
+	assert_null(flight_find(fs, &key_b, SPAN_LIT("preimage")));
+	/* the key is only a hash */
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("another")));
+	flight_fail(f);
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+}
+
+static void
+a_follower_gets_what_was_there_then_the_live_tail(void **state)
+{
+	struct one early = {0}, late = {0};
+	struct entry_meta meta = {.status = 200, .flags = 1};
+	(void)state;
+	struct flight *f = open_flight(100);
+	flight_join(f, &early.m, on_moved, &early);
+	flight_answer(f, 200, SPAN_LIT("fields"), record);
+	assert_int_equal(early.moves, 1);
+	assert_int_equal(flight_status(f), 200);
+	assert_true(span_eq(flight_fields(f), SPAN_LIT("fields")));
+	flight_put(f, SPAN_LIT("abc"));
+	flight_join(f, &late.m, on_moved, &late);
+	on_moved(&late);
+	assert_memory_equal(late.got, "abc", 3);
+	flight_put(f, SPAN_LIT("de"));
+	assert_memory_equal(early.got, "abcde", 5);
+	assert_memory_equal(late.got, "abcde", 5);
+	flight_complete(f, &meta);
+	assert_int_equal(flight_state(f), FLIGHT_COMPLETE);
+	assert_int_equal(flight_meta(f)->flags, 1);
+	assert_memory_equal(flight_meta(f)->record, record, 16);
+	assert_int_equal(flight_size(f), 5);
+	assert_int_equal(flights_bytes(fs), 5);
+	flight_leave(&early.m);
+	flight_leave(&early.m);
+	flight_leave(&late.m);
+	assert_int_equal(flights_bytes(fs), 0);
+}
+
+static void
+past_its_window_nobody_joins_and_who_lags_is_cut(void **state)
+{
+	struct one quick = {0}, slow = {0};
+	(void)state;
+	struct flight *f = open_flight(10);
+	flight_join(f, &quick.m, on_moved, &quick);
+	flight_join(f, &slow.m, on_moved_slowly, &slow);
+	flight_answer(f, 200, SPAN_NONE, record);
+	flight_put(f, SPAN_LIT("0123456789"));
+	assert_non_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	flight_put(f, SPAN_LIT("x"));
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	assert_int_equal(quick.taken, 11);
+	assert_false(quick.is_cut);
+	struct span v;
+	assert_false(flight_view(f, slow.taken, &v));
+	assert_true(flight_view(f, 1, &v) && v.n == 10);
+	flight_put(f, SPAN_LIT("a piece that is larger than the window is"));
+	assert_int_equal(flights_bytes(fs), 0);
+	flight_put(f, SPAN_LIT("y"));
+	assert_int_equal(flights_bytes(fs), 1);
+	flight_fail(f);
+	flight_leave(&quick.m);
+	flight_leave(&slow.m);
+}
+
+static void
+all_flights_together_are_capped(void **state)
+{
+	struct one a = {0}, b = {0};
+	static int other;
+	(void)state;
+	struct flight *f = open_flight(900);
+	struct flight *g = flight_open(fs, &key_b, SPAN_LIT("p"), 900, on_lonely, &other);
+	flight_join(f, &a.m, on_moved_slowly, &a);
+	flight_join(g, &b.m, on_moved_slowly, &b);
+	char piece[600] = {0};
+	flight_put(f, span_of(piece, 600));
+	flight_put(g, span_of(piece, 400));
+	assert_int_equal(flights_bytes(fs), 1000);
+	flight_put(g, span_of(piece, 1));
+	assert_int_equal(flights_bytes(fs), 1000);
+	struct span v;
+	assert_false(flight_view(g, 0, &v));
+	assert_true(flight_view(f, 0, &v));
+	flight_fail(f);
+	flight_fail(g);
+	flight_leave(&a.m);
+	flight_leave(&b.m);
+	assert_int_equal(flights_bytes(fs), 0);
+}
+
+static void
+the_leader_hears_that_nobody_follows_any_more(void **state)
+{
+	struct one a = {0}, b = {0};
+	(void)state;
+	lonely_calls = 0;
+	struct flight *f = open_flight(10);
+	flight_join(f, &a.m, on_moved, &a);
+	flight_join(f, &b.m, on_moved, &b);
+	assert_true(flight_is_followed(f));
+	flight_leave(&a.m);
+	assert_int_equal(lonely_calls, 0);
+	flight_leave(&b.m);
+	assert_int_equal(lonely_calls, 1);
+	assert_false(flight_is_followed(f));
+	flight_fail(f);
+}
+
+static void
+followers_may_leave_while_they_are_told(void **state)
+{
+	struct one a = {.leaves_when_moved = true}, b = {.leaves_when_moved = true}, c = {0};
+	(void)state;
+	struct flight *f = open_flight(10);
+	flight_join(f, &a.m, on_moved, &a);
+	flight_join(f, &b.m, on_moved, &b);
+	flight_join(f, &c.m, on_moved, &c);
+	flight_answer(f, 200, SPAN_NONE, record);
+	assert_int_equal(a.moves + b.moves + c.moves, 3);
+	c.leaves_when_moved = true;
+	flight_fail(f); /* the last one leaves inside: the flight is freed once */
+	assert_null(c.m.flight);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fs = flights_new(1000);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	flights_free(fs);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_same_request_finds_it_and_another_does_not),
+	    cmocka_unit_test(a_follower_gets_what_was_there_then_the_live_tail),
+	    cmocka_unit_test(past_its_window_nobody_joins_and_who_lags_is_cut),
+	    cmocka_unit_test(all_flights_together_are_capped),
+	    cmocka_unit_test(the_leader_hears_that_nobody_follows_any_more),
+	    cmocka_unit_test(followers_may_leave_while_they_are_told),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
