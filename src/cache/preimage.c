@@ -101,19 +101,11 @@ collect_credentials(const struct cache_request *rq, struct span *parts, bool *to
 	return n;
 }
 
-/* HMAC over the parts with a length before each and names in lower case. */
+/* HMAC over the parts with a length before each and names in lower case. False: no room. */
 static bool
-put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
+mac_credentials(const struct cache_keys *k, const struct cache_request *rq, const struct span *parts,
+    size_t n, uint8_t mac[SHA256_BYTES])
 {
-	struct span parts[CREDENTIALS_MAX * 2];
-	bool too_many = false;
-	if (rq->is_shared)
-		return put(out, F_SCOPE, SPAN_NONE);
-	size_t n = collect_credentials(rq, parts, &too_many);
-	if (too_many)
-		return false;
-	if (n == 0)
-		return put(out, F_SCOPE, SPAN_LIT("anonymous"));
 	struct buf text;
 	bool ok = true;
 	buf_init(&text, 256 * 1024);
@@ -127,13 +119,40 @@ put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf
 		if (ok && i % 2 == 1)
 			ok = buf_put_span(&text, parts[i]);
 	}
-	uint8_t mac[SHA256_BYTES];
-	struct span all = buf_view(&text);
 	if (ok)
-		memo_hmac(rq->scope_memo, k->scope, all, mac);
-	zeroize(text.p, text.cap);
+		memo_hmac(rq->scope_memo, k->scope, buf_view(&text), mac);
+	if (text.p != NULL)
+		zeroize(text.p, text.cap);
 	buf_fini(&text);
-	return ok && put(out, F_SCOPE, span_of(mac, sizeof(mac)));
+	return ok;
+}
+
+static bool
+put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
+{
+	struct span parts[CREDENTIALS_MAX * 2];
+	uint8_t mac[SHA256_BYTES];
+	bool too_many = false;
+	if (rq->is_shared)
+		return put(out, F_SCOPE, SPAN_NONE);
+	size_t n = collect_credentials(rq, parts, &too_many);
+	if (too_many)
+		return false;
+	if (n == 0)
+		return put(out, F_SCOPE, SPAN_LIT("anonymous"));
+	return mac_credentials(k, rq, parts, n, mac) && put(out, F_SCOPE, span_of(mac, sizeof(mac)));
+}
+
+uint64_t
+cache_caller_hash(const struct cache_keys *k, const struct cache_request *rq)
+{
+	struct span parts[CREDENTIALS_MAX * 2];
+	uint8_t mac[SHA256_BYTES] = {0};
+	bool too_many = false;
+	size_t n = collect_credentials(rq, parts, &too_many);
+	if (n > 0 && !mac_credentials(k, rq, parts, n, mac))
+		return 0;
+	return cache_hash(k, span_of(mac, sizeof(mac))) ^ cache_hash(k, rq->provider);
 }
 
 static bool

@@ -45,6 +45,8 @@ enum preimage_result {
 MUST_CHECK enum preimage_result preimage_write(
     const struct cache_keys *k, const struct cache_request *rq, struct buf *out);
 struct entry_key preimage_key(const struct cache_keys *k, struct span preimage);
+/* Who asks whom: a keyed hash of all credentials and the provider. Of rq it reads provider, headers, query, scope_memo. */
+uint64_t cache_caller_hash(const struct cache_keys *k, const struct cache_request *rq);
 /* 64-bit keyed hash of any bytes: for tables whose keys a peer chooses. */
 uint64_t cache_hash(const struct cache_keys *k, struct span bytes);
 

@@ -272,7 +272,7 @@ static size_t
 on_client_read(void *ctx, struct span bytes)
 {
 	struct client *c = ctx;
-	size_t used = bytes.n;
+	size_t used;
 	if (c->rx == RX_LINGER) {
 		c->linger_bytes += bytes.n;
 		if (c->linger_bytes > LINGER_BYTES)

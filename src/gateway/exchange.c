@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cache/entry_head.h"
 #include "cache/preimage.h"
+#include "cache/revoked.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/forward.h"
@@ -244,9 +245,22 @@ step_prepare(struct exchange *x)
 
 /* ---- look up ---- */
 
+uint64_t
+exchange_caller_hash(const struct exchange *x)
+{
+	return cache_caller_hash(x->g->parts.cache_keys,
+	    &(struct cache_request){.provider = x->route.provider->slug,
+		.query = x->to.query,
+		.headers = &x->head.headers,
+		.scope_memo = x->client == NULL ? NULL : &client_memos(x->client)->scope});
+}
+
 static enum step_result
 step_lookup(struct exchange *x)
 {
+	if (x->plan.may_read && revoked_count(x->g->revoked) > 0 &&
+	    revoked_has(x->g->revoked, exchange_caller_hash(x)))
+		x->plan.may_read = false;
 	gateway_reads_entries(x->g);
 	if (x->plan.may_read)
 		x->entry = entry_find(

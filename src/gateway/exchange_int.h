@@ -146,6 +146,7 @@ is_hit(const struct exchange *x)
 void exchange_pump(struct exchange *x);
 /* What a cache entry or a flight keeps of the answer's head. */
 MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
+uint64_t exchange_caller_hash(const struct exchange *x);
 /* Ends it with an error of ours: as an answer if nothing was sent yet, else as a cut. */
 void exchange_fail(struct exchange *x, enum err why, const char *hint);
 /* attempt.c */

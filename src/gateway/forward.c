@@ -38,13 +38,13 @@ accepted_coding(const struct request_head *head)
 		return SPAN_LIT("identity");
 	struct span rest = accept, item;
 	while (span_next(&rest, ',', &item)) {
-		struct span coding = item, q = item;
+		struct span coding = item;
 		coding.n = span_find(item, ';');
 		coding = span_trim(coding);
 		if (!span_eq_nocase(coding, SPAN_LIT("gzip")) &&
 		    !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
 			continue;
-		q = span_trim(span_skip(item, span_find(item, ';') + 1));
+		struct span q = span_trim(span_skip(item, span_find(item, ';') + 1));
 		bool is_refused = span_eq(q, SPAN_LIT("q=0")) || span_starts(q, SPAN_LIT("q=0.0"));
 		return is_refused ? SPAN_LIT("identity") : SPAN_LIT("gzip");
 	}

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cache/flight.h"
 #include "cache/preimage.h"
+#include "cache/revoked.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/gateway_int.h"
@@ -34,6 +35,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->setup = parts->setup;
 	g->pool = pool_new(parts->loop, parts->resolver);
 	g->flights = flights_new(FLIGHTS_BYTES);
+	g->revoked = revoked_new();
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
 	list_init(&g->clients);
 	list_init(&g->exchanges);
@@ -344,6 +346,7 @@ gateway_free(struct gateway *g)
 {
 	exchange_free_spares(g);
 	flights_free(g->flights);
+	revoked_free(g->revoked);
 	pool_free(g->pool);
 	map_fini(&g->by_address);
 	setup_unref(g->setup);

@@ -19,6 +19,7 @@ struct gateway {
 	struct setup *setup;
 	struct pool *pool;
 	struct flights *flights;
+	struct revoked *revoked;
 	struct id_source ids;
 	struct listener **listeners;
 	bool *listener_is_admin, *listener_is_tls;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "cache/revoked.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/exchange_int.h"
@@ -116,6 +117,16 @@ lead(struct exchange *x)
 	buf_fini(&head);
 }
 
+/* What the provider thinks of the caller's credential decides whether the cache may serve it. */
+static void
+note_credential(const struct exchange *x)
+{
+	if (x->status == 401 || x->status == 403)
+		revoked_add(x->g->revoked, exchange_caller_hash(x));
+	else if (x->status / 100 == 2 && revoked_count(x->g->revoked) > 0)
+		revoked_remove(x->g->revoked, exchange_caller_hash(x));
+}
+
 void
 relay_head(struct exchange *x, const struct response_head *head)
 {
@@ -123,6 +134,7 @@ relay_head(struct exchange *x, const struct response_head *head)
 	x->has_answer = true;
 	x->status = head->status;
 	x->out_framing = framing_downstream(x, head);
+	note_credential(x);
 	if (x->flight != NULL)
 		lead(x);
 	hang_taps(x, head);

@@ -1,16 +1,13 @@
 #include "journal/record.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "json/json.h"
+#include "journal/record_int.h"
 
 #define FORMAT_VERSION 1
 
-/* The stored fields: tag (never reused), kind, member. A field at its initial value is not written. */
+/* The stored fields: tag (never reused, 1 was), kind, member. A field at its initial value is not written. */
 #define RECORD_FIELDS(INT, TEXT)                                                                   \
-	INT(1, created_ms)                                                                         \
 	TEXT(2, gateway) TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method)         \
 	    TEXT(7, path) TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent)  \
 		TEXT(12, end_reason) TEXT(13, ending) TEXT(14, metadata)                           \
@@ -22,10 +19,14 @@
 					INT(31, cost_usd12) INT(32, usage[0]) INT(33, usage[1])    \
 					    INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4])  \
 						INT(37, usage[5]) INT(38, usage[6])                \
-						    INT(39, usage[7])
+						    INT(39, usage[7])                      \
+							INT(40, request_kept)              \
+							    INT(41, response_kept)
 
+#define TAG_CREATED 42 /* against the id's time */
 #define TAG_FLAGS 60
 #define TAG_BODY_RECORD 61
+#define TAG_WORD 0x80 /* with a text's tag: a number of record_word follows */
 enum {
 	FLAG_SUCCESS = 1,
 	FLAG_STREAM = 2,
@@ -77,8 +78,19 @@ put_int(struct buf *out, int tag, int64_t v, int64_t initial)
 static bool
 put_text(struct buf *out, int tag, struct span s)
 {
-	return s.n == 0 ||
-	    (buf_putc(out, (char)tag) && put_varint(out, s.n) && buf_put_span(out, s));
+	int word;
+	if (s.n == 0)
+		return true;
+	if (record_word_find(s, &word))
+		return buf_putc(out, (char)(tag | TAG_WORD)) && buf_putc(out, (char)word);
+	return buf_putc(out, (char)tag) && put_varint(out, s.n) && buf_put_span(out, s);
+}
+
+/* Nearly always the same: a byte or nothing instead of seven. */
+static int64_t
+created_offset(const struct record *r)
+{
+	return (int64_t)((uint64_t)r->created_ms - (uint64_t)id_wall_ms(&r->id));
 }
 
 static int64_t
@@ -96,7 +108,8 @@ record_encode(const struct record *r, struct buf *out)
 	struct record initial;
 	record_init(&initial);
 	bool ok = buf_putc(out, FORMAT_VERSION) && buf_put(out, r->id.b, sizeof(r->id.b)) &&
-	    put_int(out, TAG_FLAGS, flags_of(r), 0);
+	    put_int(out, TAG_FLAGS, flags_of(r), 0) &&
+	    put_int(out, TAG_CREATED, created_offset(r), 0);
 #define PUT_INT(tag, member) ok = ok && put_int(out, tag, r->member, initial.member);
 #define PUT_TEXT(tag, member) ok = ok && put_text(out, tag, r->member);
 	RECORD_FIELDS(PUT_INT, PUT_TEXT)
@@ -143,6 +156,15 @@ get_text(struct span *in, struct span *out)
 }
 
 static bool
+get_word(struct span *in, struct span *out)
+{
+	if (in->n == 0 || !record_word((unsigned char)in->p[0], out))
+		return false;
+	*in = span_skip(*in, 1);
+	return true;
+}
+
+static bool
 get_flags(struct span *in, struct record *r)
 {
 	int64_t f;
@@ -163,23 +185,29 @@ get_field(int tag, struct span *in, struct record *r)
 {
 	struct span text;
 	int64_t number;
-	switch (tag) {
+	bool is_word = tag & TAG_WORD;
+	switch (tag & ~TAG_WORD) {
 #define GET_INT(t, member)                                                                         \
 	case t:                                                                                    \
-		if (!get_int(in, &number))                                                         \
+		if (is_word || !get_int(in, &number))                                                         \
 			return false;                                                              \
 		r->member = (__typeof__(r->member))number;                                         \
 		return true;
 #define GET_TEXT(t, member)                                                                        \
 	case t:                                                                                    \
-		return get_text(in, &r->member);
+		return is_word ? get_word(in, &r->member) : get_text(in, &r->member);
 		RECORD_FIELDS(GET_INT, GET_TEXT)
 #undef GET_INT
 #undef GET_TEXT
 	case TAG_FLAGS:
-		return get_flags(in, r);
+		return !is_word && get_flags(in, r);
+	case TAG_CREATED:
+		if (is_word || !get_int(in, &number))
+			return false;
+		r->created_ms = (int64_t)((uint64_t)r->created_ms + (uint64_t)number);
+		return true;
 	case TAG_BODY_RECORD:
-		if (!get_text(in, &text) || text.n != sizeof(r->body_record.b))
+		if (is_word || !get_text(in, &text) || text.n != sizeof(r->body_record.b))
 			return false;
 		memcpy(r->body_record.b, text.p, text.n);
 		return true;
@@ -195,6 +223,7 @@ record_decode(struct span in, struct record *out)
 	if (in.n < 1 + sizeof(out->id.b) || in.p[0] != FORMAT_VERSION)
 		return false;
 	memcpy(out->id.b, in.p + 1, sizeof(out->id.b));
+	out->created_ms = id_wall_ms(&out->id);
 	in = span_skip(in, 1 + sizeof(out->id.b));
 	while (in.n > 0) {
 		int tag = (unsigned char)in.p[0];
@@ -203,134 +232,4 @@ record_decode(struct span in, struct record *out)
 			return false;
 	}
 	return true;
-}
-
-/* ---- JSON ---- */
-
-static bool
-json_text(struct buf *out, const char *name, struct span s)
-{
-	return buf_printf(out, ",\"%s\":", name) &&
-	    (s.n == 0 ? buf_put(out, "null", 4) : json_put_str(out, s));
-}
-
-static bool
-json_number(struct buf *out, const char *name, int64_t v, bool is_known)
-{
-	return is_known ? buf_printf(out, ",\"%s\":%lld", name, (long long)v)
-			: buf_printf(out, ",\"%s\":null", name);
-}
-
-static bool
-json_flag(struct buf *out, const char *name, bool v)
-{
-	return buf_printf(out, ",\"%s\":%s", name, v ? "true" : "false");
-}
-
-/* Microseconds as milliseconds with their fraction. */
-static bool
-json_ms(struct buf *out, const char *name, int64_t us)
-{
-	return us < 0 ? buf_printf(out, ",\"%s\":null", name)
-		      : buf_printf(out, ",\"%s\":%lld.%03lld", name, (long long)(us / 1000),
-			    (long long)(us % 1000));
-}
-
-/* Pico-USD as USD, without a double in between. */
-static bool
-json_cost(struct buf *out, int64_t usd12)
-{
-	if (usd12 < 0)
-		return buf_printf(out, ",\"cost\":null");
-	char fraction[16];
-	snprintf(fraction, sizeof(fraction), "%012lld", (long long)(usd12 % 1000000000000));
-	size_t n = 12;
-	while (n > 0 && fraction[n - 1] == '0')
-		n--;
-	return buf_printf(out, ",\"cost\":%lld%s%.*s", (long long)(usd12 / 1000000000000),
-	    n > 0 ? "." : "", (int)n, fraction);
-}
-
-static bool
-json_usage(struct buf *out, const struct record *r)
-{
-	static const char *const names[RECORD_USAGE_CLASSES] = {"input", "cache_read",
-	    "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_in", "audio_out"};
-	bool first = true, ok = buf_printf(out, ",\"usage\":{");
-	for (size_t i = 0; ok && i < RECORD_USAGE_CLASSES; i++) {
-		if (r->usage[i] < 0)
-			continue;
-		ok = buf_printf(
-		    out, "%s\"%s\":%lld", first ? "" : ",", names[i], (long long)r->usage[i]);
-		first = false;
-	}
-	return ok && buf_putc(out, '}');
-}
-
-/* What the caller sent is JSON when it was taken; if redaction broke it, it is shown as text. */
-static bool
-json_metadata(struct buf *out, struct span metadata)
-{
-	if (metadata.n == 0)
-		return buf_printf(out, ",\"metadata\":null");
-	struct json_doc *doc = json_parse(metadata);
-	bool ok = buf_printf(out, ",\"metadata\":") &&
-	    (doc != NULL ? json_write(json_root(doc), out) : json_put_str(out, metadata));
-	json_free(doc);
-	return ok;
-}
-
-static const char *
-cache_word(enum record_cache c)
-{
-	static const char *const words[] = {"HIT", "STALE", "MISS", "BYPASS"};
-	return words[c];
-}
-
-static bool
-json_head(const struct record *r, struct buf *out)
-{
-	char id[ID_TEXT_SIZE], at[CLOCK_RFC3339_SIZE];
-	id_text(&r->id, id);
-	clock_rfc3339(r->created_ms, at);
-	return buf_printf(out, "{\"id\":\"%s\",\"created_at\":\"%s\"", id, at) &&
-	    json_text(out, "gateway", r->gateway) && json_text(out, "account", r->account) &&
-	    json_text(out, "provider", r->provider) && json_text(out, "model", r->model) &&
-	    json_text(out, "method", r->method) && json_text(out, "path", r->path) &&
-	    json_text(out, "host", r->host) && json_number(out, "status_code", r->status, true) &&
-	    json_flag(out, "success", r->success) &&
-	    json_flag(out, "cached", r->cache == RECORD_HIT || r->cache == RECORD_STALE) &&
-	    buf_printf(out, ",\"cache_status\":\"%s\"", cache_word(r->cache));
-}
-
-static bool
-json_figures(const struct record *r, struct buf *out)
-{
-	return json_number(out, "duration", (r->duration_us + 500) / 1000, r->duration_us >= 0) &&
-	    json_ms(out, "duration_ms", r->duration_us) && json_ms(out, "ttfb_ms", r->ttfb_us) &&
-	    json_ms(out, "ttft_ms", r->ttft_us) &&
-	    json_number(out, "overhead_us", r->overhead_us, r->overhead_us >= 0) &&
-	    json_number(out, "tokens_in", r->tokens_in, r->tokens_in >= 0) &&
-	    json_number(out, "tokens_out", r->tokens_out, r->tokens_out >= 0) &&
-	    json_usage(out, r) && json_cost(out, r->cost_usd12) &&
-	    json_number(out, "step", r->step, true) &&
-	    json_number(out, "attempts", r->attempts, true) &&
-	    json_number(out, "request_size", r->request_size, true) &&
-	    json_number(out, "response_size", r->response_size, true) &&
-	    json_number(out, "bytes_in", r->bytes_in, true) &&
-	    json_number(out, "bytes_out", r->bytes_out, true);
-}
-
-bool
-record_json(const struct record *r, struct buf *out)
-{
-	return json_head(r, out) && json_figures(r, out) && json_metadata(out, r->metadata) &&
-	    json_text(out, "event_id", r->event_id) && json_text(out, "key_id", r->key_id) &&
-	    json_text(out, "client", r->client) && json_text(out, "user_agent", r->user_agent) &&
-	    json_text(out, "request_content_type", r->request_content_type) &&
-	    json_text(out, "response_content_type", r->response_content_type) &&
-	    json_text(out, "end_reason", r->end_reason) && json_text(out, "ending", r->ending) &&
-	    json_flag(out, "stream", r->is_stream) &&
-	    json_flag(out, "truncated", r->is_truncated) &&
-	    json_flag(out, "estimated", r->is_estimated) && buf_putc(out, '}');
 }

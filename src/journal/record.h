@@ -33,6 +33,7 @@ struct record {
 	int step, attempts;
 	int64_t duration_us, ttfb_us, ttft_us, overhead_us; /* -1: unknown */
 	int64_t request_size, response_size; /* bodies, as the client sent and saw them */
+	int64_t request_kept, response_kept; /* 0: all of a payload is kept, else so many of its first bytes */
 	int64_t bytes_in, bytes_out;         /* on the client's wire, heads included */
 	int64_t usage[RECORD_USAGE_CLASSES]; /* -1: unknown */
 	int64_t tokens_in, tokens_out;       /* -1: unknown */
@@ -46,5 +47,9 @@ MUST_CHECK bool record_encode(const struct record *r, struct buf *out);
 MUST_CHECK bool record_decode(struct span in, struct record *out);
 /* One JSON object, no newline. */
 MUST_CHECK bool record_json(const struct record *r, struct buf *out);
+/* One line of CSV (RFC 4180), with its CR LF; an unknown value is an empty cell. A text that a spreadsheet would take for a
+ * formula (it begins with = + - @ TAB or CR) gets a ' in front (security.md 5). */
+MUST_CHECK bool record_csv(const struct record *r, struct buf *out);
+MUST_CHECK bool record_csv_heading(struct buf *out);
 
 #endif

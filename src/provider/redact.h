@@ -26,7 +26,10 @@ MUST_CHECK bool subprotocols_redact(struct span value, struct buf *out);
 bool is_loggable_header(const struct header *h);
 /* Text that may hold keys (error messages, paths): sk-..., sk-ant-..., AIza..., ghp_..., AKIA..., xox?-..., JWTs, "Bearer x" become "***". */
 MUST_CHECK bool text_redact(struct span text, struct buf *out);
-/* Whether text_redact would change it. Both look through about a gigabyte a second. What was JSON stays JSON. */
-bool text_has_credential(struct span text);
+/* The same for a body, of which somebody wants to read the rest: there "Bearer x", "?key=x" and eyJ... have to look like a secret,
+ * not like a word of a sentence or a piece of base64. What was JSON or UTF-8 stays so. Looks through a gigabyte a second. */
+MUST_CHECK bool body_redact(struct span body, struct buf *out);
+/* Whether body_redact would change it. */
+bool body_has_credential(struct span body);
 
 #endif

@@ -1,12 +1,18 @@
 #include "provider/redact.h"
+#include "provider/redact_int.h"
 
 #define MASK "***"
+#define BODY_KEY_MIN 8    /* in a body shorter ones are words: sk-learn */
+#define BODY_VALUE_MIN 12 /* behind "Bearer " or "?key=" in a body */
+#define BODY_VALUE_LONG 24
+#define JWT_HEAD_MAX 4096 /* to its first dot */
 
 /* What the characters of a key may be, behind its tell-tale beginning. */
 enum alphabet {
 	ALPHABET_BASE64,  /* letters, digits, - _ . ~ + / = : whatever any scheme uses */
 	ALPHABET_URLSAFE, /* letters, digits, - _ */
 	ALPHABET_UPPER,   /* A-Z 0-9 */
+	ALPHABET_JWT,     /* as base64; in a body without a dot it is something else */
 };
 struct key_form {
 	const char *prefix;
@@ -37,92 +43,8 @@ static const struct key_form key_forms[] = {
     {"csk-", ALPHABET_URLSAFE, 8},                                    /* Cerebras */
     {"fw_", ALPHABET_URLSAFE, 12},                                    /* Fireworks */
     {"tgp_v1_", ALPHABET_URLSAFE, 8}, {"dapi", ALPHABET_URLSAFE, 20}, /* Databricks */
-    {"eyJ", ALPHABET_BASE64, 12},                                     /* a JWT: '{"' in base64 */
+    {"eyJ", ALPHABET_JWT, 12},                                        /* a JWT: '{"' in base64 */
 };
-/*
- * Where a credential may begin, quickly: bodies of megabytes are looked through on the loop. Every
- * form, scheme and parameter has a bit; three bytes in a row that share one are looked at closely.
- * Test: every form of the table is found.
- */
-enum {
-	W_SK = 1,
-	W_A = 2,
-	W_YA = 4,
-	W_B = 8, /* bearer, basic, bedrock */
-	W_G = 16,
-	W_X = 32,
-	W_HF = 64,
-	W_R8 = 128,
-	W_PPLX = 256,
-	W_NVAPI = 512,
-	W_CSK = 1024,
-	W_FW = 2048,
-	W_TGP = 4096,
-	W_DAPI = 8192,
-	W_EYJ = 16384,
-	W_PARAM = 32768, /* a mark of parameters, anything behind it */
-};
-static const uint16_t first_byte[256] = {['s'] = W_SK,
-    ['A'] = W_A,
-    ['y'] = W_YA,
-    ['b'] = W_B,
-    ['B'] = W_B,
-    ['g'] = W_G,
-    ['x'] = W_X,
-    ['h'] = W_HF,
-    ['r'] = W_R8,
-    ['p'] = W_PPLX,
-    ['n'] = W_NVAPI,
-    ['c'] = W_CSK,
-    ['f'] = W_FW,
-    ['t'] = W_TGP,
-    ['d'] = W_DAPI,
-    ['e'] = W_EYJ,
-    ['?'] = W_PARAM,
-    ['&'] = W_PARAM};
-static const uint16_t second_byte[256] = {['k'] = W_SK,
-    ['I'] = W_A,
-    ['Q'] = W_A,
-    ['K'] = W_A,
-    ['S'] = W_A,
-    ['B'] = W_A,
-    ['a'] = W_YA | W_B | W_X | W_DAPI,
-    ['A'] = W_B,
-    ['e'] = W_B,
-    ['E'] = W_B,
-    ['h'] = W_G,
-    ['i'] = W_G,
-    ['s'] = W_G | W_CSK,
-    ['o'] = W_X,
-    ['f'] = W_HF,
-    ['8'] = W_R8,
-    ['p'] = W_PPLX,
-    ['v'] = W_NVAPI,
-    ['w'] = W_FW,
-    ['g'] = W_TGP,
-    ['y'] = W_EYJ};
-static const uint16_t third_byte[256] = {['-'] = W_SK,
-    ['_'] = W_SK | W_HF | W_R8 | W_FW,
-    ['z'] = W_A,
-    ['.'] = W_A,
-    ['I'] = W_A,
-    ['S'] = W_A | W_B,
-    ['2'] = W_YA,
-    ['a'] = W_B | W_NVAPI,
-    ['A'] = W_B,
-    ['d'] = W_B,
-    ['s'] = W_B | W_G,
-    ['p'] = W_G | W_X | W_TGP | W_DAPI,
-    ['o'] = W_G,
-    ['u'] = W_G,
-    ['r'] = W_G,
-    ['t'] = W_G,
-    ['k'] = W_G | W_CSK,
-    ['x'] = W_X,
-    ['i'] = W_X,
-    ['l'] = W_PPLX,
-    ['J'] = W_EYJ};
-
 /* "Bearer x": the word in any case, blanks (or %20), then whatever stands there. */
 static const char *const schemes[] = {"bearer", "basic", NULL};
 
@@ -145,7 +67,7 @@ is_in_alphabet(char c, enum alphabet a)
 		return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 	if (is_alnum(c) || c == '-' || c == '_')
 		return true;
-	return a == ALPHABET_BASE64 && c != '\0' && strchr(".~+/=", c) != NULL;
+	return a != ALPHABET_URLSAFE && c != '\0' && strchr(".~+/=", c) != NULL;
 }
 
 static bool
@@ -177,23 +99,6 @@ is_word_start(struct span text, size_t i)
 	return i >= 6 && at[-6] == '\\' && at[-5] == 'u' && is_all_hex(at - 4, 4);
 }
 
-/* The first place from i on where a credential may begin, as far as three bytes tell; text.n: none. */
-static size_t
-next_candidate(struct span text, size_t i)
-{
-	const unsigned char *p = (const unsigned char *)text.p;
-
-	if (i > 0 && i < text.n && first_byte[p[i - 1]] == W_PARAM)
-		return i;
-	for (; i + 2 < text.n; i++) {
-		unsigned found = first_byte[p[i]] &
-		    ((second_byte[p[i + 1]] & third_byte[p[i + 2]]) | W_PARAM);
-		if (found != 0)
-			return found == W_PARAM ? i + 1 : i;
-	}
-	return text.n;
-}
-
 /* The backslash of "\/", as some write a slash in JSON; what follows is one. */
 static bool
 is_escaped_slash(struct span s, size_t i)
@@ -201,22 +106,67 @@ is_escaped_slash(struct span s, size_t i)
 	return s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] == '/';
 }
 
-/* Length of the key at the beginning of s, 0 when there is none. */
-static size_t
-key_length(struct span s)
+/*
+ * A look through a text. A body is mostly prose, code and base64 that somebody wants to read again, so there a credential
+ * has to look like one: what follows "basic" in a sentence does not, nor does eyJ in a picture.
+ */
+struct look {
+	struct span text;
+	bool is_body;
+	size_t plain;   /* behind the last credential */
+	size_t dotless; /* no JWT begins before it: it would be one long word without a dot */
+};
+
+/* A JWT has dots, base64 has none. Each byte is looked at once. */
+static bool
+is_jwt(struct look *l, size_t i)
 {
+	struct span head = span_head(l->text, i + JWT_HEAD_MAX);
+
+	if (i < l->dotless)
+		return false;
+	while (i < head.n && head.p[i] != '.' && is_in_alphabet(head.p[i], ALPHABET_BASE64))
+		i++;
+	l->dotless = i;
+	return i < head.n && head.p[i] == '.';
+}
+
+/* Behind a word that may announce a secret: long, or not so long but no word of a language. */
+static bool
+is_secret_shaped(struct span v)
+{
+	bool has_lower = false;
+
+	if (v.n < BODY_VALUE_MIN || v.n >= BODY_VALUE_LONG)
+		return v.n >= BODY_VALUE_LONG;
+	for (size_t i = 0; i < v.n; i++) {
+		char c = v.p[i];
+		if ((c >= '0' && c <= '9') || (has_lower && c >= 'A' && c <= 'Z'))
+			return true;
+		has_lower = has_lower || (c >= 'a' && c <= 'z');
+	}
+	return false;
+}
+
+/* Length of the key at i, 0 when there is none. */
+static size_t
+key_length(struct look *l, size_t i)
+{
+	struct span s = span_skip(l->text, i);
+
 	for (size_t k = 0; k < COUNT_OF(key_forms); k++) {
 		/* The first letter tells nearly always: this runs for every word of a record. */
 		if (s.p[0] != key_forms[k].prefix[0])
 			continue;
 		struct span prefix = span_str(key_forms[k].prefix);
-		if (!span_starts(s, prefix))
+		if (!span_starts(s, prefix) || (key_forms[k].alphabet == ALPHABET_JWT && l->is_body && !is_jwt(l, i)))
 			continue;
 		size_t n = prefix.n;
 		while (n < s.n &&
 		    (is_in_alphabet(s.p[n], key_forms[k].alphabet) || is_escaped_slash(s, n)))
 			n++;
-		if (n - prefix.n >= key_forms[k].min)
+		size_t min = key_forms[k].min;
+		if (n - prefix.n >= (l->is_body && min < BODY_KEY_MIN ? BODY_KEY_MIN : min))
 			return n;
 	}
 	return 0;
@@ -304,12 +254,12 @@ with_announced(struct span s, size_t n)
 /* At i, where a word may begin: how many bytes stay (*kept) and how many behind them are a
  * credential (returned). */
 static size_t
-credential_at(struct span text, size_t i, size_t *kept)
+credential_at(struct look *l, size_t i, size_t *kept)
 {
-	struct span s = span_skip(text, i);
+	struct span text = l->text, s = span_skip(text, i);
 
 	*kept = 0;
-	size_t n = key_length(s);
+	size_t n = key_length(l, i);
 	if (n > 0) {
 		/* "\r8_...": the letter may belong to the backslash, and JSON shall stay JSON. */
 		*kept = is_escape_letter(text, i);
@@ -317,26 +267,32 @@ credential_at(struct span text, size_t i, size_t *kept)
 	}
 	if (i > 0 && (text.p[i - 1] == '?' || text.p[i - 1] == '&'))
 		*kept = param_length(s);
-	/* Once more while there is one: "?key=Bearer x", "Bearer Bearer x". */
-	while ((n = scheme_length(span_skip(s, *kept))) > 0)
+	/* Once more while there is one: "?key=Bearer x", "Bearer Bearer x"; in a body each by itself. */
+	while ((n = scheme_length(span_skip(s, *kept))) > 0) {
 		*kept += n;
+		if (l->is_body)
+			break;
+	}
 	if (*kept == 0)
 		return 0;
 	s = span_skip(s, *kept);
-	return with_announced(s, value_length(s));
+	n = value_length(s);
+	if (l->is_body && !is_secret_shaped(span_head(s, n)))
+		return 0;
+	return with_announced(s, n);
 }
 
 /* The next credential from *i on, n bytes at *i; 0: there is none. */
 static size_t
-find_credential(struct span text, size_t plain, size_t *i)
+find_credential(struct look *l, size_t *i)
 {
 	for (;;) {
-		*i = next_candidate(text, *i);
-		if (*i >= text.n)
+		*i = redact_candidate(l->text, *i);
+		if (*i >= l->text.n)
 			return 0;
 		/* Behind a credential anything may begin. */
-		bool may_begin = *i == plain || is_word_start(text, *i);
-		size_t kept = 0, n = may_begin ? credential_at(text, *i, &kept) : 0;
+		bool may_begin = *i == l->plain || is_word_start(l->text, *i);
+		size_t kept = 0, n = may_begin ? credential_at(l, *i, &kept) : 0;
 		if (n > 0) {
 			*i += kept;
 			return n;
@@ -345,24 +301,37 @@ find_credential(struct span text, size_t plain, size_t *i)
 	}
 }
 
-bool
-text_has_credential(struct span text)
+static bool
+redact(struct look *l, struct buf *out)
 {
-	size_t i = 0;
+	struct span text = l->text;
+	size_t i = 0, n; /* everything before l->plain is written */
 
-	return find_credential(text, 0, &i) > 0;
+	while ((n = find_credential(l, &i)) > 0) {
+		if (!buf_put(out, text.p + l->plain, i - l->plain) ||
+		    !buf_put(out, MASK, sizeof(MASK) - 1))
+			return false;
+		l->plain = i += n;
+	}
+	return l->plain == text.n || buf_put(out, text.p + l->plain, text.n - l->plain);
 }
 
 bool
 text_redact(struct span text, struct buf *out)
 {
-	size_t plain = 0, i = 0, n; /* everything before plain is written */
+	return redact(&(struct look){.text = text}, out);
+}
 
-	while ((n = find_credential(text, plain, &i)) > 0) {
-		if (!buf_put(out, text.p + plain, i - plain) ||
-		    !buf_put(out, MASK, sizeof(MASK) - 1))
-			return false;
-		plain = i += n;
-	}
-	return plain == text.n || buf_put(out, text.p + plain, text.n - plain);
+bool
+body_redact(struct span body, struct buf *out)
+{
+	return redact(&(struct look){.text = body, .is_body = true}, out);
+}
+
+bool
+body_has_credential(struct span body)
+{
+	size_t i = 0;
+
+	return find_credential(&(struct look){.text = body, .is_body = true}, &i) > 0;
 }

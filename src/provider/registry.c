@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "provider/registry_int.h"
-#include "provider/table.h"
+#include "provider/table.inc"
 
 /* For what the operator's configuration says: nothing that a peer chooses. */
 #define ARENA_MAX ((size_t)64 << 20)

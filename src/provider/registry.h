@@ -1,5 +1,5 @@
 /*
- * registry: the providers that Postern knows. One table row each (provider/table.h); the operator's
+ * registry: the providers that Postern knows. One table row each (provider/table.inc); the operator's
  * own come from the configuration through provider_define.
  *
  * A row: slug, aliases, name, base URL, dialect, credential headers, further roots. The host of a base URL may

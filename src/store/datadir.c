@@ -13,7 +13,9 @@
 #include "store/datadir_int.h"
 #include "store/file_int.h"
 
-#define BOOT_TEXT_SIZE 128
+#define BOOT_TEXT_SIZE 64
+#define RUNNING "running"
+#define STOPPED "stopped" /* in order */
 
 /* Every missing directory of the path, like mkdir -p, but for the owner alone. */
 static enum err
@@ -153,7 +155,8 @@ make_rooms(struct datadir *d, bool *is_fresh, const struct fault *f)
 	return E_OK;
 }
 
-/* "STATE BOOT-ID\n". Without /proc there is no boot id: then only the clean mark counts. */
+/* "STATE BOOT-ID", padded to one length, so that it can be written in place: a full disk must not keep a server from
+ * starting. Without /proc there is no boot id: then only the mark of an orderly stop counts. */
 static void
 boot_text(const char *state, char out[BOOT_TEXT_SIZE])
 {
@@ -163,19 +166,33 @@ boot_text(const char *state, char out[BOOT_TEXT_SIZE])
 	if (file_read("/proc/sys/kernel/random/boot_id", id, sizeof(id), &n) != E_OK || n < 36)
 		(void)snprintf(id, sizeof(id), "unknown");
 	id[strcspn(id, "\n")] = '\0';
-	(void)snprintf(out, BOOT_TEXT_SIZE, "%s %s\n", state, id);
+	(void)snprintf(out, BOOT_TEXT_SIZE, "%s %-*s\n", state, BOOT_TEXT_SIZE - (int)sizeof(STOPPED) - 2, id);
+}
+
+/* Less than a sector: it is written whole or not at all. */
+static enum err
+write_boot(const char *path, const char *text)
+{
+	bool is_done;
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? file_replace(path, text, strlen(text)) : E_IO;
+	is_done = pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text) && fdatasync(fd) == 0;
+	(void)close(fd);
+	return is_done ? E_OK : E_IO;
 }
 
 /* Reads how the last server ended. */
 static bool
 ended_well(const char *path, const char *running)
 {
-	char text[BOOT_TEXT_SIZE];
+	char text[BOOT_TEXT_SIZE * 2];
 	size_t n = 0;
 
 	if (file_read(path, text, sizeof(text), &n) != E_OK)
 		return false;
-	if (strncmp(text, "clean ", 6) == 0)
+	if (strncmp(text, STOPPED " ", sizeof(STOPPED)) == 0)
 		return true;
 	return strcmp(text, running) == 0 && strstr(running, "unknown") == NULL;
 }
@@ -187,9 +204,9 @@ mark_running(struct datadir *d, bool is_fresh, const struct fault *f)
 	char path[FILE_PATH_SIZE], running[BOOT_TEXT_SIZE];
 
 	file_path(path, d->path, "boot");
-	boot_text("running", running);
+	boot_text(RUNNING, running);
 	d->was_clean = is_fresh || ended_well(path, running);
-	if (file_replace(path, running, strlen(running)) == E_OK)
+	if (write_boot(path, running) == E_OK)
 		return E_OK;
 	return fault_set(f, E_IO, "%s: cannot be written: %s", path, strerror(errno));
 }
@@ -251,7 +268,7 @@ datadir_open_readonly(const char *path, struct datadir *out, char *detail, size_
 		return e;
 	}
 	file_path(boot_path, out->path, "boot");
-	boot_text("running", running);
+	boot_text(RUNNING, running);
 	out->was_clean = ended_well(boot_path, running);
 	return E_OK;
 }
@@ -263,8 +280,8 @@ datadir_mark_clean(struct datadir *d)
 
 	CHK(d->lock_fd >= 0);
 	file_path(path, d->path, "boot");
-	boot_text("clean", text);
-	if (file_replace(path, text, strlen(text)) != E_OK) {
+	boot_text(STOPPED, text);
+	if (write_boot(path, text) != E_OK) {
 		/* The next start finds "running": after a reboot the cache is made anew, nothing else. */
 	}
 }

@@ -15,7 +15,6 @@
 
 #define DATA_FILE "data.mdb"
 #define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
-#define READERS 4
 /* `visited`: 1 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its second chance: so
  * there are many more bits than entries. */
 #define VISITED_MIN (UINT64_C(1) << 15)
@@ -69,7 +68,6 @@ open_env(struct entries *e)
 	    .dbis = dbis,
 	    .n_dbis = ENTRIES_DBIS,
 	    .map_size = map_size_for(e->max_size),
-	    .readers = READERS,
 	    .flags = MDB_NOSYNC | MDB_NORDAHEAD,
 	};
 	char path[FILE_PATH_SIZE];

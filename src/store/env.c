@@ -1,8 +1,14 @@
 #include "store/env_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "store/file_int.h"
+
+#define LOCK_SIZE 8192 /* 125 readers: LMDB goes by the file's size */
 
 enum err
 env_err(int rc)
@@ -90,6 +96,21 @@ open_dbis(struct env *e, const struct env_options *o)
 	return mdb_txn_commit(txn); /* a read-only one too: else the handles are forgotten */
 }
 
+static int
+take_lock_file(const char *path)
+{
+	char lock[FILE_PATH_SIZE];
+	int fd, rc;
+
+	CHK((size_t)snprintf(lock, sizeof(lock), "%s-lock", path) < sizeof(lock));
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return errno;
+	rc = posix_fallocate(fd, 0, LOCK_SIZE);
+	(void)close(fd); /* before LMDB locks it: closing any descriptor of a file drops the process's locks on it */
+	return rc;
+}
+
 /* The parts between create and use that can fail. */
 static int
 set_up(struct env *e, const char *path, const struct env_options *o)
@@ -103,8 +124,8 @@ set_up(struct env *e, const char *path, const struct env_options *o)
 	rc = mdb_env_set_maxdbs(e->mdb, ENV_DBIS_MAX);
 	if (rc == 0 && o->map_size > 0)
 		rc = mdb_env_set_mapsize(e->mdb, o->map_size);
-	if (rc == 0 && o->readers > 0)
-		rc = mdb_env_set_maxreaders(e->mdb, o->readers);
+	if (rc == 0 && !o->is_frozen)
+		rc = take_lock_file(path);
 	if (rc == 0)
 		rc = mdb_env_open(e->mdb, path, flags, 0600);
 	if (rc == 0)

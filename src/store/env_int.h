@@ -6,6 +6,8 @@
  *            A file may rightly be shorter than its header says (pages that one transaction took and gave back are never
  *            written), but reading its map there would be SIGBUS: so it is made longer, without taking room on the
  *            disk; where that may not be, it is E_CORRUPT.
+ *            The lock file is mapped and written by LMDB: its blocks are taken before, so that a full disk is E_FULL
+ *            and not SIGBUS.
  * Threads    MDB_NOTLS: a read transaction belongs to its struct, not to a thread.
  */
 #ifndef STORE_ENV_INT_H
@@ -29,7 +31,6 @@ struct env_options {
 	const struct env_dbi *dbis;
 	size_t n_dbis;
 	uint64_t map_size; /* 0: as large as the file */
-	unsigned readers;
 	unsigned flags;    /* of mdb_env_open */
 	bool is_frozen;    /* nobody writes it any more: opened for reading, without a lock file */
 	bool is_readonly;  /* frozen, and its files may not even be made longer */

@@ -15,7 +15,6 @@
 #define KEEP_OPEN 16
 #define NAME_SIZE 48
 #define MAP_MIN (UINT64_C(64) << 20)
-#define READERS 64
 
 static const char *const file_names[SEGMENT_PARTS] = {
     [PART_ROWS] = "rows.mdb", [PART_PAYLOADS] = "payloads.mdb"};
@@ -438,7 +437,6 @@ open_writable(struct segments *s, struct segment *g, enum segment_part part, str
 	    .dbis = part == PART_ROWS ? rows_dbis : payload_dbis,
 	    .n_dbis = part == PART_ROWS ? COUNT_OF(rows_dbis) : COUNT_OF(payload_dbis),
 	    .map_size = s->segment_size * 4 > MAP_MIN ? s->segment_size * 4 : MAP_MIN,
-	    .readers = READERS,
 	};
 	char path[FILE_PATH_SIZE];
 

@@ -93,7 +93,7 @@ describe('settings', () => {
     ['listen: [{address: "127.0.0.1:0", tls: {certificate: /x.pem}}]\n', '1:', /key/],
     ['gateways:\n  default:\n    cache: {mode: some}\n', '3:19', /all/],
     ['gateways:\n  default:\n    cache: {scope: everyone}\n', '3:20', /credential/],
-    ['gateways:\n  default:\n    cache: {coalesce: true}\n', '3:13', /coalesce/],
+    ['gateways:\n  default:\n    cache: {seal: true}\n', '3:13', /seal/],
     ['gateways:\n  default:\n    authentication: true\n', '3:21', /authentication/],
     ['providers:\n  corp: {base_url: "ftp://x"}\n', '2:20', /http/],
     ['providers:\n  corp: {base_url: "http://u:p@x"}\n', '2:20', /base_url/],

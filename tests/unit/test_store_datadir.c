@@ -225,8 +225,8 @@ an_orderly_stop_survives_a_restart_of_the_machine(void **state)
 	assert_non_null(f);
 	assert_non_null(fgets(boot, sizeof(boot), f));
 	(void)fclose(f);
-	assert_int_equal(strncmp(boot, "clean ", 6), 0);
-	store_dir_write(dir, "boot", "clean 01234567-89ab-cdef-0123-456789abcdef\n");
+	assert_int_equal(strncmp(boot, "stopped ", 8), 0);
+	store_dir_write(dir, "boot", "stopped 01234567-89ab-cdef-0123-456789abcdef\n");
 	assert_true(was_clean(dir));
 	/* ... once: the mark is gone as soon as a server runs */
 	f = fopen(store_dir_path(dir, "boot"), "re");
