@@ -17,7 +17,7 @@ struct answer {
 	llhttp_t parser; /* its data is the answer */
 	bool is_due;     /* one may come: any other is an error */
 	bool is_whole;
-	bool stays; /* the connection, behind this answer: the parser knows only at its end */
+	bool stays;  /* the connection, behind this answer: the parser knows only at its end */
 	size_t size; /* of the body */
 	char name[sizeof(ANSWER_VERDICT) + 1], verdict[16];
 };

@@ -26,7 +26,7 @@ struct config_listen {
 
 enum cache_mode { CACHE_ALL, CACHE_DETERMINISTIC, CACHE_OFF };
 enum cache_scope { SCOPE_CREDENTIAL, SCOPE_SHARED };
-enum payload_mode { PAYLOAD_FULL, PAYLOAD_NONE };
+enum payload_mode { PAYLOAD_FULL, PAYLOAD_HEAD, PAYLOAD_NONE };
 enum on_disconnect { DISCONNECT_CANCEL, DISCONNECT_FINISH };
 
 struct config_gateway {
@@ -38,10 +38,11 @@ struct config_gateway {
 		enum cache_scope scope;
 		uint64_t max_entry;
 		char **ignore; /* NULL-terminated */
+		uint64_t stale_if_error_ms, stale_while_revalidate_ms;
 		bool coalesce, respect_upstream;
 	} cache;
 	struct {
-		bool collect;
+		bool collect, scrub;
 		enum payload_mode payload;
 		uint64_t max_payload;
 	} log;

@@ -35,8 +35,8 @@ static const struct config_choice scope_choices[] = {
 };
 static const struct config_choice payload_choices[] = {
     {"full", PAYLOAD_FULL, false},
+    {"head", PAYLOAD_HEAD, false},
     {"none", PAYLOAD_NONE, false},
-    {"head", 0, true},
     {NULL, 0, false},
 };
 static const struct config_choice dialect_choices[] = {
@@ -160,17 +160,22 @@ static const struct config_row rows[] = {
 	    "Top-level members of the request body that do not count for the cache.", .pattern = "^.+$"),
 	BOOL("gateways.*.cache.coalesce", GATEWAY(cache.coalesce), "true",
 	    "Identical requests at the same time share one upstream call."),
-	NOT_YET("gateways.*.cache.stale_if_error", "An old answer instead of an error."),
-	NOT_YET("gateways.*.cache.stale_while_revalidate", "An old answer while a new one is fetched."),
+	NUMBER("gateways.*.cache.stale_if_error", DURATION, GATEWAY(cache.stale_if_error_ms), "0", 0, 365 * DAY,
+	    "So long past its time to live an answer still stands in for an error of the provider."),
+	NUMBER("gateways.*.cache.stale_while_revalidate", DURATION, GATEWAY(cache.stale_while_revalidate_ms), "0", 0,
+	    365 * DAY,
+	    "So long past its time to live an answer is still given, while a fresh one is fetched behind it."),
 	NOT_YET("gateways.*.cache.cross_form", "Streams answered from plain answers and the reverse."),
 	BOOL("gateways.*.cache.respect_upstream", GATEWAY(cache.respect_upstream), "false",
 	    "The provider's own cache-control counts."),
 	NOT_YET("gateways.*.cache.seal", "Encryption of cached answers."),
 	BOOL("gateways.*.log.collect", GATEWAY(log.collect), "true", "Keep a record of every request."),
 	ENUM("gateways.*.log.payload", GATEWAY(log.payload), "full", payload_choices,
-	    "Keep the bodies of requests and answers (full), or none."),
+	    "Keep the bodies of requests and answers: all (full), the first 4 KB of each (head), or none."),
 	NUMBER("gateways.*.log.max_payload", SIZE, GATEWAY(log.max_payload), "10MB", 0, GB,
-	    "Most bytes that are kept of one body."),
+	    "Most bytes that are kept of one body; the log takes no body over 10MB, and 2MB of a compressed one."),
+	BOOL("gateways.*.log.scrub", GATEWAY(log.scrub), "true",
+	    "Key-shaped strings in the bodies that are kept become ***."),
 	NOT_YET("gateways.*.log.seal", "Encryption of payloads."),
 
 	ROW("providers.*.base_url", STRING, PROVIDER(base_url), NULL,

@@ -17,12 +17,21 @@ static bool start_attempt(struct exchange *x, bool fresh);
 static const struct span crlf = {"\r\n", 2};
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
+/* The provider failed: an old answer, if there is one and it may stand in, else the error. */
+static void
+fail_attempt(struct exchange *x, enum err why)
+{
+	x->attempt_failed = why;
+	if (!serve_stale(x))
+		exchange_fail(x, why, NULL);
+}
+
 static void
 on_upstream_timeout(void *ctx)
 {
 	struct exchange *x = ctx;
 	attempt_drop(x);
-	exchange_fail(x, E_UPSTREAM_TIMEOUT, NULL);
+	fail_attempt(x, E_UPSTREAM_TIMEOUT);
 }
 
 void
@@ -149,7 +158,7 @@ on_failed(void *ctx, enum err why)
 	if (x->has_answer)
 		relay_flush(x);
 	attempt_drop(x);
-	exchange_fail(x, why, NULL);
+	fail_attempt(x, why);
 }
 
 static void
@@ -182,6 +191,11 @@ on_answer_head(void *ctx, const struct response_head *head)
 	struct exchange *x = ctx;
 	if (head->status / 100 == 1) {
 		on_informational(x, head);
+		return;
+	}
+	if (head->status >= 500 && x->stale != NULL) {
+		attempt_drop(x);
+		fail_attempt(x, E_UPSTREAM_CLOSED);
 		return;
 	}
 	x->step = STEP_RELAY;

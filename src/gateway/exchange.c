@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 #include "cache/preimage.h"
 #include "cache/revoked.h"
 #include "config/config.h"
@@ -13,6 +13,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
 #include "http/writer.h"
+#include "journal/payload.h"
 #include "json/json.h"
 #include "obs/metric.h"
 
@@ -115,10 +116,10 @@ read_wishes(struct exchange *x)
 {
 	const struct config_gateway *cg = x->route.gateway;
 	x->log_wishes.collect = cg->log.collect;
-	x->log_wishes.payload = cg->log.payload == PAYLOAD_FULL;
+	x->log_wishes.payload = cg->log.payload != PAYLOAD_NONE;
 	enum err e = journal_wishes_read(&x->head.headers, &x->log_wishes, &x->hint);
 	/* The gateway's settings are a lid: a caller may ask for less, not for more. */
-	x->log_wishes.payload = x->log_wishes.payload && cg->log.payload == PAYLOAD_FULL;
+	x->log_wishes.payload = x->log_wishes.payload && cg->log.payload != PAYLOAD_NONE;
 	return e != E_OK ? e : cache_wishes_read(&x->head.headers, &x->wishes, &x->hint);
 }
 
@@ -156,11 +157,11 @@ step_route(struct exchange *x)
 	    x->head.framing != BODY_NONE &&
 	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
 	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
-	if (x->head.framing != BODY_NONE)
+	if (x->head.framing != BODY_NONE && x->client != NULL)
 		client_continue(x->client);
 	if (x->is_held || x->head.framing == BODY_NONE)
 		return next(x, STEP_RECEIVE);
-	x->uploaded.max = x->log_wishes.payload ? x->route.gateway->log.max_payload : 0;
+	x->uploaded.max = x->log_wishes.payload ? payload_capture_max(x->route.gateway) : 0;
 	x->ready_us = clock_mono_us();
 	return next(x, STEP_ATTEMPT);
 }
@@ -177,6 +178,12 @@ step_receive(struct exchange *x)
 }
 
 /* ---- prepare: what the body says, and the cache's preimage ---- */
+
+static struct memo *
+scope_memo_of(const struct exchange *x)
+{
+	return x->client == NULL ? NULL : &client_memos(x->client)->scope;
+}
 
 static void
 prepare(void *ctx)
@@ -209,7 +216,7 @@ prepare(void *ctx)
 		    .body = buf_view(&x->body),
 		    .doc = x->doc,
 		    /* Not from a worker: the client may go meanwhile. */
-		    .scope_memo = x->is_working ? NULL : &client_memos(x->client)->scope,
+		    .scope_memo = x->is_working ? NULL : scope_memo_of(x),
 		    .ignore = cg->cache.ignore},
 		&x->preimage) == PREIMAGE_OK;
 	if (!x->has_preimage)
@@ -252,19 +259,19 @@ exchange_caller_hash(const struct exchange *x)
 	    &(struct cache_request){.provider = x->route.provider->slug,
 		.query = x->to.query,
 		.headers = &x->head.headers,
-		.scope_memo = x->client == NULL ? NULL : &client_memos(x->client)->scope});
+		.scope_memo = scope_memo_of(x)});
 }
 
 static enum step_result
 step_lookup(struct exchange *x)
 {
+	if (x->is_refresh)
+		x->plan.may_read = false;
 	if (x->plan.may_read && revoked_count(x->g->revoked) > 0 &&
 	    revoked_has(x->g->revoked, exchange_caller_hash(x)))
 		x->plan.may_read = false;
-	gateway_reads_entries(x->g);
 	if (x->plan.may_read)
-		x->entry = entry_find(
-		    x->g->parts.entries, &x->key, buf_view(&x->preimage), clock_wall_ms());
+		look_up(x);
 	if (x->entry != NULL)
 		return next(x, STEP_REPLAY);
 	follow_or_lead(x);
@@ -282,7 +289,7 @@ bool
 exchange_stored_head(const struct exchange *x, struct buf *out)
 {
 	uint64_t hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
-	return entry_head_write(&x->answer.headers, hash, out);
+	return answer_head_write(&x->answer.headers, hash, out);
 }
 
 /* ---- life ---- */
@@ -303,6 +310,8 @@ clear(struct exchange *x)
 	meter_free(x->meter.meter);
 	if (x->entry != NULL)
 		entry_release(x->entry);
+	if (x->stale != NULL)
+		entry_release(x->stale);
 	setup_unref(x->setup);
 	arena_reset(&x->arena);
 	trim(&x->body);
@@ -389,7 +398,7 @@ exchange_new(struct gateway *g, struct client *c)
 	struct exchange *x = take_spare(g);
 	x->g = g;
 	x->setup = setup_ref(g->setup);
-	x->client = c;
+	x->client = c; /* NULL: a refresh */
 	x->began_us = clock_mono_us();
 	x->created_ms = clock_wall_ms();
 	x->id = id_new(&g->ids, x->created_ms);
@@ -443,7 +452,7 @@ exchange_begin(struct exchange *x, const struct request_head *head)
 	x->route.gateway = &x->setup->config->gateways[0];
 	x->route.gateway_name = span_str(x->route.gateway->name);
 	x->log_wishes.collect = x->route.gateway->log.collect;
-	x->log_wishes.payload = x->route.gateway->log.payload == PAYLOAD_FULL;
+	x->log_wishes.payload = x->route.gateway->log.payload != PAYLOAD_NONE;
 	/* Without a body its end follows at once: then the answer may say keep-alive. */
 	if (head->framing != BODY_NONE && !(head->framing == BODY_LENGTH && head->length == 0))
 		exchange_pump(x);
@@ -455,7 +464,7 @@ stop_holding(struct exchange *x)
 {
 	x->is_held = false;
 	x->body.max += HIGH_WATER + KEEP_BYTES;
-	x->uploaded.max = x->log_wishes.payload ? x->route.gateway->log.max_payload : 0;
+	x->uploaded.max = x->log_wishes.payload ? payload_capture_max(x->route.gateway) : 0;
 	struct span head = span_head(buf_view(&x->body), x->uploaded.max);
 	if (!buf_put_span(&x->uploaded, head))
 		buf_reset(&x->uploaded);

@@ -3,7 +3,7 @@
  *
  *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
- *   follow.c    another exchange's answer
+ *   follow.c    another exchange's answer              stale.c    entries past their time
  *   settle.c    storing, record, end
  *
  * Invariants
@@ -106,11 +106,15 @@ struct exchange {
 	uint64_t followed;      /* bytes taken */
 	int flights_failed;
 	bool is_shared_hit;     /* answered as a follower */
+	struct entry *stale;    /* past its time, in case the provider fails */
+	bool is_stale;          /* answered with one */
+	bool is_refresh;        /* has no client: it fetches what was answered stale */
 
 	/* attempt */
 	struct upstream_target to;
 	struct upstream *up;
 	int attempts, informational;
+	enum err attempt_failed; /* what a stale answer stands in for */
 	bool is_request_sent, is_body_chunked;
 
 	/* answer */
@@ -166,6 +170,10 @@ void exchange_watch_idle(
 /* follow.c */
 enum step_result step_follow(struct exchange *x);
 void follow_or_lead(struct exchange *x); /* sets the step */
+/* stale.c */
+void look_up(struct exchange *x); /* sets entry, or stale; starts a refresh */
+/* Instead of an error, before anything was sent. False: there is nothing to serve. */
+bool serve_stale(struct exchange *x);
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
 /* settle.c */

@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/exchange_int.h"
@@ -20,7 +20,7 @@ static void
 on_lonely(void *ctx)
 {
 	struct exchange *x = ctx;
-	if (x->client != NULL || x->is_over || x->step == STEP_SETTLE ||
+	if (x->client != NULL || x->is_refresh || x->is_over || x->step == STEP_SETTLE ||
 	    (x->plan.may_store && x->route.gateway->on_disconnect == DISCONNECT_FINISH))
 		return;
 	x->is_truncated = x->is_head_sent;
@@ -33,7 +33,8 @@ follow_or_lead(struct exchange *x)
 {
 	x->step = STEP_ATTEMPT;
 	const struct config_gateway *cg = x->route.gateway;
-	if (!x->plan.may_read || !cg->cache.coalesce || x->flights_failed >= FLIGHTS_MAX)
+	if (!(x->plan.may_read || x->is_refresh) || !cg->cache.coalesce ||
+	    x->flights_failed >= FLIGHTS_MAX)
 		return;
 	struct flight *f = flight_find(x->g->flights, &x->key, buf_view(&x->preimage));
 	if (f == NULL) {
@@ -58,9 +59,9 @@ settle(struct exchange *x, enum err why)
 static bool
 put_head(struct exchange *x, const struct flight *f)
 {
-	struct entry_head stored;
+	struct answer_head stored;
 	bool is_whole = flight_state(f) == FLIGHT_COMPLETE;
-	if (!entry_head_read(flight_fields(f), &stored))
+	if (!answer_head_read(flight_fields(f), &stored))
 		return false;
 	x->status = flight_status(f);
 	x->out_framing = is_whole ? BODY_LENGTH : x->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;

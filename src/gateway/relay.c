@@ -11,6 +11,7 @@
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
 #include "http/writer.h"
+#include "journal/payload.h"
 
 static const struct span crlf = {"\r\n", 2};
 
@@ -67,7 +68,7 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		*last = &x->meter.tap;
 		last = &x->meter.tap.next;
 	}
-	uint64_t keep = x->log_wishes.collect && x->log_wishes.payload ? cg->log.max_payload : 0;
+	uint64_t keep = x->log_wishes.collect && x->log_wishes.payload ? payload_capture_max(cg) : 0;
 	if (x->plan.may_store && cg->cache.max_entry > keep)
 		keep = cg->cache.max_entry;
 	capture_tap_init(&x->capture, keep);

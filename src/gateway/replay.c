@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/num.h"
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 #include "gateway/client.h"
 #include "gateway/exchange_int.h"
 #include "gateway/forward.h"
@@ -12,8 +12,8 @@
 static bool
 put_head(struct exchange *x)
 {
-	struct entry_head stored;
-	if (!entry_head_read(entry_headers(x->entry), &stored))
+	struct answer_head stored;
+	if (!answer_head_read(entry_headers(x->entry), &stored))
 		return false;
 	int64_t age_s = (clock_wall_ms() - x->found.stored_ms) / 1000;
 	x->is_kept_alive = client_may_keep(x->client);
@@ -22,7 +22,7 @@ put_head(struct exchange *x)
 	return own_response(x->found.status, gateway_date(x->g), stored.fields,
 	    &(struct gateway_fields){.id = x->id_text,
 		.event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
-		.cache_status = "HIT",
+		.cache_status = x->is_stale ? "STALE" : "HIT",
 		.age_s = age_s > 0 ? age_s : 0,
 		.overhead_us = (int64_t)(x->replied_us - x->ready_us),
 		.framing = BODY_LENGTH,
@@ -37,7 +37,10 @@ fall_through(struct exchange *x)
 {
 	entry_release(x->entry);
 	x->entry = NULL;
+	x->is_stale = false;
 	x->step = STEP_ATTEMPT;
+	if (x->attempts > 0) /* it stood in for a failure: then that it is */
+		exchange_fail(x, x->attempt_failed, NULL);
 	return STEP_MORE;
 }
 

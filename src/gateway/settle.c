@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 #include "cache/preimage.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -11,6 +11,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
+#include "journal/payload.h"
 #include "obs/metric.h"
 
 static const struct span last_chunk = {"0\r\n\r\n", 5};
@@ -185,6 +186,14 @@ fill_meta(const struct exchange *x, struct entry_meta *meta)
 		memcpy(meta->record, x->id.b, sizeof(meta->record));
 }
 
+/* How long an entry is kept past its time. */
+static int64_t
+stale_ms(const struct config_gateway *cg)
+{
+	uint64_t a = cg->cache.stale_if_error_ms, b = cg->cache.stale_while_revalidate_ms;
+	return (int64_t)(a > b ? a : b);
+}
+
 static void
 store_answer(struct exchange *x)
 {
@@ -205,7 +214,8 @@ store_answer(struct exchange *x)
 	    .model = x->facts.model,
 	    .body = buf_view(&x->capture.body)};
 	fill_meta(x, &n.meta);
-	n.meta.expires_ms = n.meta.stored_ms + (int64_t)ttl_ms;
+	n.meta.fresh_ms = n.meta.stored_ms + (int64_t)ttl_ms;
+	n.meta.expires_ms = n.meta.fresh_ms + stale_ms(x->route.gateway);
 	if (exchange_stored_head(x, &head)) {
 		n.headers = buf_view(&head);
 		/* No room is no fault of the exchange; the room counts it. */
@@ -297,11 +307,12 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 {
 	if (!x->log_wishes.payload)
 		return;
-	uint64_t max = x->route.gateway->log.max_payload;
+	e->max_payload = payload_max(x->route.gateway);
+	e->scrub = x->route.gateway->log.scrub;
 	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
 	struct span reply = buf_view(&x->capture.body);
-	struct entry_head stored;
-	bool has_stored = is_hit(x) && entry_head_read(stored_head_of(x), &stored);
+	struct answer_head stored;
+	bool has_stored = is_hit(x) && answer_head_read(stored_head_of(x), &stored);
 	struct id none = {{0}};
 	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
@@ -311,16 +322,16 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 		reply = SPAN_NONE;
 	}
 	if (request.n > 0)
-		e->request = span_head(request, max);
+		e->request = request;
 	if (reply.n > 0)
-		e->reply = span_head(reply, max);
+		e->reply = reply;
 }
 
 static enum record_cache
 verdict(const struct exchange *x)
 {
 	if (is_hit(x))
-		return RECORD_HIT;
+		return x->is_stale ? RECORD_STALE : RECORD_HIT;
 	return x->plan.may_store ? RECORD_MISS : RECORD_BYPASS;
 }
 

@@ -9,6 +9,7 @@
 #include "crypto/memo.h"
 #include "http/message.h"
 #include "http/target.h"
+#include "journal/payload.h"
 #include "json/json.h"
 #include "obs/metric.h"
 #include "provider/redact.h"
@@ -24,6 +25,8 @@ struct journal {
 	uint8_t key[32];
 	struct buf encoded; /* reused */
 	struct buf text;
+	struct payload payloads[RECORD_PAYLOADS];
+	struct list watchers;
 };
 
 struct journal *
@@ -34,6 +37,7 @@ journal_new(struct records *records, const uint8_t key[32])
 	memcpy(j->key, key, sizeof(j->key));
 	buf_init(&j->encoded, 64 * 1024);
 	buf_init(&j->text, 64 * 1024);
+	list_init(&j->watchers);
 	return j;
 }
 
@@ -44,6 +48,8 @@ journal_free(struct journal *j)
 		return;
 	buf_fini(&j->encoded);
 	buf_fini(&j->text);
+	for (int i = 0; i < RECORD_PAYLOADS; i++)
+		payload_fini(&j->payloads[i]);
 	zeroize(j->key, sizeof(j->key));
 	free(j);
 }
@@ -131,6 +137,52 @@ journal_count(const struct record *r)
 		metric_observe_us(M_TTFB, (uint64_t)r->ttfb_us);
 }
 
+static void
+make_payloads(struct journal *j, const struct journal_entry *e, struct record *r)
+{
+	const struct headers *h = &e->head->headers;
+	struct payload_body request = {.bytes = e->request,
+	    .size = r->request_size,
+	    .content_type = headers_value(h, H_CONTENT_TYPE),
+	    .content_encoding = headers_value(h, H_CONTENT_ENCODING)};
+	struct payload_body reply = {.bytes = e->reply, .size = r->response_size};
+	if (e->response != NULL) {
+		reply.content_type = headers_value(e->response, H_CONTENT_TYPE);
+		reply.content_encoding = headers_value(e->response, H_CONTENT_ENCODING);
+	}
+	payload_make(&j->payloads[RECORD_REQUEST], &request, e->max_payload, e->scrub);
+	payload_make(&j->payloads[RECORD_RESPONSE], &reply, e->max_payload, e->scrub);
+	r->has_payload_request = j->payloads[RECORD_REQUEST].bytes.p != NULL;
+	r->has_payload_response = j->payloads[RECORD_RESPONSE].bytes.p != NULL;
+	r->request_kept = j->payloads[RECORD_REQUEST].kept;
+	r->response_kept = j->payloads[RECORD_RESPONSE].kept;
+}
+
+static void
+tell_watchers(struct journal *j)
+{
+	LIST_EACH(node, &j->watchers)
+	{
+		struct journal_watch *w = CONTAINER_OF(node, struct journal_watch, link);
+		w->fn(w->ctx, buf_view(&j->encoded));
+	}
+}
+
+void
+journal_watch_start(struct journal *j, struct journal_watch *w,
+    void (*fn)(void *ctx, struct span record), void *ctx)
+{
+	w->fn = fn;
+	w->ctx = ctx;
+	list_append(&j->watchers, &w->link);
+}
+
+void
+journal_watch_stop(struct journal_watch *w)
+{
+	list_remove(&w->link);
+}
+
 void
 journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 {
@@ -150,16 +202,17 @@ journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 		r.response_content_type =
 		    clean(j, headers_value(e->response, H_CONTENT_TYPE), TEXT_MAX, a);
 	r.key_id = key_id_of(j, e, a);
-	r.has_payload_request = e->request.p != NULL;
-	r.has_payload_response = e->reply.p != NULL;
+	make_payloads(j, e, &r);
 	journal_count(&r);
 	buf_reset(&j->encoded);
 	if (!record_encode(&r, &j->encoded)) {
 		metric_add(M_LOG_LOST, 1);
 		return;
 	}
-	struct span payloads[RECORD_PAYLOADS] = {e->request, e->reply};
+	struct span payloads[RECORD_PAYLOADS] = {
+	    j->payloads[RECORD_REQUEST].bytes, j->payloads[RECORD_RESPONSE].bytes};
 	record_append(j->records, &r.id, buf_view(&j->encoded), payloads);
+	tell_watchers(j);
 }
 
 static enum err

@@ -7,6 +7,7 @@
 
 #include "base/chk.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "journal/record.h"
 
 struct arena;
@@ -29,13 +30,24 @@ struct journal_entry {
 	const struct target *target; /* of the request as the client sent it */
 	struct span model;
 	const struct headers *response; /* NULL: none came */
-	struct span request, reply;     /* payloads; p == NULL: not kept */
+	struct span request, reply;     /* the bodies, or what was captured of them; p == NULL: not kept */
+	uint64_t max_payload;           /* payload_max: of each body */
+	bool scrub;                     /* the gateway's log.scrub */
 	struct memo *key_memo;          /* of the connection; NULL: none */
 };
-/* Redacts, encodes, queues. After it returned a kill -9 does not lose the record. */
+/* Redacts, scrubs, encodes, queues. After it returned a kill -9 does not lose the record. */
 void journal_write(struct journal *j, const struct journal_entry *e, struct arena *a);
 /* Only the metrics, where no record is wanted. */
 void journal_count(const struct record *r);
+
+/* Who wants to see every record as it is written, in that order: fn gets the stored form, on the loop. */
+struct journal_watch {
+	struct list link;
+	void (*fn)(void *ctx, struct span record);
+	void *ctx;
+};
+void journal_watch_start(struct journal *j, struct journal_watch *w, void (*fn)(void *ctx, struct span record), void *ctx);
+void journal_watch_stop(struct journal_watch *w); /* idempotent; not inside fn */
 
 /* What the request's headers say about its log. */
 struct journal_wishes {

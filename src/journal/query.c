@@ -13,7 +13,11 @@
 void
 query_init(struct query *q)
 {
-	*q = (struct query){.cached = -1};
+	*q = (struct query){.cached = -1,
+	    .duration_min_us = -1,
+	    .duration_max_us = -1,
+	    .tokens_min = -1,
+	    .tokens_max = -1};
 	memset(q->ceiling.b, 0xff, sizeof(q->ceiling.b));
 }
 
@@ -52,15 +56,88 @@ query_parse_time(struct span text, int64_t now_ms, int64_t *out)
 	return *out >= 0;
 }
 
-struct run {
-	const struct query *q;
-	query_fn fn;
-	void *ctx;
-	uint64_t delivered;
-};
+bool
+query_parse_duration(struct span text, int64_t *out_us)
+{
+	uint64_t ms;
+	if (!num_duration_ms(text, &ms) || ms > INT64_MAX / 1000)
+		return false;
+	*out_us = (int64_t)ms * 1000;
+	return true;
+}
+
+bool
+query_add_metadata(struct span text, struct query *q)
+{
+	size_t n = span_find(text, '=');
+	if (n == 0 || n == text.n || q->n_metadata == QUERY_METADATA_MAX)
+		return false;
+	q->metadata[q->n_metadata++] =
+	    (struct query_pair){span_head(text, n), span_skip(text, n + 1)};
+	return true;
+}
+
+/* ---- matching ---- */
 
 static bool
-matches(const struct query *q, const struct record *r)
+is_within(int64_t v, int64_t min, int64_t max)
+{
+	if (min < 0 && max < 0)
+		return true;
+	return v >= 0 && v >= min && (max < 0 || v <= max);
+}
+
+static int64_t
+tokens_of(const struct record *r)
+{
+	if (r->tokens_in < 0 || r->tokens_out < 0)
+		return r->tokens_in < 0 ? r->tokens_out : r->tokens_in;
+	return r->tokens_in + r->tokens_out;
+}
+
+static bool
+is_value(struct json_val v, struct span wanted)
+{
+	struct span s;
+	struct buf text;
+	if (json_str(v, &s))
+		return span_eq(s, wanted);
+	buf_init(&text, 4096);
+	bool ok = json_write(v, &text) && span_eq(buf_view(&text), wanted);
+	buf_fini(&text);
+	return ok;
+}
+
+static bool
+has_pair(struct json_val root, const struct query_pair *p)
+{
+	struct json_iter it = json_iter(root);
+	struct span key;
+	struct json_val v;
+	while (json_next(&it, &key, &v))
+		if (span_eq(key, p->key) && is_value(v, p->value))
+			return true;
+	return false;
+}
+
+/* Last of all: it parses. */
+static bool
+has_metadata(const struct query *q, struct span metadata)
+{
+	if (q->n_metadata == 0)
+		return true;
+	if (metadata.n == 0)
+		return false;
+	struct json_doc *doc = json_parse(metadata);
+	bool ok = doc != NULL && json_type(json_root(doc)) == JSON_OBJECT;
+	for (size_t i = 0; ok && i < q->n_metadata; i++)
+		ok = has_pair(json_root(doc), &q->metadata[i]);
+	json_free(doc);
+	return ok;
+}
+
+bool
+query_matches(const struct query *q, const struct record *r)
 {
 	bool is_cached = r->cache == RECORD_HIT || r->cache == RECORD_STALE;
 	return (q->gateway.n == 0 || span_eq(q->gateway, r->gateway)) &&
@@ -69,7 +146,29 @@ matches(const struct query *q, const struct record *r)
 	    (q->status_min == 0 || (r->status >= q->status_min && r->status <= q->status_max)) &&
 	    (q->cached < 0 || q->cached == is_cached) &&
 	    (q->since_ms == 0 || r->created_ms >= q->since_ms) &&
-	    (q->until_ms == 0 || r->created_ms < q->until_ms);
+	    (q->until_ms == 0 || r->created_ms < q->until_ms) &&
+	    is_within(r->duration_us, q->duration_min_us, q->duration_max_us) &&
+	    is_within(tokens_of(r), q->tokens_min, q->tokens_max) && has_metadata(q, r->metadata);
+}
+
+/* ---- running ---- */
+
+struct run {
+	struct query *q;
+	query_fn fn;
+	void *ctx;
+	uint64_t delivered, looked_at;
+	bool is_stopped;
+};
+
+/* The id just below; false: there is none. */
+static bool
+step_back(struct id *id)
+{
+	for (int i = ID_BYTES - 1; i >= 0; i--)
+		if (id->b[i]-- != 0)
+			return true;
+	return false;
 }
 
 static bool
@@ -77,23 +176,34 @@ visit(void *ctx, const struct id *id, struct span bytes)
 {
 	struct run *run = ctx;
 	struct record r;
-	UNUSED(id);
-	if (!record_decode(bytes, &r) || !matches(run->q, &r))
+	if (record_decode(bytes, &r) && query_matches(run->q, &r)) {
+		if (!run->fn(run->ctx, &r)) {
+			run->q->ceiling = *id;
+			run->is_stopped = true;
+			return false;
+		}
+		run->delivered++;
+	}
+	if (++run->looked_at < QUERY_SLICE &&
+	    (run->q->limit == 0 || run->delivered < run->q->limit))
 		return true;
-	if (!run->fn(run->ctx, &r))
-		return false;
-	run->delivered++;
-	return run->q->limit == 0 || run->delivered < run->q->limit;
+	run->q->ceiling = *id;
+	run->is_stopped = step_back(&run->q->ceiling);
+	return false;
 }
 
-void
-query_run(struct records *rs, const struct query *q, query_fn fn, void *ctx)
+bool
+query_run(struct records *rs, struct query *q, query_fn fn, void *ctx)
 {
 	struct run run = {.q = q, .fn = fn, .ctx = ctx};
 	/* Ids carry the time of the request's first byte, or a little more after the clock went back. */
 	struct id floor = id_floor_at(q->since_ms > 0 ? q->since_ms : 0);
-	records_scan(rs, &floor, &q->ceiling, visit, &run);
+	struct id ceiling = q->ceiling;
+	records_scan(rs, &floor, &ceiling, visit, &run);
+	return run.is_stopped;
 }
+
+/* ---- showing ---- */
 
 static const char *
 cache_letter(enum record_cache c)
@@ -132,17 +242,44 @@ query_row(const struct record *r, struct buf *out)
 	    count_text(r->tokens_out, tokens_out), SPAN_FMT(r->ending), id);
 }
 
-/* The payload of this record, or of the one whose bodies it shares. */
-static bool
-read_payload(struct records *rs, const struct record *r, enum record_payload which, struct buf *out)
+/* A payload to be shown: of this record, or of the one whose bodies it shares. */
+struct shown {
+	struct buf bytes;
+	int64_t size, kept; /* of the body; kept 0: all of it */
+};
+
+static struct id
+owner_of(const struct record *r, enum record_payload which)
 {
 	static const struct id none;
 	bool own = which == RECORD_REQUEST ? r->has_payload_request : r->has_payload_response;
-	bool is_shared = memcmp(r->body_record.b, none.b, sizeof(none.b)) != 0;
-	buf_init(out, PAYLOAD_MAX);
-	if (!own && !is_shared)
+	return own || memcmp(r->body_record.b, none.b, sizeof(none.b)) == 0 ? r->id : r->body_record;
+}
+
+static void
+read_kept(struct records *rs, const struct id *owner, enum record_payload which, struct shown *out)
+{
+	struct buf bytes;
+	struct record r;
+	buf_init(&bytes, 64 * 1024);
+	if (record_read(rs, owner, &bytes) && record_decode(buf_view(&bytes), &r)) {
+		out->kept = which == RECORD_REQUEST ? r.request_kept : r.response_kept;
+		out->size = which == RECORD_REQUEST ? r.request_size : r.response_size;
+	}
+	buf_fini(&bytes);
+}
+
+/* out->bytes is the caller's in any case. */
+static bool
+read_payload(struct records *rs, const struct record *r, enum record_payload which, struct shown *out)
+{
+	struct id owner = owner_of(r, which);
+	*out = (struct shown){.size = 0};
+	buf_init(&out->bytes, PAYLOAD_MAX);
+	if (!record_read_payload(rs, &owner, which, &out->bytes))
 		return false;
-	return record_read_payload(rs, own ? &r->id : &r->body_record, which, out);
+	read_kept(rs, &owner, which, out);
+	return true;
 }
 
 bool
@@ -152,13 +289,14 @@ query_show_json(struct records *rs, const struct record *r, struct buf *out)
 	bool ok = record_json(r, out);
 	buf_cut(out, buf_len(out) - 1);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
-		struct buf payload;
-		ok = buf_printf(out, ",\"%s\":", names[i]);
-		if (read_payload(rs, r, (enum record_payload)i, &payload))
-			ok = ok && json_put_str(out, buf_view(&payload));
-		else
-			ok = ok && buf_put(out, "null", 4);
-		buf_fini(&payload);
+		struct shown payload;
+		bool is_there = read_payload(rs, r, (enum record_payload)i, &payload);
+		ok = !is_there || payload.kept == 0 ||
+		    buf_printf(out, ",\"%s_kept\":%lld", names[i], (long long)payload.kept);
+		ok = ok && buf_printf(out, ",\"%s\":", names[i]) &&
+		    (is_there ? json_put_str(out, buf_view(&payload.bytes))
+			      : buf_put(out, "null", 4));
+		buf_fini(&payload.bytes);
 	}
 	return ok && buf_putc(out, '}');
 }
@@ -202,20 +340,31 @@ show_fields(const struct record *r, struct buf *out)
 	return ok;
 }
 
+static bool
+put_title(struct buf *out, const char *title, const struct shown *s)
+{
+	if (s->kept == 0)
+		return buf_printf(out, "\n--- %s (%zu bytes) ---\n", title, buf_len(&s->bytes));
+	if (s->size <= s->kept) /* it was compressed */
+		return buf_printf(
+		    out, "\n--- %s (first %lld bytes) ---\n", title, (long long)s->kept);
+	return buf_printf(out, "\n--- %s (first %lld of %lld bytes) ---\n", title,
+	    (long long)s->kept, (long long)s->size);
+}
+
 bool
 query_show(struct records *rs, const struct record *r, struct buf *out)
 {
 	static const char *const titles[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = show_fields(r, out);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
-		struct buf payload;
+		struct shown payload;
 		if (read_payload(rs, r, (enum record_payload)i, &payload))
-			ok = buf_printf(
-				 out, "\n--- %s (%zu bytes) ---\n", titles[i], buf_len(&payload)) &&
-			    put_printable(out, buf_view(&payload)) && buf_putc(out, '\n');
+			ok = put_title(out, titles[i], &payload) &&
+			    put_printable(out, buf_view(&payload.bytes)) && buf_putc(out, '\n');
 		else
 			ok = buf_printf(out, "\n--- %s: not kept ---\n", titles[i]);
-		buf_fini(&payload);
+		buf_fini(&payload.bytes);
 	}
 	return ok;
 }

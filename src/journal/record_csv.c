@@ -34,7 +34,7 @@ put_text(struct buf *out, struct span s)
 	bool needs_quotes = false;
 	for (size_t i = 0; i < s.n && !needs_quotes; i++)
 		needs_quotes = memchr(",\"\r\n", s.p[i], 4) != NULL;
-	if (!buf_put(out, ",\"'", needs_quotes ? 2 : 1) || (is_formula && !buf_putc(out, '\'')))
+	if (!buf_put(out, ",\"", needs_quotes ? 2 : 1) || (is_formula && !buf_putc(out, '\'')))
 		return false;
 	return needs_quotes ? put_quoted(out, s) && buf_putc(out, '"') : buf_put_span(out, s);
 }

@@ -312,7 +312,7 @@ put_texts(
 	struct span rest =
 	    text->said == SAID_VALUE ? buf_view(&text->value) : SPAN_LIT("");
 
-	if (tokens != NULL && field_has_bytes(tokens))
+	if (field_has_bytes(tokens))
 		put_with_tokens(w, name, &rest, tokens);
 	while (rest.n > 0 && w->c->result == CONVERT_OK) {
 		begin_delta(w);
@@ -407,25 +407,34 @@ put_finish(struct writer *w)
 	end_chunk(w);
 }
 
+/* In one piece: OpenAI's own clients do not know these members, and keep the last one that they see. */
+static void
+put_once(struct writer *w, const char *name, const struct field *f)
+{
+	bool is_text = f->rule == FIELD_TEXT;
+
+	if (f->said != SAID_VALUE || (is_text && !field_has_bytes(f)))
+		return;
+	begin_delta(w);
+	put_named(w->c, name, f);
+	end_delta(w, TOKENS_NONE, SPAN_NONE);
+}
+
 static void
 put_choice(struct writer *w)
 {
 	const struct choice *ch = w->ch;
 
 	put_role(w);
-	put_texts(w, "reasoning_content", &ch->reasoning_content, NULL);
-	put_texts(w, "reasoning", &ch->reasoning, NULL);
+	put_once(w, "reasoning_content", &ch->reasoning_content);
+	put_once(w, "reasoning", &ch->reasoning);
 	put_content(w);
 	put_texts(w, "refusal", &ch->refusal, &ch->refusal_tokens);
 	if (ch->function_call == SAID_VALUE)
 		put_function_chunks(w);
 	for (size_t i = 0; i < ch->n_calls; i++)
 		put_call_chunks(w, i);
-	if (ch->annotations.said == SAID_VALUE) {
-		begin_delta(w);
-		put_named(w->c, "annotations", &ch->annotations);
-		end_delta(w, TOKENS_NONE, SPAN_NONE);
-	}
+	put_once(w, "annotations", &ch->annotations);
 	put_finish(w);
 }
 

@@ -26,7 +26,7 @@
 #define ENTRIES_PENDING_MAX (UINT64_C(64) << 20)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
-#define ENTRIES_FORMAT 1
+#define ENTRIES_FORMAT 2
 
 enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, ENTRIES_DBIS };
 

@@ -6,8 +6,8 @@
 
 #define SUM_SIZE sizeof(uint64_t)
 
-_Static_assert(sizeof(struct entry_meta) == 112, "no padding: the bytes go to disk");
-_Static_assert(sizeof(struct entry_head) == 168, "no padding: the bytes go to disk");
+_Static_assert(sizeof(struct entry_meta) == 120, "no padding: the bytes go to disk");
+_Static_assert(sizeof(struct entry_head) == 176, "no padding: the bytes go to disk");
 _Static_assert(sizeof(struct entry_age) == 32, "no padding: the bytes go to disk");
 _Static_assert(sizeof(struct entry_head) + 3 * ENTRY_NAME_MAX + ENTRY_HEADERS_MAX < ENTRY_VALUE_MAX,
     "what cannot go into chunks fits");

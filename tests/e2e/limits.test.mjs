@@ -1,5 +1,6 @@
 // What a client and a provider may use, each limit just under and just over: design.md 3.2, security.md 1.2.
 import { test, describe, before, beforeEach } from 'node:test';
+import { setTimeout as elapse } from 'node:timers/promises'; // here time itself is what is tested
 import assert from 'node:assert/strict';
 import { startProvider, startRaw } from './lib/provider.mjs';
 import { connect, request } from './lib/client.mjs';
@@ -145,7 +146,7 @@ describe('time', () => {
     const trickle = (async () => {
       for (let i = 0; !isOver; i++) {
         await c.send(`X-${i}: y\r\n`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await elapse(50);
       }
     })();
     about(await took(() => reply.whole()), 300);
@@ -191,7 +192,7 @@ describe('time', () => {
     const step = Math.ceil(body.length / 8);
     const ms = await took(async () => {
       for (let i = 0; i < body.length; i += step) {
-        await new Promise((resolve) => setTimeout(resolve, 80));
+        await elapse(80);
         c.send(body.slice(i, i + step));
       }
       await reply.whole();
@@ -219,7 +220,7 @@ describe('time', () => {
     const c = await connect(gateway);
     const reply = c.request({ path: CHAT, body: chatRequest('patience') });
     const rq = await provider.next();
-    await new Promise((resolve) => setTimeout(resolve, 700)); // twice as long as any of the limits
+    await elapse(700); // twice as long as any of the limits
     rq.json(completion());
     assert.equal((await reply.whole()).status, 200);
     c.close();
@@ -335,7 +336,7 @@ describe('a provider that takes its time', () => {
     const s = (await provider.next()).stream();
     for (let i = 0; i < 8; i++) {
       s.send(': still there\n\n');
-      await new Promise((resolve) => setTimeout(resolve, 80));
+      await elapse(80);
     }
     s.send('data: [DONE]\n\n');
     s.end();
@@ -353,7 +354,7 @@ describe('a provider that takes its time', () => {
     const flood = rq.write(Buffer.alloc(SIZE));
     await reply.head();
     c.socket.pause();
-    await new Promise((resolve) => setTimeout(resolve, 700)); // longer than upstream.idle
+    await elapse(700); // longer than upstream.idle
     c.socket.resume();
     rq.done();
     await reply.whole(20_000);

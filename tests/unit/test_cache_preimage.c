@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 #include "cache/preimage.h"
 #include "crypto/crypto.h"
 #include "http/message.h"
@@ -205,7 +205,7 @@ an_entry_keeps_three_fields(void **state)
 	struct arena a;
 	struct buf b;
 	struct headers h = {0};
-	struct entry_head e;
+	struct answer_head e;
 	(void)state;
 	arena_init(&a, 65536);
 	buf_init(&b, 8192);
@@ -213,13 +213,13 @@ an_entry_keeps_three_fields(void **state)
 	assert_true(headers_add(&h, &a, SPAN_LIT("Content-Type"), SPAN_LIT("text/event-stream")));
 	assert_true(headers_add(&h, &a, SPAN_LIT("x-request-id"), SPAN_LIT("r")));
 	assert_true(headers_add(&h, &a, SPAN_LIT("Content-Encoding"), SPAN_LIT("gzip")));
-	assert_true(entry_head_write(&h, 42, &b));
-	assert_true(entry_head_read(buf_view(&b), &e));
+	assert_true(answer_head_write(&h, 42, &b));
+	assert_true(answer_head_read(buf_view(&b), &e));
 	assert_int_equal(e.request_hash, 42);
 	assert_true(span_eq(
 	    e.fields, SPAN_LIT("content-type: text/event-stream\r\ncontent-encoding: gzip\r\n")));
-	assert_false(entry_head_read(span_head(buf_view(&b), 7), &e));
-	assert_false(entry_head_read(span_head(buf_view(&b), buf_len(&b) - 1), &e));
+	assert_false(answer_head_read(span_head(buf_view(&b), 7), &e));
+	assert_false(answer_head_read(span_head(buf_view(&b), buf_len(&b) - 1), &e));
 	buf_fini(&b);
 	arena_fini(&a);
 }

@@ -87,6 +87,8 @@ the_defaults_are_printed_whole(void **state)
 	    "      max_entry: 25MB\n"
 	    "      ignore: []\n"
 	    "      coalesce: true\n"
+	    "      stale_if_error: 0ms\n"
+	    "      stale_while_revalidate: 0ms\n"
 	    "      respect_upstream: false\n"
 	    "    log:\n"
 	    "      collect: true\n"

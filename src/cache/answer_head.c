@@ -1,4 +1,4 @@
-#include "cache/entry_head.h"
+#include "cache/answer_head.h"
 
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "http/writer.h"
 
 bool
-entry_head_write(const struct headers *h, uint64_t request_hash, struct buf *out)
+answer_head_write(const struct headers *h, uint64_t request_hash, struct buf *out)
 {
 	static const enum header_id kept[] = {
 	    H_CONTENT_TYPE, H_CONTENT_ENCODING, H_CONTENT_DISPOSITION};
@@ -20,7 +20,7 @@ entry_head_write(const struct headers *h, uint64_t request_hash, struct buf *out
 }
 
 bool
-entry_head_read(struct span stored, struct entry_head *out)
+answer_head_read(struct span stored, struct answer_head *out)
 {
 	if (stored.n < sizeof(out->request_hash))
 		return false;
