@@ -3,27 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/command_int.h"
 #include "base/clock.h"
 #include "base/num.h"
-#include "journal/query.h"
 #include "store/entries.h"
-#include "store/records.h"
 
-#define STEP_RECORDS 500
 #define DEFAULT_LIMIT 50
-
-enum verb { VERB_LOGS, VERB_LOG, VERB_CACHE_STATS, VERB_CACHE_PURGE };
-
-struct command {
-	struct command_stores stores;
-	enum verb verb;
-	struct query query;
-	struct id id;
-	bool is_json, has_begun;
-	uint64_t left; /* records still to show; 0 with has_limit false: all */
-	bool has_limit;
-	char *copies[64]; /* the arguments, which the query points into */
-};
 
 /* ---- arguments ---- */
 
@@ -60,6 +45,7 @@ set_since(struct command *c, struct span v)
 static bool
 set_until(struct command *c, struct span v)
 {
+	c->has_until = true;
 	return query_parse_time(v, clock_wall_ms(), &c->query.until_ms);
 }
 static bool
@@ -75,6 +61,53 @@ set_cached(struct command *c, struct span v)
 	return true;
 }
 static bool
+set_uncached(struct command *c, struct span v)
+{
+	UNUSED(v);
+	c->query.cached = 0;
+	return true;
+}
+static bool
+set_min_duration(struct command *c, struct span v)
+{
+	return query_parse_duration(v, &c->query.duration_min_us);
+}
+static bool
+set_max_duration(struct command *c, struct span v)
+{
+	return query_parse_duration(v, &c->query.duration_max_us);
+}
+static bool
+set_min_tokens(struct command *c, struct span v)
+{
+	return v.n > 0 && v.p[0] != '-' && num_i64(v, &c->query.tokens_min);
+}
+static bool
+set_max_tokens(struct command *c, struct span v)
+{
+	return v.n > 0 && v.p[0] != '-' && num_i64(v, &c->query.tokens_max);
+}
+static bool
+set_metadata(struct command *c, struct span v)
+{
+	return query_add_metadata(v, &c->query);
+}
+static bool
+set_follow(struct command *c, struct span v)
+{
+	UNUSED(v);
+	if (c->follow == NULL)
+		c->follow = follow_new();
+	return true;
+}
+static bool
+set_format(struct command *c, struct span v)
+{
+	c->has_format = true;
+	c->form = span_eq(v, SPAN_LIT("csv")) ? FORM_CSV : FORM_JSON;
+	return c->form == FORM_CSV || span_eq(v, SPAN_LIT("ndjson"));
+}
+static bool
 set_json(struct command *c, struct span v)
 {
 	UNUSED(v);
@@ -85,7 +118,7 @@ static bool
 set_limit(struct command *c, struct span v)
 {
 	c->has_limit = true;
-	return num_u64(v, &c->left) && c->left > 0;
+	return num_u64(v, &c->left) && (c->left > 0 || c->follow != NULL);
 }
 
 static const struct option logs_options[] = {
@@ -98,6 +131,15 @@ static const struct option logs_options[] = {
 	"a duration (30m, 1h, 7d) or a time (2026-11-22, 2026-11-22T20:00:00Z)"},
     {"--status", true, set_status, "a status, a class or a range (429, 5xx, 400-499)"},
     {"--cached", false, set_cached, NULL},
+    {"--uncached", false, set_uncached, NULL},
+    {"--min-duration", true, set_min_duration, "a duration (500ms, 2s, 1m)"},
+    {"--max-duration", true, set_max_duration, "a duration (500ms, 2s, 1m)"},
+    {"--min-tokens", true, set_min_tokens, "a number of tokens, in and out together"},
+    {"--max-tokens", true, set_max_tokens, "a number of tokens, in and out together"},
+    {"--metadata", true, set_metadata, "KEY=VALUE, at most four times"},
+    {"-f", false, set_follow, NULL},
+    {"--follow", false, set_follow, NULL},
+    {"--format", true, set_format, "ndjson or csv"},
     {"--json", false, set_json, NULL},
     {"--limit", true, set_limit, "a number from 1"},
     {NULL, false, NULL, NULL},
@@ -147,22 +189,72 @@ take_option(
 }
 
 static bool
+fail(struct buf *err, const char *text)
+{
+	bool ok = buf_printf(err, "%s", text);
+	UNUSED(ok);
+	return false;
+}
+
+static bool
+check_follow(struct command *c, struct buf *err)
+{
+	if (c->verb != VERB_LOGS)
+		return fail(err, "-f goes neither with an id nor with export");
+	if (c->has_until)
+		return fail(err, "--until does not go with -f, which has no end");
+	if (c->has_limit && c->left > FOLLOW_LIMIT_MAX)
+		return fail(err, "--limit is at most 1000 with -f");
+	if (c->stores.journal == NULL)
+		return fail(err,
+		    "no server runs on this data directory, so there is nothing to follow; start it, or leave out -f");
+	c->verb = VERB_FOLLOW;
+	if (!c->has_limit)
+		c->left = FOLLOW_LIMIT;
+	return true;
+}
+
+/* What goes together. */
+static bool
+check_logs(struct command *c, struct buf *err)
+{
+	if (c->verb == VERB_EXPORT && c->is_json)
+		return fail(err, "--json does not go with export; use --format ndjson");
+	if (c->verb != VERB_EXPORT && c->has_format)
+		return fail(err, "--format is for 'logs export'");
+	if (c->verb == VERB_EXPORT && !c->has_format)
+		c->form = FORM_JSON;
+	if (c->is_json)
+		c->form = FORM_JSON;
+	if (c->follow != NULL)
+		return check_follow(c, err);
+	if (!c->has_limit && c->verb == VERB_LOGS)
+		c->left = DEFAULT_LIMIT;
+	return true;
+}
+
+static bool
 parse_logs(struct command *c, char **args, struct buf *err)
 {
-	for (size_t i = 0; args[i] != NULL; i++) {
+	size_t first = args[0] != NULL && strcmp(args[0], "export") == 0;
+	if (first == 1)
+		c->verb = VERB_EXPORT;
+	/* -f first: it says what --limit 0 means. */
+	for (size_t i = first; args[i] != NULL; i++)
+		if (strcmp(args[i], "-f") == 0 || strcmp(args[i], "--follow") == 0)
+			set_follow(c, SPAN_NONE);
+	for (size_t i = first; args[i] != NULL; i++) {
 		if (args[i][0] == '-') {
 			if (!take_option(c, logs_options, args, &i, err))
 				return false;
 			continue;
 		}
-		if (c->verb == VERB_LOG || !id_parse(span_str(args[i]), &c->id))
+		if (c->verb != VERB_LOGS || !id_parse(span_str(args[i]), &c->id))
 			return complain(err, "not a record's id:", args[i],
 			    "ids are the UUIDs that 'postern logs' shows");
 		c->verb = VERB_LOG;
 	}
-	if (!c->has_limit)
-		c->left = DEFAULT_LIMIT;
-	return true;
+	return check_logs(c, err);
 }
 
 static bool
@@ -219,85 +311,13 @@ command_free(struct command *c)
 {
 	if (c == NULL)
 		return;
+	follow_free(c->follow);
 	for (size_t i = 0; i < COUNT_OF(c->copies); i++)
 		free(c->copies[i]);
 	free(c);
 }
 
 /* ---- work ---- */
-
-struct page {
-	struct command *c;
-	struct buf *out;
-	struct id last;
-	uint64_t n;
-	bool is_full;
-};
-
-static bool
-put_record(void *ctx, const struct record *r)
-{
-	struct page *p = ctx;
-	bool ok =
-	    p->c->is_json ? record_json(r, p->out) && buf_putc(p->out, '\n') : query_row(r, p->out);
-	if (!ok) {
-		p->is_full = true;
-		return false;
-	}
-	p->last = r->id;
-	p->n++;
-	return true;
-}
-
-/* The id just below: where the next page begins. */
-static struct id
-id_before(struct id id)
-{
-	for (int i = ID_BYTES - 1; i >= 0; i--)
-		if (id.b[i]-- != 0)
-			break;
-	return id;
-}
-
-static enum command_result
-list_page(struct command *c, struct buf *out)
-{
-	if (!c->has_begun && !c->is_json && !query_heading(out))
-		return COMMAND_DONE;
-	c->has_begun = true;
-	struct page p = {.c = c, .out = out};
-	c->query.limit = c->left < STEP_RECORDS ? c->left : STEP_RECORDS;
-	query_run(c->stores.records, &c->query, put_record, &p);
-	c->left -= p.n;
-	if (c->left == 0 || (p.n < c->query.limit && !p.is_full))
-		return COMMAND_DONE;
-	if (p.n > 0)
-		c->query.ceiling = id_before(p.last);
-	return COMMAND_MORE;
-}
-
-static enum command_result
-show_one(struct command *c, struct buf *out)
-{
-	struct buf bytes;
-	struct record r;
-	buf_init(&bytes, 64 * 1024);
-	enum command_result result = COMMAND_FAILED;
-	if (!record_read(c->stores.records, &c->id, &bytes) ||
-	    !record_decode(buf_view(&bytes), &r)) {
-		bool ok = buf_printf(out, "no record has this id");
-		UNUSED(ok);
-	} else if (c->is_json ? query_show_json(c->stores.records, &r, out) && buf_putc(out, '\n')
-			      : query_show(c->stores.records, &r, out)) {
-		result = COMMAND_DONE;
-	} else {
-		buf_reset(out);
-		bool ok = buf_printf(out, "the record is too large to show");
-		UNUSED(ok);
-	}
-	buf_fini(&bytes);
-	return result;
-}
 
 static enum command_result
 show_stats(struct command *c, struct buf *out)
@@ -321,9 +341,12 @@ command_step(struct command *c, struct buf *out)
 {
 	switch (c->verb) {
 	case VERB_LOGS:
-		return list_page(c, out);
+	case VERB_EXPORT:
+		return command_list(c, out);
 	case VERB_LOG:
-		return show_one(c, out);
+		return command_show(c, out);
+	case VERB_FOLLOW:
+		return command_follow(c, out);
 	case VERB_CACHE_STATS:
 		return show_stats(c, out);
 	case VERB_CACHE_PURGE: {

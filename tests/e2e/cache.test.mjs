@@ -919,20 +919,41 @@ describe('on disk', () => {
     await running.stop();
   });
 
-  test('a damaged file is no reason not to start, nor to answer wrongly', async () => {
+  const dataFiles = (of) => fs.readdirSync(path.join(of.data, 'cache'), { recursive: true }).map((f) => path.join(of.data, 'cache', f)).filter((f) => fs.statSync(f).isFile() && fs.statSync(f).size > 65536);
+
+  test('a flipped bit in a stored answer is a miss, not another answer', async () => {
     const first = await gatewayFor(provider);
     await fill(first, 0, 20);
     await first.stop();
-    const files = fs.readdirSync(path.join(first.data, 'cache'), { recursive: true }).map((f) => path.join(first.data, 'cache', f)).filter((f) => fs.statSync(f).isFile() && fs.statSync(f).size > 8192);
-    assert.ok(files.length > 0);
-    for (const f of files) {
+    let flips = 0;
+    for (const f of dataFiles(first)) {
       const bytes = fs.readFileSync(f);
-      for (let i = 4096 * 4 + 100; i < bytes.length; i += 5000) bytes[i] ^= 0x55;
+      for (let at = 0; (at = bytes.indexOf('y'.repeat(3000), at)) >= 0; at += 3000) {
+        bytes[at + 1500] ^= 0x01;
+        flips++;
+      }
       fs.writeFileSync(f, bytes);
     }
+    assert.ok(flips > 20, `${flips} flips`);
     const second = await first.restart();
-    await check(second, 20);
+    const hits = await check(second, 20);
+    assert.ok(hits < 20 && hits >= 2, `${hits} hits: the small ones`);
     await second.stop();
+  });
+
+  test('a file that was cut short is no reason not to start, nor to answer wrongly', async () => {
+    for (const part of [0.5, 0.9]) {
+      const first = await gatewayFor(provider);
+      await fill(first, 0, 20);
+      await first.stop();
+      const files = dataFiles(first);
+      assert.ok(files.length > 0);
+      for (const f of files) fs.truncateSync(f, Math.floor(fs.statSync(f).size * part));
+      const second = await first.restart();
+      await check(second, 20);
+      assert.equal(await check(second, 20), 20, 'and it works on');
+      await second.stop();
+    }
   });
 
   test('nothing of prompts or keys makes the directory readable for others', () => {

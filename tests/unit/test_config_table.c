@@ -67,6 +67,10 @@ static const struct number numbers[] = {
 static const struct number gateway_numbers[] = {
     {"gateways.default.cache.ttl", OF_GATEWAY(cache.ttl_ms), HOUR, NULL, "0", "365d", "366d", 0,
 	365 * DAY},
+    {"gateways.default.cache.stale_if_error", OF_GATEWAY(cache.stale_if_error_ms), 0, NULL, "0", "365d",
+	"366d", 0, 365 * DAY},
+    {"gateways.default.cache.stale_while_revalidate", OF_GATEWAY(cache.stale_while_revalidate_ms), 0,
+	NULL, "0", "365d", "366d", 0, 365 * DAY},
     {"gateways.default.cache.max_entry", OF_GATEWAY(cache.max_entry), 25 * MB, "1023", "1KB", "1GB",
 	"1073741825", KB, GB},
     {"gateways.default.log.max_payload", OF_GATEWAY(log.max_payload), 10 * MB, NULL, "0", "1GB",
