@@ -53,8 +53,10 @@ struct options {
 static const char usage[] =
     "usage: postern [serve]  [--config FILE] [--listen ADDR]... [--data DIR] [--set KEY=VALUE]...\n"
     "       postern check    [--config FILE] [--set KEY=VALUE]... [--schema]\n"
-    "       postern logs     [--gateway G] [--since 1h] [--until T] [--provider P] [--model M]\n"
-    "                        [--status 5xx] [--cached] [--limit N] [--json] [ID]\n"
+    "       postern logs     [-f] [--gateway G] [--since 1h] [--until T] [--provider P] [--model M]\n"
+    "                        [--status 5xx] [--cached | --uncached] [--min-duration D] [--max-duration D]\n"
+    "                        [--min-tokens N] [--max-tokens N] [--metadata KEY=VALUE]... [--limit N] [--json] [ID]\n"
+    "       postern logs export [--format ndjson | csv] [the same filters]\n"
     "       postern cache    stats [--json] | purge [--gateway G] [--provider P] [--model M]\n"
     "       postern version | help [COMMAND]\n";
 
@@ -77,9 +79,15 @@ static const struct help helps[] = {
 	"postern logs: the newest records, newest first; works beside a running server and without one.\n"
 	"  ID                one record with its payloads\n"
 	"  --since T         30m, 1h, 7d ago, or 2026-11-22, or 2026-11-22T20:00:00Z; --until T likewise\n"
-	"  --gateway G  --provider P  --model M  --status 429|5xx|400-499  --cached\n"
+	"  --gateway G  --provider P  --model M  --status 429|5xx|400-499  --cached  --uncached\n"
+	"  --min-duration D  --max-duration D       500ms, 2s, 1m\n"
+	"  --min-tokens N  --max-tokens N           in and out together\n"
+	"  --metadata KEY=VALUE                     as sent in cf-aig-metadata; up to four, all must match\n"
 	"  --limit N         at most N records (50)\n"
-	"  --json            one JSON object a line\n"},
+	"  --json            one JSON object a line\n"
+	"  -f, --follow      the last 10 (--limit N), oldest first, then new ones as they come; asks the running server\n"
+	"postern logs export: all of them on standard output, newest first; the same filters.\n"
+	"  --format F        ndjson (one JSON object a line) or csv (RFC 4180, with a line of names)\n"},
     {"cache",
 	"postern cache stats: entries and size.   --json\n"
 	"postern cache purge: remove entries.     --gateway G  --provider P  --model M\n"
@@ -421,7 +429,8 @@ open_control(struct server *s)
 	char path[PATH_SIZE];
 	control_path(s->datadir.path, path, sizeof(path));
 	s->control = control_new(s->loop, path,
-	    &(struct command_stores){.records = s->records, .entries = s->entries}, s->detail,
+	    &(struct command_stores){.records = s->records, .entries = s->entries, .journal = s->journal},
+	    s->detail,
 	    sizeof(s->detail));
 	return s->control != NULL;
 }

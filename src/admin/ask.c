@@ -2,6 +2,7 @@
 #include "admin/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,12 +69,22 @@ copy(int fd, size_t n, FILE *to)
 	return true;
 }
 
+/* False: nobody reads our output any more ("logs -f | head"), though there may be nothing to write for long. */
+static bool
+wait_for_frame(int fd)
+{
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = STDOUT_FILENO}};
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		continue;
+	return (fds[1].revents & POLLERR) == 0;
+}
+
 /* Frames until the end; -2: cut. */
 static int
 copy_frames(int fd)
 {
 	unsigned char head[5];
-	while (read_all(fd, head, sizeof(head))) {
+	while (wait_for_frame(fd) && read_all(fd, head, sizeof(head))) {
 		size_t n =
 		    head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
 		unsigned char code;
@@ -83,10 +94,12 @@ copy_frames(int fd)
 			fputs("postern: ", stderr);
 		if (!copy(fd, n, head[0] == 'e' ? stderr : stdout))
 			return -2;
+		if (head[0] == 'o' && fflush(stdout) != 0)
+			return 2;
 		if (head[0] == 'e')
 			fputc('\n', stderr);
 	}
-	return -2;
+	return wait_for_frame(fd) ? -2 : 0;
 }
 
 int

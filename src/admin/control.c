@@ -11,6 +11,8 @@
 #define REQUEST_MAX (16 * 1024)
 #define WORDS_MAX 60
 #define OUTPUT_MAX (256 * 1024 * 1024)
+#define GATHER_MS 50 /* of a follower: what is written meanwhile goes out together */
+#define CLOSE_MS 1000 /* for a follower to read the last of it */
 
 struct control {
 	struct loop *loop;
@@ -21,6 +23,7 @@ struct control {
 	void (*closed)(void *ctx);
 	void *closed_ctx;
 	struct defer reap;
+	struct timer deadline; /* while closing */
 };
 
 /* One command being run. */
@@ -31,6 +34,7 @@ struct caller {
 	struct buf request, output;
 	struct command *command;
 	enum command_result result;
+	struct timer gather;
 	bool is_working, is_ended, is_closing;
 };
 
@@ -55,13 +59,16 @@ free_if_done(struct caller *a)
 	buf_fini(&a->request);
 	buf_fini(&a->output);
 	free(a);
-	if (c->is_closing && list_is_empty(&c->callers))
-		defer_start(c->loop, &c->reap, report_closed, c);
+	if (!c->is_closing || !list_is_empty(&c->callers))
+		return;
+	timer_stop(c->loop, &c->deadline);
+	defer_start(c->loop, &c->reap, report_closed, c);
 }
 
 static void
 close_caller(struct caller *a)
 {
+	timer_stop(a->control->loop, &a->gather);
 	if (!a->is_closing)
 		stream_close(a->stream);
 	a->is_closing = true;
@@ -93,6 +100,55 @@ work(void *ctx)
 	a->result = command_step(a->command, &a->output);
 }
 
+static void worked(void *ctx);
+
+static void
+put_lost(struct caller *a, uint64_t n)
+{
+	char text[128];
+	int len = snprintf(text, sizeof(text), "%llu records left out: this reader is slower than they come",
+	    (unsigned long long)n);
+	put_frame(a, 'e', span_of(text, (size_t)len));
+}
+
+static void
+start_step(struct caller *a)
+{
+	uint64_t lost = command_collect(a->command, a->control->is_closing);
+	if (lost > 0)
+		put_lost(a, lost);
+	a->is_working = true;
+	work_start(a->control->loop, work, worked, a);
+}
+
+static void
+on_gathered(void *ctx)
+{
+	struct caller *a = ctx;
+	if (!a->is_working && !a->is_ended && !a->is_closing && stream_backlog(a->stream) == 0)
+		start_step(a);
+}
+
+static void
+on_caller_woken(void *ctx)
+{
+	struct caller *a = ctx;
+	if (!a->is_working && !a->is_ended && !a->is_closing && a->gather.slot == 0)
+		timer_start(a->control->loop, &a->gather, GATHER_MS, on_gathered, a);
+}
+
+/* Goes on when there is something to go on with and the last of it is out. */
+static void
+go_on(struct caller *a)
+{
+	if (stream_backlog(a->stream) > 0)
+		return;
+	if (a->result == COMMAND_MORE || a->control->is_closing)
+		start_step(a);
+	else if (command_has_news(a->command))
+		on_caller_woken(a);
+}
+
 static void
 worked(void *ctx)
 {
@@ -105,12 +161,10 @@ worked(void *ctx)
 	if (buf_len(&a->output) > 0)
 		put_frame(a, a->result == COMMAND_FAILED ? 'e' : 'o', buf_view(&a->output));
 	buf_reset(&a->output);
-	if (a->result != COMMAND_MORE) {
+	if (a->result == COMMAND_DONE || a->result == COMMAND_FAILED)
 		finish(a, a->result == COMMAND_DONE ? 0 : 1);
-	} else if (stream_backlog(a->stream) == 0) {
-		a->is_working = true;
-		work_start(a->control->loop, work, worked, a);
-	}
+	else
+		go_on(a);
 }
 
 static void
@@ -128,8 +182,8 @@ begin(struct caller *a)
 		finish(a, 1);
 		return;
 	}
-	a->is_working = true;
-	work_start(a->control->loop, work, worked, a);
+	command_watch(a->command, on_caller_woken, a);
+	start_step(a);
 }
 
 static size_t
@@ -159,10 +213,8 @@ static void
 on_caller_drained(void *ctx)
 {
 	struct caller *a = ctx;
-	if (a->command == NULL || a->is_working || a->is_ended)
-		return;
-	a->is_working = true;
-	work_start(a->control->loop, work, worked, a);
+	if (a->command != NULL && !a->is_working && !a->is_ended)
+		go_on(a);
 }
 
 static void
@@ -217,6 +269,29 @@ control_new(struct loop *l, const char *path, const struct command_stores *store
 	return NULL;
 }
 
+static void
+on_deadline(void *ctx)
+{
+	struct control *c = ctx;
+	LIST_EACH(node, &c->callers)
+	{
+		struct caller *a = CONTAINER_OF(node, struct caller, link);
+		if (a->stream != NULL)
+			close_caller(a);
+	}
+}
+
+/* Who follows gets the last records and a proper end; who waits for something else is cut. */
+static void
+let_go(struct caller *a)
+{
+	bool is_following = a->command != NULL && command_is_endless(a->command);
+	if (!is_following && !a->is_ended)
+		close_caller(a);
+	else if (!a->is_working && !a->is_ended && a->gather.slot == 0)
+		go_on(a);
+}
+
 void
 control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
 {
@@ -228,8 +303,10 @@ control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
 	{
 		struct caller *a = CONTAINER_OF(node, struct caller, link);
 		if (a->stream != NULL)
-			close_caller(a);
+			let_go(a);
 	}
 	if (list_is_empty(&c->callers))
 		defer_start(c->loop, &c->reap, report_closed, c);
+	else
+		timer_start(c->loop, &c->deadline, CLOSE_MS, on_deadline, c);
 }

@@ -67,7 +67,7 @@ bool
 command_has_news(const struct command *c)
 {
 	return c->follow != NULL &&
-	    (buf_len(&c->follow->pending) > 0 || c->follow->lost > 0 || c->follow->is_last);
+	    (buf_len(&c->follow->pending) > 0 || c->follow->lost > 0);
 }
 
 uint64_t
@@ -107,12 +107,10 @@ put_past(struct command *c, struct buf *out)
 	struct follow *f = c->follow;
 	size_t before = f->n;
 	c->query.limit = c->left;
-	if (c->left > 0 && query_run(c->stores.records, &c->query, keep_row, c)) {
-		c->left -= f->n - before;
-		/* Neither delivered nor looked at all it may: there is no room for more. */
-		if (c->left > 0 && (f->n == before || buf_len(&f->rows) < ROWS_MAX / 2))
-			return COMMAND_MORE;
-	}
+	bool is_more = c->left > 0 && query_run(c->stores.records, &c->query, keep_row, c);
+	c->left -= f->n - before;
+	if (is_more && c->left > 0 && buf_len(&f->rows) < ROWS_MAX / 2)
+		return COMMAND_MORE;
 	bool ok = command_put_heading(c, out);
 	for (size_t i = f->n; ok && i > 0; i--) {
 		size_t from = i > 1 ? f->ends[i - 2] : 0;

@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #define PREIMAGE_VERSION 1
-#define IGNORE_MAX 32
+#define IGNORE_MAX 34
 #define CREDENTIALS_MAX 32 /* fields that count; more of them make the request uncacheable */
 
 struct cache_keys {
@@ -199,7 +199,7 @@ accept_class(const struct headers *h)
 }
 
 static bool
-put_headers(const struct headers *h, struct buf *out)
+put_headers(const struct headers *h, bool any_form, struct buf *out)
 {
 	static const enum header_id ids[] = {H_ANTHROPIC_VERSION, H_ANTHROPIC_BETA, H_OPENAI_BETA};
 	for (size_t i = 0; i < COUNT_OF(ids); i++) {
@@ -209,7 +209,7 @@ put_headers(const struct headers *h, struct buf *out)
 				!put(out, F_HEADER, h->items[j].value)))
 				return false;
 	}
-	return put(out, F_HEADER, accept_class(h));
+	return put(out, F_HEADER, any_form ? SPAN_LIT("any") : accept_class(h));
 }
 
 /* The canonical form where it says the same as what was written, else the bytes as they came. */
@@ -218,6 +218,10 @@ put_body(const struct cache_request *rq, struct buf *out)
 {
 	struct span ignore[IGNORE_MAX];
 	size_t n = 0;
+	if (rq->form.n > 0) {
+		ignore[n++] = SPAN_LIT("stream");
+		ignore[n++] = SPAN_LIT("stream_options");
+	}
 	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX;
 	     name++)
 		ignore[n++] = span_str(*name);
@@ -241,6 +245,14 @@ put_body(const struct cache_request *rq, struct buf *out)
 	return PREIMAGE_OK;
 }
 
+static struct span
+form_of(const struct cache_request *rq)
+{
+	if (rq->form.n > 0)
+		return rq->form;
+	return rq->is_stream ? SPAN_LIT("1") : SPAN_LIT("0");
+}
+
 enum preimage_result
 preimage_write(const struct cache_keys *k, const struct cache_request *rq, struct buf *out)
 {
@@ -248,14 +260,14 @@ preimage_write(const struct cache_keys *k, const struct cache_request *rq, struc
 	    put_scope(k, rq, out) && put(out, F_PROVIDER, rq->provider) &&
 	    put_origin(rq->to, out) && put(out, F_METHOD, rq->method) &&
 	    put(out, F_PATH, rq->to->path) && put(out, F_CODING, rq->coding) &&
-	    put(out, F_STREAM, rq->is_stream ? SPAN_LIT("1") : SPAN_LIT("0"));
+	    put(out, F_STREAM, form_of(rq));
 	if (!ok)
 		return PREIMAGE_FULL;
 	if (rq->custom_key.n > 0)
 		return put_alt(rq->query, out) && put(out, F_CUSTOM, rq->custom_key)
 		    ? PREIMAGE_OK
 		    : PREIMAGE_FULL;
-	if (!put_query(rq->query, out) || !put_headers(rq->headers, out))
+	if (!put_query(rq->query, out) || !put_headers(rq->headers, rq->form.n > 0, out))
 		return PREIMAGE_FULL;
 	if (rq->doc == NULL)
 		return PREIMAGE_NONE;

@@ -30,6 +30,9 @@ struct cache_request {
 	struct span coding; /* accepted: "gzip" or "identity" */
 	bool is_shared;     /* scope: shared */
 	bool is_stream;
+	/* Not empty: the body counts without "stream" and "stream_options", and Accept not at all; this word stands in
+	 * for them (cross_form). */
+	struct span form;
 	struct span custom_key; /* cf-aig-cache-key; empty: none */
 	struct span body;       /* as it came */
 	const struct json_doc *doc;

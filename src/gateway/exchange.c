@@ -185,6 +185,31 @@ scope_memo_of(const struct exchange *x)
 	return x->client == NULL ? NULL : &client_memos(x->client)->scope;
 }
 
+enum preimage_result
+exchange_preimage(const struct exchange *x, struct span form, struct buf *out)
+{
+	const struct config_gateway *cg = x->route.gateway;
+	out->max = buf_len(&x->body) * 6 + KEEP_BYTES;
+	return preimage_write(x->g->parts.cache_keys,
+	    &(struct cache_request){.gateway = span_str(cg->name),
+		.provider = x->route.provider->slug,
+		.method = x->head.method_text,
+		.to = &x->to,
+		.query = x->to.query,
+		.headers = &x->head.headers,
+		.coding = accepted_coding(&x->head),
+		.is_shared = cg->cache.scope == SCOPE_SHARED,
+		.is_stream = x->facts.is_stream,
+		.form = form,
+		.custom_key = x->wishes.key,
+		.body = buf_view(&x->body),
+		.doc = x->doc,
+		/* Not from a worker: the client may go meanwhile. */
+		.scope_memo = x->is_working ? NULL : scope_memo_of(x),
+		.ignore = cg->cache.ignore},
+	    out);
+}
+
 static void
 prepare(void *ctx)
 {
@@ -196,29 +221,10 @@ prepare(void *ctx)
 		return;
 	struct json_val none = {NULL};
 	request_facts_read(&x->endpoint, x->doc == NULL ? none : json_root(x->doc), &x->facts);
-	const struct config_gateway *cg = x->route.gateway;
-	x->plan = cache_plan_make(cg, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
+	x->plan = cache_plan_make(x->route.gateway, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
 	if (!x->plan.may_store)
 		return;
-	x->preimage.max = buf_len(&x->body) * 6 + KEEP_BYTES;
-	x->has_preimage =
-	    preimage_write(x->g->parts.cache_keys,
-		&(struct cache_request){.gateway = span_str(cg->name),
-		    .provider = x->route.provider->slug,
-		    .method = x->head.method_text,
-		    .to = &x->to,
-		    .query = x->to.query,
-		    .headers = &x->head.headers,
-		    .coding = accepted_coding(&x->head),
-		    .is_shared = cg->cache.scope == SCOPE_SHARED,
-		    .is_stream = x->facts.is_stream,
-		    .custom_key = x->wishes.key,
-		    .body = buf_view(&x->body),
-		    .doc = x->doc,
-		    /* Not from a worker: the client may go meanwhile. */
-		    .scope_memo = x->is_working ? NULL : scope_memo_of(x),
-		    .ignore = cg->cache.ignore},
-		&x->preimage) == PREIMAGE_OK;
+	x->has_preimage = exchange_preimage(x, form_of(x), &x->preimage) == PREIMAGE_OK;
 	if (!x->has_preimage)
 		x->plan = (struct cache_plan){0};
 	else
@@ -274,6 +280,8 @@ step_lookup(struct exchange *x)
 		look_up(x);
 	if (x->entry != NULL)
 		return next(x, STEP_REPLAY);
+	if (x->plan.may_read && x->stale == NULL && look_up_other_form(x))
+		return next(x, STEP_SETTLE);
 	follow_or_lead(x);
 	return STEP_MORE;
 }

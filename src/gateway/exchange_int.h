@@ -4,6 +4,7 @@
  *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
  *   follow.c    another exchange's answer              stale.c    entries past their time
+ *   form.c      a stored stream for a plain request, and the reverse
  *   settle.c    storing, record, end
  *
  * Invariants
@@ -20,6 +21,7 @@
 #include "base/list.h"
 #include "cache/flight.h"
 #include "cache/policy.h"
+#include "cache/preimage.h"
 #include "gateway/exchange.h"
 #include "gateway/route.h"
 #include "gateway/tap.h"
@@ -108,6 +110,7 @@ struct exchange {
 	bool is_shared_hit;     /* answered as a follower */
 	struct entry *stale;    /* past its time, in case the provider fails */
 	bool is_stale;          /* answered with one */
+	bool is_converted;      /* answered from an entry of the other form */
 	bool is_refresh;        /* has no client: it fetches what was answered stale */
 
 	/* attempt */
@@ -148,6 +151,7 @@ is_hit(const struct exchange *x)
 
 /* exchange.c */
 void exchange_pump(struct exchange *x);
+enum preimage_result exchange_preimage(const struct exchange *x, struct span form, struct buf *out);
 /* What a cache entry or a flight keeps of the answer's head. */
 MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
 uint64_t exchange_caller_hash(const struct exchange *x);
@@ -174,6 +178,9 @@ void follow_or_lead(struct exchange *x); /* sets the step */
 void look_up(struct exchange *x); /* sets entry, or stale; starts a refresh */
 /* Instead of an error, before anything was sent. False: there is nothing to serve. */
 bool serve_stale(struct exchange *x);
+/* form.c */
+struct span form_of(struct exchange *x); /* empty: forms are kept apart */
+bool look_up_other_form(struct exchange *x); /* true: the answer is in the box */
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
 /* settle.c */

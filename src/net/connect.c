@@ -128,6 +128,7 @@ on_connected(uv_connect_t *req, int status)
 {
 	struct stream *s = req->data;
 
+	loop_turn_begin(s->loop);
 	if (s->phase == PHASE_CLOSING || s->is_retrying)
 		return; /* cancelled by our own uv_close */
 	if (status < 0)

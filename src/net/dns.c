@@ -74,6 +74,7 @@ on_poll(uv_poll_t *h, int status, int events)
 	bool both = status < 0;
 	ares_socket_t fd = p->fd; /* p may go while c-ares works */
 
+	loop_turn_begin(d->loop);
 	ares_process_fd(d->channel, both || (events & UV_READABLE) != 0 ? fd : ARES_SOCKET_BAD,
 	    both || (events & UV_WRITABLE) != 0 ? fd : ARES_SOCKET_BAD);
 	set_timer(d);

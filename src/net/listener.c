@@ -105,6 +105,7 @@ on_connection(uv_stream_t *h, int status)
 {
 	struct listener *l = h->data;
 
+	loop_turn_begin(l->loop);
 	if (status < 0)
 		return; /* libuv sheds load itself when descriptors run out */
 	if (has_room(l))

@@ -5,8 +5,9 @@
 #include <sys/resource.h>
 
 #include "net/loop_int.h"
+#include "obs/metric.h"
 
-#define OWN_HANDLES 3
+#define OWN_HANDLES 4
 #define DESCRIPTORS_KEPT 64 /* store, listeners, resolver, standard streams */
 
 static void
@@ -37,6 +38,27 @@ on_idle(uv_idle_t *h)
 	UNUSED(h);
 }
 
+static void
+end_turn(struct loop *l)
+{
+	uint64_t us;
+
+	if (l->turn_began_ns == 0)
+		return;
+	us = (clock_mono_ns() - l->turn_began_ns) / 1000;
+	l->turn_began_ns = 0;
+	metric_observe_us(M_LOOP_TURN, us);
+	if (us > metric_get(M_LOOP_LONGEST_TURN))
+		metric_set(M_LOOP_LONGEST_TURN, us);
+}
+
+/* The last thing before the poll. */
+static void
+on_prepare(uv_prepare_t *h)
+{
+	end_turn(h->data);
+}
+
 /* What is deferred while this runs waits for the next turn: nobody can starve the sockets. */
 static void
 on_check(uv_check_t *h)
@@ -44,6 +66,7 @@ on_check(uv_check_t *h)
 	struct loop *l = h->data;
 	struct list batch;
 
+	loop_turn_begin(l);
 	l->handshake_steps = 0;
 	if (list_is_empty(&l->deferred))
 		return;
@@ -70,10 +93,13 @@ loop_new(void)
 	raise_descriptor_limit();
 	CHK(uv_loop_init(&l->uv) == 0);
 	list_init(&l->deferred);
+	CHK(uv_prepare_init(&l->uv, &l->prepare) == 0);
 	CHK(uv_check_init(&l->uv, &l->check) == 0);
 	CHK(uv_idle_init(&l->uv, &l->idle) == 0);
-	l->check.data = l;
+	l->prepare.data = l->check.data = l;
+	CHK(uv_prepare_start(&l->prepare, on_prepare) == 0);
 	CHK(uv_check_start(&l->check, on_check) == 0);
+	uv_unref((uv_handle_t *)&l->prepare);
 	uv_unref((uv_handle_t *)&l->check);
 	timers_init(l);
 	return l;
@@ -98,6 +124,7 @@ loop_free(struct loop *l)
 		uv_run(&l->uv, UV_RUN_NOWAIT);
 	CHK(list_is_empty(&l->deferred));
 	l->uv.data = l;
+	uv_close((uv_handle_t *)&l->prepare, on_own_closed);
 	uv_close((uv_handle_t *)&l->check, on_own_closed);
 	uv_close((uv_handle_t *)&l->idle, on_own_closed);
 	timers_close(l, on_own_closed);
@@ -112,6 +139,7 @@ void
 loop_run(struct loop *l)
 {
 	uv_run(&l->uv, UV_RUN_DEFAULT);
+	end_turn(l); /* the last one, which no poll follows */
 }
 
 void

@@ -3,12 +3,17 @@
  *
  * Order in a turn: I/O callbacks, then everything deferred before or during them (the "pumps" of
  * streams, `closed` callbacks, reaping), then libuv's close callbacks, then timers.
+ *
+ * How long a turn keeps the loop: from the first callback behind the poll to the next poll. Each
+ * callback that libuv runs while it polls begins with loop_turn_begin. (Not UV_METRICS_IDLE_TIME: with it
+ * libuv polls once more each time it waits.)
  */
 #ifndef NET_LOOP_INT_H
 #define NET_LOOP_INT_H
 
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/span.h"
 #include "net/loop.h"
 
@@ -22,6 +27,7 @@ struct watched_signal;
 
 struct loop {
 	uv_loop_t uv;
+	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_idle_t idle; /* runs while something is deferred, so that the poll does not block */
 	uv_timer_t tick;
@@ -29,6 +35,7 @@ struct loop {
 	struct timer **heap; /* by due_ms; heap[0] is next */
 	uint32_t timers, timer_room;
 	uint64_t tick_due;        /* when `tick` will fire; 0: stopped */
+	uint64_t turn_began_ns;   /* 0: not yet */
 	unsigned works;           /* in flight */
 	unsigned own_closed;      /* handles of ours that closed, in loop_free */
 	unsigned handshake_steps; /* done in this turn */
@@ -38,6 +45,13 @@ struct loop {
 	char plain[LOOP_READ_BYTES];
 	char gather[LOOP_GATHER_BYTES];
 };
+
+static inline void
+loop_turn_begin(struct loop *l)
+{
+	if (l->turn_began_ns == 0)
+		l->turn_began_ns = clock_mono_ns();
+}
 
 void timers_init(struct loop *l);
 void timers_close(struct loop *l, uv_close_cb closed);

@@ -101,6 +101,7 @@ on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 	struct stream *s = h->data;
 
 	UNUSED(suggested);
+	loop_turn_begin(s->loop);
 	*out = uv_buf_init(s->loop->read, s->tls != NULL ? TLS_INPUT_MAX : (unsigned)room(s));
 }
 

@@ -108,6 +108,7 @@ on_written(uv_write_t *req, int status)
 {
 	struct stream *s = req->data;
 
+	loop_turn_begin(s->loop);
 	if (s->phase == PHASE_CLOSING)
 		return;
 	if (status < 0) {

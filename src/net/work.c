@@ -27,6 +27,7 @@ on_work_done(uv_work_t *req, int status)
 {
 	struct work *w = req->data;
 
+	loop_turn_begin(w->loop);
 	CHK(status == 0); /* nothing cancels */
 	w->loop->works--;
 	w->done(w->ctx);
@@ -59,6 +60,7 @@ on_wake(uv_async_t *h)
 {
 	struct wake *w = h->data;
 
+	loop_turn_begin(w->loop);
 	w->fn(w->ctx);
 }
 
@@ -107,6 +109,7 @@ struct watched_signal {
 	uv_signal_t uv;
 	void (*fn)(void *ctx, int signum);
 	void *ctx;
+	struct loop *loop;
 };
 
 static void
@@ -114,6 +117,7 @@ on_signal(uv_signal_t *h, int signum)
 {
 	struct watched_signal *s = h->data;
 
+	loop_turn_begin(s->loop);
 	s->fn(s->ctx, signum);
 }
 
@@ -135,6 +139,7 @@ signal_watch(struct loop *l, int signum, void (*fn)(void *ctx, int signum), void
 	l->signals[i] = s;
 	s->fn = fn;
 	s->ctx = ctx;
+	s->loop = l;
 	CHK(uv_signal_init(&l->uv, &s->uv) == 0);
 	s->uv.data = s;
 	CHK(uv_signal_start(&s->uv, on_signal, signum) == 0);

@@ -44,7 +44,9 @@
 	X(LOG_FAILING, GAUGE, "postern_log_failing", "1 while the log cannot be written.")         \
 	X(OVERHEAD, HIST, "postern_overhead_seconds", "Time that the gateway added before the first byte.") \
 	X(DURATION, HIST, "postern_request_duration_seconds", "Time from first byte in to last byte out.") \
-	X(TTFB, HIST, "postern_upstream_first_byte_seconds", "Time from the attempt's start to the provider's first byte.")
+	X(TTFB, HIST, "postern_upstream_first_byte_seconds", "Time from the attempt's start to the provider's first byte.") \
+	X(LOOP_TURN, HIST, "postern_loop_turn_seconds", "Time that one turn kept the event loop busy.") \
+	X(LOOP_LONGEST_TURN, GAUGE, "postern_loop_longest_turn_microseconds", "Longest turn of the event loop since the start.")
 
 /* clang-format on */
 #define METRIC_ENUM(name, kind, prom, help) M_##name,

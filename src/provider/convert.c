@@ -367,8 +367,7 @@ convert_stream_to_json(const struct endpoint *e, struct span stream, struct buf 
 }
 
 enum convert_result
-convert_json_to_stream(
-    const struct endpoint *e, struct span json, bool with_usage, struct buf *out)
+convert_json_to_stream(const struct endpoint *e, struct span json, bool with_usage, struct buf *out)
 {
 	struct convert c = convert_of(json, out);
 	struct json_doc *doc = json_parse(json);

@@ -19,11 +19,12 @@ enum convert_result { CONVERT_OK, CONVERT_UNKNOWN, CONVERT_FULL };
 /* Whether answers of this endpoint can be converted at all (chat, messages). */
 bool convert_knows(const struct endpoint *e);
 /* stream: all the bytes of a text/event-stream. Appends one JSON object. */
-MUST_CHECK enum convert_result convert_stream_to_json(const struct endpoint *e, struct span stream, struct buf *out);
+MUST_CHECK enum convert_result convert_stream_to_json(
+    const struct endpoint *e, struct span stream, struct buf *out);
 /* json: the whole answer. Appends the bytes of a text/event-stream: the first event, one event a piece of content (never
  * split inside a UTF-8 sequence), the last ones, and for OpenAI "data: [DONE]". with_usage: OpenAI's
  * stream_options.include_usage (Anthropic's events always carry it). */
-MUST_CHECK enum convert_result convert_json_to_stream(const struct endpoint *e, struct span json, bool with_usage,
-    struct buf *out);
+MUST_CHECK enum convert_result convert_json_to_stream(
+    const struct endpoint *e, struct span json, bool with_usage, struct buf *out);
 
 #endif

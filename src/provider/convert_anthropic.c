@@ -165,7 +165,8 @@ read_usage(struct convert *c, void *owner, struct json_val v)
 {
 	struct json_val in = json_get(v, "input_tokens"), out = json_get(v, "output_tokens");
 
-	convert_require(c, json_type(in) == JSON_NONE || json_type(in) == JSON_NULL || is_count(in));
+	convert_require(
+	    c, json_type(in) == JSON_NONE || json_type(in) == JSON_NULL || is_count(in));
 	convert_require(c, is_count(out));
 	members_read(c, v, usage_members, COUNT_OF(usage_members), owner);
 }
@@ -238,8 +239,7 @@ on_message_start(struct convert *c, struct message *m, struct json_val root)
 {
 	require_stage(c, m, STAGE_BEFORE);
 	require_members(c, root, "message", NULL);
-	members_read(
-	    c, json_get(root, "message"), message_fields, COUNT_OF(message_fields), m);
+	members_read(c, json_get(root, "message"), message_fields, COUNT_OF(message_fields), m);
 	m->content.v = NULL; /* dies with the event */
 	m->stage = STAGE_OPEN;
 }
@@ -303,8 +303,7 @@ static const struct {
 } deltas[] = {
     {"text_delta", "text", NULL, BLOCK_TEXT, JSON_STRING, add_text},
     {"citations_delta", "citation", NULL, BLOCK_TEXT, JSON_OBJECT, add_citation},
-    {"thinking_delta", "thinking", "estimated_tokens", BLOCK_THINKING, JSON_STRING,
-	add_thinking},
+    {"thinking_delta", "thinking", "estimated_tokens", BLOCK_THINKING, JSON_STRING, add_thinking},
     {"signature_delta", "signature", NULL, BLOCK_THINKING, JSON_STRING, add_signature},
     {"input_json_delta", "partial_json", NULL, BLOCK_TOOL, JSON_STRING, add_input},
 };

@@ -39,7 +39,7 @@ enum field_rule {
 struct field {
 	enum said said;
 	enum field_rule rule; /* by which it was read */
-	struct buf value;     /* TEXT, SAME: unescaped; LIST: items with commas between; else JSON */
+	struct buf value; /* TEXT, SAME: unescaped; LIST: items with commas between; else JSON */
 };
 
 /* One member of an object: a field at `offset` of its owner, or functions of its own. A field may have its own reader. */
@@ -86,8 +86,7 @@ void members_read(
     struct convert *c, struct json_val object, const struct member *table, size_t n, void *owner);
 void members_fini(const struct member *table, size_t n, void *owner);
 /* Appends what was said, in the table's order. */
-void members_write(
-    struct convert *c, const struct member *table, size_t n, const void *owner);
+void members_write(struct convert *c, const struct member *table, size_t n, const void *owner);
 
 /* All append to c->out. put_name goes before a value: with a comma, but after '{', '[' or ','. */
 void put_raw(struct convert *c, struct span s);
@@ -96,7 +95,8 @@ void put_name(struct convert *c, const char *name);
 void put_number(struct convert *c, size_t n);
 void put_text(struct convert *c, struct span s); /* as a JSON string */
 void put_field(struct convert *c, const struct field *f);
-void put_named(struct convert *c, const char *name, const struct field *f); /* nothing if not said */
+void put_named(
+    struct convert *c, const char *name, const struct field *f); /* nothing if not said */
 
 /* Takes the next piece of text for an event off *rest, which is not empty and valid UTF-8: up to 256 bytes that end
  * between two characters. */

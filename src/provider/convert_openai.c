@@ -306,16 +306,13 @@ read_groq(struct convert *c, void *owner, struct json_val v)
 }
 
 const struct member completion_members[] = {
-    MEMBER(completion, id, FIELD_SAME),
-    MEMBER(completion, object, FIELD_SAME),
-    MEMBER(completion, created, FIELD_FIRST),
-    MEMBER(completion, model, FIELD_SAME),
+    MEMBER(completion, id, FIELD_SAME), MEMBER(completion, object, FIELD_SAME),
+    MEMBER(completion, created, FIELD_FIRST), MEMBER(completion, model, FIELD_SAME),
     MEMBER(completion, provider, FIELD_LAST), /* OpenRouter */
     {"choices", 0, FIELD_NONE, read_choices, openai_write_choices},
     {"usage", offsetof(struct completion, usage), FIELD_LAST, read_usage, NULL},
     MEMBER(completion, service_tier, FIELD_LAST),
-    MEMBER(completion, system_fingerprint, FIELD_LAST),
-    MEMBER(completion, moderation, FIELD_NULL),
+    MEMBER(completion, system_fingerprint, FIELD_LAST), MEMBER(completion, moderation, FIELD_NULL),
     {"x_groq", 0, FIELD_NONE, read_groq, openai_write_groq},
     MEMBER(completion, usage_breakdown, FIELD_NULL), /* Groq */
     MEMBER(completion, prompt_logprobs, FIELD_NULL), /* vLLM, with the next two */
@@ -401,8 +398,8 @@ check_choice(struct convert *c, struct choice *ch)
 static void
 check(struct convert *c, struct completion *a)
 {
-	convert_require(c,
-	    field_is(&a->object, c->is_stream ? "chat.completion.chunk" : "chat.completion"));
+	convert_require(
+	    c, field_is(&a->object, c->is_stream ? "chat.completion.chunk" : "chat.completion"));
 	convert_require(c, a->id.said == SAID_VALUE && a->model.said == SAID_VALUE);
 	convert_require(c, a->created.said == SAID_VALUE && a->usage.said == SAID_VALUE);
 	convert_require(c, a->n_choices > 0);

@@ -306,11 +306,9 @@ put_with_tokens(struct writer *w, const char *name, struct span *rest, const str
 }
 
 static void
-put_texts(
-    struct writer *w, const char *name, const struct field *text, const struct field *tokens)
+put_texts(struct writer *w, const char *name, const struct field *text, const struct field *tokens)
 {
-	struct span rest =
-	    text->said == SAID_VALUE ? buf_view(&text->value) : SPAN_LIT("");
+	struct span rest = text->said == SAID_VALUE ? buf_view(&text->value) : SPAN_LIT("");
 
 	if (field_has_bytes(tokens))
 		put_with_tokens(w, name, &rest, tokens);
@@ -400,8 +398,8 @@ put_finish(struct writer *w)
 	put_logprobs(w, TOKENS_NONE, SPAN_NONE);
 	for (size_t i = 0; i < n_choice_members; i++) {
 		if (choice_members[i].rule != FIELD_NONE)
-			put_named(w->c, choice_members[i].name,
-			    field_view(&choice_members[i], w->ch));
+			put_named(
+			    w->c, choice_members[i].name, field_view(&choice_members[i], w->ch));
 	}
 	PUT(w->c, "}");
 	end_chunk(w);

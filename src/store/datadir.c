@@ -14,6 +14,7 @@
 #include "store/file_int.h"
 
 #define BOOT_TEXT_SIZE 64
+#define BOOT_ID_SIZE 36
 #define RUNNING "running"
 #define STOPPED "stopped" /* in order */
 
@@ -163,10 +164,10 @@ boot_text(const char *state, char out[BOOT_TEXT_SIZE])
 	char id[64] = "";
 	size_t n = 0;
 
-	if (file_read("/proc/sys/kernel/random/boot_id", id, sizeof(id), &n) != E_OK || n < 36)
+	if (file_read("/proc/sys/kernel/random/boot_id", id, sizeof(id), &n) != E_OK || n < BOOT_ID_SIZE)
 		(void)snprintf(id, sizeof(id), "unknown");
 	id[strcspn(id, "\n")] = '\0';
-	(void)snprintf(out, BOOT_TEXT_SIZE, "%s %-*s\n", state, BOOT_TEXT_SIZE - (int)sizeof(STOPPED) - 2, id);
+	(void)snprintf(out, BOOT_TEXT_SIZE, "%s %-*.*s\n", state, BOOT_ID_SIZE, BOOT_ID_SIZE, id);
 }
 
 /* Less than a sector: it is written whole or not at all. */

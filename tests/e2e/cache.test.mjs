@@ -614,197 +614,43 @@ describe('what the caller may ask for', () => {
   });
 });
 
+// The rest of it is in coalesce.test.mjs.
 describe('at the same time', () => {
-  const streaming = () => fresh({ stream: true });
-  const open = async (body, options = {}) => {
-    const c = await connect(options.to ?? gateway);
-    const reply = c.request({ path: options.path ?? CHAT, body, headers: { Authorization: `Bearer ${options.key ?? 'sk-one'}`, ...options.headers } });
-    return { c, reply };
-  };
-  // The gateway has taken in what was sent before when it answers this.
-  const taken = (to = gateway) => request(to, { path: '/-/healthz' });
-  const follow = async (n, body, options) => {
-    const list = [];
-    for (let i = 0; i < n; i++) list.push(await open(body, options));
-    await taken();
-    return list;
+  const open = async (body) => {
+    const c = await connect(gateway);
+    return { c, reply: c.request({ path: CHAT, body }) };
   };
 
-  test('ten equal requests are one at the provider; all get its answer, the followers as hits', async () => {
+  test('followers of a flight have a record each: a hit, its tokens, cost 0, no attempt', async () => {
     const body = fresh();
     const leader = await open(body);
     const rq = await provider.next();
-    const followers = await follow(9, body);
+    const followers = [await open(body), await open(body), await open(body)];
+    await request(gateway, { path: '/-/healthz' }); // by now it has read what they sent
     await rq.json(b.completion('for all'));
     assert.equal(verdict(await leader.reply.whole()), 'MISS');
     for (const { reply } of followers) {
       await reply.whole();
       assert.equal(verdict(reply), 'HIT');
-      assert.match(reply.header('age'), /^\d+$/);
-      assert.equal(reply.text, leader.reply.text);
-      assert.equal(reply.header('content-type'), 'application/json');
+      const { cached, cache_status, cost, attempts, tokens_in, tokens_out, success, response } = await gateway.log(reply);
+      assert.deepEqual({ cached, cache_status, cost, attempts, tokens_in, tokens_out, success, response },
+        { cached: true, cache_status: 'HIT', cost: 0, attempts: 0, tokens_in: 19, tokens_out: 10, success: true, response: leader.reply.text });
     }
     assert.equal(provider.requests.length, 1);
-    const records = await Promise.all([leader, ...followers].map(({ reply }) => gateway.log(reply)));
-    assert.deepEqual(records.map((r) => [r.cached, r.tokens_out, r.success]), [[false, 10, true], ...followers.map(() => [true, 10, true])]);
-    assert.deepEqual(records.slice(1).map((r) => [r.cost, r.attempts]), followers.map(() => [0, 0]));
-    assert.equal(records[5].response, leader.reply.text);
   });
 
-  test('a follower of a stream gets what has come so far, then each event as it comes', async () => {
-    const body = streaming();
-    const events = b.chatEvents(['a', 'b', 'c', 'd']);
-    const leader = await open(body);
-    const s = (await provider.next()).stream();
-    s.send(events[0]);
-    s.send(events[1]);
-    await leader.reply.has(events[1]);
-    const late = await open(body);
-    await late.reply.has(events[1]);
-    assert.equal(late.reply.text, events[0] + events[1]);
-    let soFar = late.reply.text;
-    for (const e of events.slice(2)) {
-      s.send(e);
-      soFar += e;
-      for (const { reply } of [leader, late]) await reply.has((text) => text === soFar);
-    }
-    s.end();
-    for (const { reply } of [leader, late]) assert.equal((await reply.whole()).text, events.join(''));
-    assert.equal(provider.requests.length, 1);
-  });
-
-  test('a leader that leaves does not end it for the others; when the last leaves, the provider is let go', async () => {
-    const body = streaming();
-    const leader = await open(body);
-    const rq = await provider.next();
-    const s = rq.stream();
-    s.send(b.chatEvents()[0]);
-    const [one, two] = await follow(2, body);
-    for (const { reply } of [leader, one, two]) await reply.has('data');
-    leader.c.abort();
-    await taken();
-    s.send(b.chatEvents()[1]);
-    for (const { reply } of [one, two]) await reply.has(b.chatEvents()[1]);
-    one.c.abort();
-    await taken();
-    s.send(b.chatEvents()[2]);
-    await two.reply.has(b.chatEvents()[2]);
-    two.c.abort();
-    await rq.aborted();
-  });
-
-  test('a leader that leaves before the first byte leaves the flight to those who listen', async () => {
+  test('what a leader began that left before the first byte is stored all the same, when others listened', async () => {
     const body = fresh();
     const leader = await open(body);
     const rq = await provider.next();
-    const [one] = await follow(1, body);
+    const follower = await open(body);
+    await request(gateway, { path: '/-/healthz' });
     leader.c.abort();
-    await taken();
+    await request(gateway, { path: '/-/healthz' });
     await rq.json(b.completion('for the other'));
-    assert.equal((await one.reply.whole()).json.choices[0].message.content, 'for the other');
+    await follower.reply.whole();
+    assert.equal(verdict(await ask(body, { key: null })), 'HIT');
     assert.equal(provider.requests.length, 1);
-    assert.equal(verdict(await ask(body)), 'HIT', 'and it was stored');
-  });
-
-  test('a follower that leaves disturbs nobody', async () => {
-    const body = streaming();
-    const leader = await open(body);
-    const s = (await provider.next()).stream();
-    const [one, two] = await follow(2, body);
-    one.c.abort();
-    await taken();
-    for (const e of b.chatEvents()) s.send(e);
-    s.end();
-    for (const { reply } of [leader, two]) assert.equal((await reply.whole()).text, b.chatEvents().join(''));
-  });
-
-  test('a leader that is answered with an error: the others ask for themselves, and none gets its error as a hit', async () => {
-    const body = fresh();
-    const leader = await open(body);
-    const rq = await provider.next();
-    const followers = await follow(5, body);
-    provider.answer = (other) => other.json(b.completion('well'));
-    await rq.json(b.openaiError(), { status: 503 });
-    assert.equal((await leader.reply.whole()).status, 503);
-    for (const { reply } of followers) {
-      await reply.whole();
-      assert.equal(reply.status, 200);
-      assert.equal(reply.json.choices[0].message.content, 'well');
-    }
-    assert.ok(provider.requests.length >= 2 && provider.requests.length <= 6, `${provider.requests.length} requests`);
-  });
-
-  test('a provider that fails for all: each learns it, nobody waits for ever', async () => {
-    const body = fresh();
-    const leader = await open(body);
-    const rq = await provider.next();
-    const followers = await follow(5, body);
-    provider.answer = (other) => other.json(b.openaiError(), { status: 500 });
-    await rq.json(b.openaiError(), { status: 500 });
-    for (const { reply } of [leader, ...followers]) {
-      await reply.whole();
-      assert.equal(reply.status, 500);
-      assert.notEqual(verdict(reply), 'HIT');
-    }
-    assert.equal(provider.requests.length, 6);
-  });
-
-  test('a stream that breaks off breaks off for all, visibly, and is not stored', async () => {
-    const body = streaming();
-    const leader = await open(body);
-    const rq = await provider.next();
-    rq.stream().send(b.chatEvents()[1]);
-    const [one] = await follow(1, body);
-    for (const { reply } of [leader, one]) await reply.has('data');
-    rq.reset();
-    for (const { reply } of [leader, one]) await reply.cut();
-    provider.answer = (other) => other.events(b.chatEvents());
-    assert.equal(verdict(await ask(body)), 'MISS');
-    const record = await gateway.log(one.reply);
-    assert.equal(record.truncated, true);
-    assert.equal(record.success, false);
-  });
-
-  test('other callers, other questions, and who does not want to read the cache, go alone', async () => {
-    const body = fresh();
-    const all = [await open(body), await open(body, { key: 'sk-two' }), await open({ ...body, seed: 1 }), await open(body, { headers: { 'cf-aig-skip-cache': 'true' } }), await open(body, { headers: { 'Cache-Control': 'no-store' } }), await open(body, { headers: { 'cf-aig-cache-ttl': '0' } })];
-    await Promise.all(all.map(({ reply }) => reply.whole()));
-    assert.equal(provider.requests.length, all.length);
-  });
-
-  test('coalesce: false: each goes alone', async () => {
-    const own = await gatewayFor(provider, { config: { gateways: { default: { cache: { coalesce: false } } } } });
-    const body = fresh();
-    const held = [];
-    const asked = [];
-    for (let i = 0; i < 3; i++) {
-      asked.push(await open(body, { to: own }));
-      held.push(await provider.next());
-    }
-    for (const rq of held) rq.json(b.completion());
-    for (const { reply } of asked) assert.equal(verdict(await reply.whole()), 'MISS');
-    await own.stop();
-  });
-
-  test('a slow follower holds nobody up', async () => {
-    const own = await gatewayFor(provider, { config: { gateways: { default: { cache: { max_entry: '1MB' } } } } });
-    const body = streaming();
-    const leader = await open(body, { to: own });
-    const rq = await provider.next();
-    const s = rq.stream();
-    s.send(b.chatEvents()[0]);
-    const slow = await open(body, { to: own });
-    await slow.reply.has('data');
-    slow.c.socket.pause();
-    const filler = `data: {"choices":[{"delta":{"content":"${'x'.repeat(60_000)}"}}]}\n\n`;
-    for (let i = 0; i < 300; i++) await s.send(filler);
-    await s.send('data: [DONE]\n\n');
-    s.end();
-    const whole = await leader.reply.whole();
-    assert.ok(whole.text.endsWith('data: [DONE]\n\n'));
-    slow.c.socket.resume();
-    await slow.reply.cut(); // who lags behind the window is cut, visibly
-    await own.stop();
   });
 });
 

@@ -89,11 +89,13 @@ the_defaults_are_printed_whole(void **state)
 	    "      coalesce: true\n"
 	    "      stale_if_error: 0ms\n"
 	    "      stale_while_revalidate: 0ms\n"
+	    "      cross_form: false\n"
 	    "      respect_upstream: false\n"
 	    "    log:\n"
 	    "      collect: true\n"
 	    "      payload: \"full\"\n"
-	    "      max_payload: 10MB\n");
+	    "      max_payload: 10MB\n"
+	    "      scrub: true\n");
 	free(text);
 	config_unref(c);
 }
@@ -111,7 +113,7 @@ static const char everything[] =
     "log: {max_size: 6GB, retention: 31d, payload_retention: 8d}\n"
     "gateways:\n"
     "  default: {on_disconnect: finish, cache: {mode: off, ttl: 2h, max_entry: 26MB, ignore: [user, \"a, b\"],\n"
-    "    respect_upstream: true}, log: {collect: false, payload: none, max_payload: 11MB}}\n"
+    "    respect_upstream: true}, log: {collect: false, payload: none, max_payload: 11MB, scrub: false}}\n"
     "  'null': {cache: {mode: deterministic}}\n"
     "  '12': {}\n"
     "providers:\n"
@@ -146,6 +148,7 @@ what_is_printed_loads_to_the_same(void **state)
 	assert_int_equal(again->gateways[2].cache.mode, CACHE_OFF);
 	assert_string_equal(again->gateways[0].cache.ignore[1], "a, b");
 	assert_int_equal(again->gateways[0].log.payload, PAYLOAD_NONE);
+	assert_false(again->gateways[0].log.scrub);
 	assert_int_equal(again->n_providers, 2);
 	assert_string_equal(again->providers[0].ca, "/c: x.pem");
 	assert_string_equal(again->providers[1].slug, "true");
@@ -279,9 +282,10 @@ the_schema_knows_types_words_and_ranges(void **state)
 	assert_true(json_int(json_get(v, "maximum"), &n) && n == 10000);
 	v = json_get(
 	    json_at(json_get(schema_at(root, "gateways.*.log.payload"), "anyOf"), 0), "enum");
-	assert_int_equal(json_size(v), 2); /* head is not in this version */
+	assert_int_equal(json_size(v), 3);
 	assert_str(json_at(v, 0), "full");
-	assert_str(json_at(v, 1), "none");
+	assert_str(json_at(v, 1), "head");
+	assert_str(json_at(v, 2), "none");
 	v = json_get(json_at(json_get(schema_at(root, "providers.*.dialect"), "anyOf"), 0), "enum");
 	assert_int_equal(json_size(v), 7);
 	assert_str(json_get(schema_at(root, "log.retention"), "description"),

@@ -2,6 +2,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -76,6 +78,106 @@ a_row_has_what_a_person_looks_for(void **state)
 	buf_fini(&b);
 }
 
+static struct record
+sample(void)
+{
+	struct record r;
+	record_init(&r);
+	r.duration_us = 1500000;
+	r.tokens_in = 100;
+	r.tokens_out = 20;
+	r.metadata = SPAN_LIT("{\"user\":\"u\\u0031\",\"n\":1.50,\"beta\":true,\"none\":null,\"e\":\"\"}");
+	r.cache = RECORD_MISS;
+	return r;
+}
+
+static bool
+picks(const char *name, const char *value)
+{
+	struct query q;
+	struct record r = sample();
+	query_init(&q);
+	if (strncmp(name, "min-d", 5) == 0)
+		assert_true(query_parse_duration(span_str(value), &q.duration_min_us));
+	else if (strncmp(name, "max-d", 5) == 0)
+		assert_true(query_parse_duration(span_str(value), &q.duration_max_us));
+	else if (strncmp(name, "min-t", 5) == 0)
+		q.tokens_min = atoll(value);
+	else if (strncmp(name, "max-t", 5) == 0)
+		q.tokens_max = atoll(value);
+	else
+		assert_true(query_add_metadata(span_str(value), &q));
+	return query_matches(&q, &r);
+}
+
+static void
+durations_and_tokens_are_bounded_on_both_sides(void **state)
+{
+	(void)state;
+	assert_true(picks("min-duration", "1500ms") && picks("max-duration", "1500ms"));
+	assert_false(picks("min-duration", "1501ms") || picks("max-duration", "1499ms"));
+	assert_true(picks("min-tokens", "120") && picks("max-tokens", "120"));
+	assert_false(picks("min-tokens", "121") || picks("max-tokens", "119"));
+}
+
+static void
+what_is_unknown_is_within_no_bounds(void **state)
+{
+	struct query q;
+	struct record r;
+	(void)state;
+	query_init(&q);
+	record_init(&r);
+	assert_true(query_matches(&q, &r));
+	q.duration_max_us = 5;
+	assert_false(query_matches(&q, &r));
+	query_init(&q);
+	q.tokens_min = 0;
+	assert_false(query_matches(&q, &r));
+	r.tokens_out = 0; /* one of the two is known */
+	assert_true(query_matches(&q, &r));
+}
+
+static void
+metadata_is_matched_as_pairs(void **state)
+{
+	struct query q;
+	struct record r = sample();
+	(void)state;
+	assert_true(picks("metadata", "user=u1") && picks("metadata", "n=1.50"));
+	assert_true(picks("metadata", "beta=true") && picks("metadata", "none=null"));
+	assert_true(picks("metadata", "e="));
+	assert_false(picks("metadata", "user=u") || picks("metadata", "user=\"u1\""));
+	assert_false(picks("metadata", "n=u1") || picks("metadata", "other=u1"));
+	query_init(&q);
+	assert_true(query_add_metadata(SPAN_LIT("user=u1"), &q));
+	assert_true(query_add_metadata(SPAN_LIT("beta=true"), &q));
+	assert_true(query_matches(&q, &r));
+	assert_true(query_add_metadata(SPAN_LIT("n=2"), &q));
+	assert_false(query_matches(&q, &r));
+	assert_true(query_add_metadata(SPAN_LIT("a=b=c"), &q));
+	assert_true(span_eq(q.metadata[3].value, SPAN_LIT("b=c")));
+	assert_false(query_add_metadata(SPAN_LIT("fifth=1"), &q));
+	query_init(&q);
+	assert_false(query_add_metadata(SPAN_LIT("novalue"), &q));
+	assert_false(query_add_metadata(SPAN_LIT("=x"), &q));
+	r.metadata = SPAN_NONE;
+	assert_true(query_add_metadata(SPAN_LIT("user=u1"), &q));
+	assert_false(query_matches(&q, &r));
+}
+
+static void
+a_duration_has_a_unit(void **state)
+{
+	int64_t us = 7;
+	(void)state;
+	assert_true(query_parse_duration(SPAN_LIT("2s"), &us));
+	assert_int_equal(us, 2000000);
+	assert_false(query_parse_duration(SPAN_LIT("2"), &us));
+	assert_false(query_parse_duration(SPAN_LIT("-2s"), &us));
+	assert_false(query_parse_duration(SPAN_LIT(""), &us));
+}
+
 int
 main(void)
 {
@@ -83,6 +185,10 @@ main(void)
 	    cmocka_unit_test(status_is_a_number_a_class_or_a_range),
 	    cmocka_unit_test(time_is_an_age_or_a_date),
 	    cmocka_unit_test(a_row_has_what_a_person_looks_for),
+	    cmocka_unit_test(durations_and_tokens_are_bounded_on_both_sides),
+	    cmocka_unit_test(what_is_unknown_is_within_no_bounds),
+	    cmocka_unit_test(metadata_is_matched_as_pairs),
+	    cmocka_unit_test(a_duration_has_a_unit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

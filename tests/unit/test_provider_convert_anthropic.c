@@ -16,7 +16,8 @@
 	EVENT("message_start",                                                                     \
 	    ",'message':{" HEAD ",'content':[],'stop_reason':null,'stop_sequence':null,"           \
 	    "'usage':{'input_tokens':25,'output_tokens':1}}")
-#define OPEN(index, block) EVENT("content_block_start", ",'index':" index ",'content_block':{" block "}")
+#define OPEN(index, block)                                                                         \
+	EVENT("content_block_start", ",'index':" index ",'content_block':{" block "}")
 #define DELTA(index, delta) EVENT("content_block_delta", ",'index':" index ",'delta':{" delta "}")
 #define CLOSE(index) EVENT("content_block_stop", ",'index':" index)
 #define STOP                                                                                       \
@@ -28,7 +29,7 @@
 #define HELLO                                                                                      \
 	OPEN("0", "'type':'text','text':''")                                                       \
 	PING DELTA("0", "'type':'text_delta','text':'Hel'")                                        \
-	DELTA("0", "'type':'text_delta','text':'lo'") CLOSE("0")
+	    DELTA("0", "'type':'text_delta','text':'lo'") CLOSE("0")
 
 static void
 text_is_joined_and_pings_are_dropped(void **state)
@@ -63,11 +64,10 @@ the_pieces_of_a_tools_input_are_one_object(void **state)
 	assert_stream_is(&e,
 	    START HELLO OPEN("1", "'type':'tool_use','id':'toolu_1','name':'w','input':{}")
 		DELTA("1", "'type':'input_json_delta','partial_json':''")
-		    DELTA("1", "'type':'input_json_delta','partial_json':'{\\'a\\': 1.'")
-			DELTA("1", "'type':'input_json_delta','partial_json':'50}'") CLOSE("1")
-			    OPEN("2",
-				"'type':'tool_use','id':'toolu_2','name':'e','input':{},"
-				"'caller':{'type':'direct'}") CLOSE("2") STOP,
+		    DELTA("1", "'type':'input_json_delta','partial_json':'{\\'a\\': 1.'") DELTA(
+			"1", "'type':'input_json_delta','partial_json':'50}'") CLOSE("1") OPEN("2",
+			"'type':'tool_use','id':'toolu_2','name':'e','input':{},"
+			"'caller':{'type':'direct'}") CLOSE("2") STOP,
 	    ANSWER("{'type':'text','text':'Hello'},"
 		   "{'type':'tool_use','id':'toolu_1','name':'w','input':{'a':1.5}},"
 		   "{'type':'tool_use','id':'toolu_2','name':'e','input':{},"
@@ -99,16 +99,14 @@ citations_and_server_tools_are_kept(void **state)
 	assert_stream_is(&e,
 	    START OPEN("0", "'type':'server_tool_use','id':'s','name':'web_search','input':{}")
 		DELTA("0", "'type':'input_json_delta','partial_json':'{\\'query\\':\\'q\\'}'")
-		    CLOSE("0")
-			OPEN("1",
-			    "'type':'web_search_tool_result','tool_use_id':'s','content':["
-			    "{'type':'web_search_result','url':'u','page_age':null}]") CLOSE("1")
-			    OPEN("2", "'type':'text','text':'','citations':[]")
-				DELTA("2", "'type':'citations_delta','citation':{'url':'u'}")
-				    DELTA("2", "'type':'text_delta','text':'a'")
-					DELTA("2",
-					    "'type':'citations_delta','citation':{'url':'v'}")
-					    CLOSE("2") STOP,
+		    CLOSE("0") OPEN("1",
+			"'type':'web_search_tool_result','tool_use_id':'s','content':["
+			"{'type':'web_search_result','url':'u','page_age':null}]") CLOSE("1")
+			OPEN("2", "'type':'text','text':'','citations':[]")
+			    DELTA("2", "'type':'citations_delta','citation':{'url':'u'}")
+				DELTA("2", "'type':'text_delta','text':'a'")
+				    DELTA("2", "'type':'citations_delta','citation':{'url':'v'}")
+					CLOSE("2") STOP,
 	    ANSWER("{'type':'server_tool_use','id':'s','name':'web_search',"
 		   "'input':{'query':'q'}},"
 		   "{'type':'web_search_tool_result','tool_use_id':'s','content':["
@@ -127,13 +125,12 @@ the_last_usage_and_the_last_reason_stay(void **state)
 		",'message':{" HEAD ",'content':[],'stop_reason':null,'stop_sequence':null,"
 		"'usage':{'input_tokens':3,'cache_read_input_tokens':7,"
 		"'cache_creation':{'ephemeral_5m_input_tokens':0},'server_tool_use':null,"
-		"'output_tokens':1,'service_tier':'standard'}}")
-		EVENT("message_delta",
-		    ",'delta':{'stop_reason':'stop_sequence','stop_sequence':'END',"
-		    "'container':{'id':'c'},'stop_details':null},'usage':{'input_tokens':30,"
-		    "'cache_read_input_tokens':null,'server_tool_use':{'web_search_requests':1},"
-		    "'output_tokens':9},'context_management':{'applied_edits':[]}")
-		    EVENT("message_stop", ""),
+		"'output_tokens':1,'service_tier':'standard'}}") EVENT("message_delta",
+		",'delta':{'stop_reason':'stop_sequence','stop_sequence':'END',"
+		"'container':{'id':'c'},'stop_details':null},'usage':{'input_tokens':30,"
+		"'cache_read_input_tokens':null,'server_tool_use':{'web_search_requests':1},"
+		"'output_tokens':9},'context_management':{'applied_edits':[]}")
+		EVENT("message_stop", ""),
 	    "{" HEAD ",'content':[],'stop_reason':'stop_sequence','stop_sequence':'END',"
 	    "'stop_details':null,'container':{'id':'c'},"
 	    "'context_management':{'applied_edits':[]},'usage':{'input_tokens':30,"
@@ -155,8 +152,8 @@ a_stream_that_is_not_known_whole_is_unknown(void **state)
 	    START HELLO EVENT("message_stop", ""),
 	    START HELLO EVENT("message_delta", ",'delta':{'stop_reason':'end_turn'}")
 		EVENT("message_stop", ""), /* the output was not counted */
-	    START HELLO EVENT("message_delta",
-		",'delta':{'stop_reason':null},'usage':{'output_tokens':1}")
+	    START HELLO EVENT(
+		"message_delta", ",'delta':{'stop_reason':null},'usage':{'output_tokens':1}")
 		EVENT("message_stop", ""),
 	    HELLO STOP,
 	    START START STOP,
@@ -174,11 +171,11 @@ a_stream_that_is_not_known_whole_is_unknown(void **state)
 	    START OPEN("0", TEXT) OPEN("1", TEXT) CLOSE("1") CLOSE("0") STOP,
 	    START OPEN("0", TEXT) DELTA("1", "'type':'text_delta','text':'a'") CLOSE("0") STOP,
 	    START OPEN("0", TEXT) DELTA("0", "'type':'new_delta','text':'a'") CLOSE("0") STOP,
-	    START OPEN("0", TEXT) DELTA("0", "'type':'text_delta','text':'a','b':1")
-		CLOSE("0") STOP,
+	    START OPEN("0", TEXT) DELTA("0", "'type':'text_delta','text':'a','b':1") CLOSE("0")
+		STOP,
 	    START OPEN("0", TEXT) DELTA("0", "'type':'text_delta','text':null") CLOSE("0") STOP,
-	    START OPEN("0", TEXT) DELTA("0", "'type':'thinking_delta','thinking':'a'")
-		CLOSE("0") STOP,
+	    START OPEN("0", TEXT) DELTA("0", "'type':'thinking_delta','thinking':'a'") CLOSE("0")
+		STOP,
 	    START OPEN("0", TEXT ",'new_member':1") CLOSE("0") STOP,
 	    START OPEN("0", "'type':'new_block'") CLOSE("0") STOP,
 	    START OPEN("0", "'type':'compaction','content':null") CLOSE("0") STOP,
@@ -212,9 +209,8 @@ a_plain_answer_streams_as_the_vendor_does(void **state)
 		   "{'type':'thinking','thinking':'hm','signature':'Eq'}"),
 	    START OPEN("0", TEXT) DELTA("0", "'type':'text_delta','text':'Hello'") CLOSE("0")
 		OPEN("1", TOOL) DELTA("1", "'type':'input_json_delta','partial_json':''")
-		    DELTA("1",
-			"'type':'input_json_delta','partial_json':'{\\'a\\':[1,2.0]}'") CLOSE("1")
-			OPEN("2", "'type':'thinking','thinking':'','signature':''")
+		    DELTA("1", "'type':'input_json_delta','partial_json':'{\\'a\\':[1,2.0]}'")
+			CLOSE("1") OPEN("2", "'type':'thinking','thinking':'','signature':''")
 			    DELTA("2", "'type':'thinking_delta','thinking':'hm'")
 				DELTA("2", "'type':'signature_delta','signature':'Eq'") CLOSE("2")
 				    EVENT("message_delta",
@@ -228,7 +224,8 @@ every_known_answer_goes_round(void **state)
 {
 	static const char *const answers[] = {
 	    ANSWER(""),
-	    ANSWER("{'type':'text','text':''},{'type':'text','text':'\\n\\u0000','citations':null}"),
+	    ANSWER(
+		"{'type':'text','text':''},{'type':'text','text':'\\n\\u0000','citations':null}"),
 	    ANSWER("{'text':'a','citations':[],'type':'text'}"),
 	    ANSWER("{'type':'text','text':'a','citations':[{'cited_text':'\\n'},{}]}"),
 	    ANSWER("{'type':'thinking','thinking':''},"
@@ -329,8 +326,9 @@ a_long_text_is_cut_between_characters(void **state)
 	add(&json, "{" HEAD ",'content':[{'type':'text','text':'a");
 	for (size_t i = 0; i < 1000; i++)
 		add(&json, "\xf0\x9f\x91\x8b");
-	add(&json, "'}],'stop_reason':'end_turn','stop_sequence':null,"
-		   "'usage':{'input_tokens':25,'output_tokens':15}}");
+	add(&json,
+	    "'}],'stop_reason':'end_turn','stop_sequence':null,"
+	    "'usage':{'input_tokens':25,'output_tokens':15}}");
 	assert_true(buf_putc(&json, '\0'));
 	out = stream_of(&e, buf_view(&json).p);
 	assert_int_equal(count_of(buf_view(&out), "\"text_delta\""), 16);

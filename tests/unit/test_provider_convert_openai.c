@@ -18,8 +18,7 @@
 	"'object':'chat.completion.chunk','id':'chatcmpl-1','created':17,'model':'gpt-4.1',"       \
 	"'service_tier':'default','system_fingerprint':'fp_1'"
 #define CHUNK(choices) "data: {" CHUNK_HEAD ",'choices':[" choices "],'usage':null}\n\n"
-#define DELTA(delta)                                                                               \
-	CHUNK("{'index':0,'delta':{" delta "},'logprobs':null,'finish_reason':null}")
+#define DELTA(delta) CHUNK("{'index':0,'delta':{" delta "},'logprobs':null,'finish_reason':null}")
 #define FINISH(reason) CHUNK("{'index':0,'delta':{},'logprobs':null,'finish_reason':'" reason "'}")
 #define DONE "data: [DONE]\n\n"
 #define END "data: {" CHUNK_HEAD ",'choices':[]," USAGE "}\n\n" DONE
@@ -33,8 +32,8 @@ text_is_joined(void **state)
 
 	UNUSED(state);
 	assert_stream_is(&e, HELLO END, ANSWER("'content':'Hello','refusal':null", "stop"));
-	assert_stream_is(&e, ": a comment\n\n" HELLO END,
-	    ANSWER("'content':'Hello','refusal':null", "stop"));
+	assert_stream_is(
+	    &e, ": a comment\n\n" HELLO END, ANSWER("'content':'Hello','refusal':null", "stop"));
 }
 
 static void
@@ -45,8 +44,8 @@ nothing_said_is_an_empty_text(void **state)
 	UNUSED(state);
 	assert_stream_is(
 	    &e, ROLE FINISH("stop") END, ANSWER("'content':'','refusal':null", "stop"));
-	assert_stream_is(&e, DELTA("'role':'assistant'") FINISH("stop") END,
-	    ANSWER("'content':null", "stop"));
+	assert_stream_is(
+	    &e, DELTA("'role':'assistant'") FINISH("stop") END, ANSWER("'content':null", "stop"));
 }
 
 static void
@@ -110,11 +109,11 @@ the_old_function_call_is_kept(void **state)
 	    DELTA("'role':'assistant','content':null,'function_call':{'name':'f',"
 		  "'arguments':''}") DELTA("'function_call':{'arguments':'{}'}")
 		FINISH("function_call") END,
-	    ANSWER("'content':null,'function_call':{'name':'f','arguments':'{}'}",
-		"function_call"));
+	    ANSWER(
+		"'content':null,'function_call':{'name':'f','arguments':'{}'}", "function_call"));
 	assert_goes_round(&e,
-	    ANSWER("'content':null,'function_call':{'name':'f','arguments':'{}'}",
-		"function_call"));
+	    ANSWER(
+		"'content':null,'function_call':{'name':'f','arguments':'{}'}", "function_call"));
 }
 
 static void
@@ -143,8 +142,8 @@ reasoning_and_annotations_are_kept(void **state)
 	    ANSWER("'content':'c','reasoning_content':'ab',"
 		   "'annotations':[{'type':'url_citation'}]",
 		"stop"));
-	assert_stream_unknown(&e,
-	    ROLE DELTA("'annotations':[1]") DELTA("'annotations':[2]") FINISH("stop") END);
+	assert_stream_unknown(
+	    &e, ROLE DELTA("'annotations':[1]") DELTA("'annotations':[2]") FINISH("stop") END);
 }
 
 static void
@@ -202,14 +201,16 @@ log_probabilities_stay_beside_their_text(void **state)
 	    stream_of(&e, LOGPROBS("'ab c'", "[{'token':'ab'},{'token':' '},{'token':'c'}]"));
 
 	UNUSED(state);
-	assert_int_equal(
-	    count_of(buf_view(&out), "\"content\":\"ab\"},\"logprobs\":{\"content\":[{\"token\":\"ab\"}]"), 1);
+	assert_int_equal(count_of(buf_view(&out),
+			     "\"content\":\"ab\"},\"logprobs\":{\"content\":[{\"token\":\"ab\"}]"),
+	    1);
 	assert_int_equal(count_of(buf_view(&out), "{\"token\":\"c\"}],\"refusal\":null}"), 1);
 	buf_fini(&out);
 	/* a character in two tokens, tokens without text, text without tokens */
 	assert_goes_round(&e,
-	    LOGPROBS("'a\xf0\x9f\x91\x8b!'", "[{'token':'a'},{'token':'\\\\xf0'},"
-					     "{'token':'\\\\x9f'},{'token':'!'}]"));
+	    LOGPROBS("'a\xf0\x9f\x91\x8b!'",
+		"[{'token':'a'},{'token':'\\\\xf0'},"
+		"{'token':'\\\\x9f'},{'token':'!'}]"));
 	assert_goes_round(&e, LOGPROBS("null", "[{'token':'a'},{'token':'b'}]"));
 	assert_goes_round(&e, LOGPROBS("'ab'", "[{'token':'a'}]"));
 	assert_goes_round(&e, LOGPROBS("'ab'", "[]"));
@@ -247,7 +248,7 @@ a_stream_that_is_not_known_whole_is_unknown(void **state)
 	    "",
 	    DONE,
 	    END,
-	    HELLO DONE,                       /* no usage */
+	    HELLO DONE, /* no usage */
 	    HELLO "data: {" CHUNK_HEAD ",'choices':[],'usage':{}}\n\n" DONE,
 	    HELLO "data: {" CHUNK_HEAD ",'choices':[],'usage':{'prompt_tokens':1}}\n\n" DONE,
 	    HELLO "data: {" CHUNK_HEAD ",'choices':[]," USAGE "}\n\n", /* no end */
@@ -339,8 +340,9 @@ every_known_answer_goes_round(void **state)
 		struct buf json = {.max = OUT_MAX};
 		add(&json, "{" HEAD ",'choices':[{'index':0,'message':{'role':'assistant',");
 		add(&json, messages_of[i]);
-		add(&json, "},'finish_reason':'stop','stop_reason':null,'token_ids':null,"
-			   "'native_finish_reason':'STOP'}],'provider':'X'," TAIL "}");
+		add(&json,
+		    "},'finish_reason':'stop','stop_reason':null,'token_ids':null,"
+		    "'native_finish_reason':'STOP'}],'provider':'X'," TAIL "}");
 		assert_true(buf_putc(&json, '\0'));
 		assert_goes_round(&e, buf_view(&json).p);
 		buf_fini(&json);

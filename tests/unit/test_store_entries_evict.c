@@ -268,6 +268,21 @@ purge_all(void *arg)
 	return &removed;
 }
 
+/* Right bytes, to the end or until it is purged between two turns. */
+static void
+find_or_lose(struct cache *c, const struct sample *s)
+{
+	struct entry *en = sample_find(c, s);
+
+	if (en != NULL) {
+		enum err e = sample_read(c, en, s, 0);
+
+		assert_true(e == E_OK || e == E_EOF);
+	}
+	entry_release(en);
+	entries_turn_end(c->entries);
+}
+
 /* Two threads purge while the loop puts and finds: nothing is torn, and what is left in the end is counted right. */
 static void
 purges_of_other_threads_do_not_disturb_the_loop(void **state)
@@ -283,7 +298,7 @@ purges_of_other_threads_do_not_disturb_the_loop(void **state)
 
 		assert_int_equal(sample_put(c, &s), E_OK);
 		s = named((i * 7) % 100);
-		(void)sample_hits(c, &s);
+		find_or_lose(c, &s);
 	}
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
