@@ -32,7 +32,8 @@ done
 # need COMMAND PACKAGE
 need() { command -v "$1" >/dev/null || die "needs $1: apt-get install $2"; }
 
-# wait_line PID FILE REGEX: until the process has written such a line, for at most 60 s
+# wait_line PID FILE REGEX: until the process has written such a line, for at most 60 s. Empty the file before the process is
+# started: what another one has left there would do.
 wait_line() {
 	tries=0
 	until grep -q "$3" "$2"; do

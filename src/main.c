@@ -418,6 +418,7 @@ open_gateway(struct server *s)
 	    .local_ctx = &s->local,
 	    .id_floor = records_newest(s->records)};
 	random_bytes(parts.id_seed, sizeof(parts.id_seed));
+	datadir_key(&s->datadir, "seal-salt", parts.seal_salt);
 	s->gateway = gateway_new(&parts);
 	s->local.gateway = s->gateway;
 	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));

@@ -76,7 +76,7 @@ wait_for_frame(int fd)
 	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = STDOUT_FILENO}};
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		continue;
-	return (fds[1].revents & POLLERR) == 0;
+	return (fds[1].revents & (POLLERR | POLLHUP)) == 0;
 }
 
 /* Frames until the end; -2: cut. */

@@ -55,6 +55,23 @@ check_scopes(const struct config *c, const struct node *root, struct buf *err)
 	return true;
 }
 
+/* What only one caller can read cannot be shared. */
+static bool
+check_seals(const struct config *c, const struct node *root, struct buf *err)
+{
+	for (size_t i = 0; i < c->n_gateways; i++) {
+		const struct config_gateway *g = &c->gateways[i];
+		const char *path[] = {"gateways", g->name, "cache", "seal", NULL};
+
+		if (g->cache.seal && g->cache.scope == SCOPE_SHARED)
+			return problem(err, place_at(root, path),
+			    "gateways.%s.cache.seal is true while its scope is shared: a sealed answer opens for its own "
+			    "caller only; write scope: credential, or seal: false",
+			    g->name);
+	}
+	return true;
+}
+
 static bool
 is_listened_on(const struct config *c, const char *address)
 {
@@ -95,5 +112,5 @@ check_trust(const struct config *c, const struct node *root, struct buf *err)
 bool
 config_check(const struct config *c, const struct node *root, struct buf *err)
 {
-	return check_scopes(c, root, err) && check_admin(c, root, err) && check_trust(c, root, err);
+	return check_scopes(c, root, err) && check_seals(c, root, err) && check_admin(c, root, err) && check_trust(c, root, err);
 }

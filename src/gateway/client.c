@@ -409,7 +409,7 @@ on_next(void *ctx)
 		close_client(c, true);
 		return;
 	}
-	if (c->over == CLIENT_LINGER || c->rx != RX_DONE || c->is_eof) {
+	if (c->over == CLIENT_LINGER || c->rx != RX_DONE || c->is_eof || c->must_close) {
 		linger(c);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "cache/preimage.h"
 #include "cache/revoked.h"
 #include "config/config.h"
+#include "crypto/crypto.h"
 #include "gateway/client.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
@@ -276,6 +277,8 @@ step_lookup(struct exchange *x)
 	if (x->plan.may_read && revoked_count(x->g->revoked) > 0 &&
 	    revoked_has(x->g->revoked, exchange_caller_hash(x)))
 		x->plan.may_read = false;
+	if (x->plan.may_store && x->route.gateway->cache.seal && !seal_begin(x))
+		x->plan = (struct cache_plan){0}; /* no credential, nobody to seal it for */
 	if (x->plan.may_read)
 		look_up(x);
 	if (x->entry != NULL)
@@ -297,7 +300,7 @@ bool
 exchange_stored_head(const struct exchange *x, struct buf *out)
 {
 	uint64_t hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
-	return answer_head_write(&x->answer.headers, hash, out);
+	return answer_head_write(&x->answer.headers, x->response_size, hash, out);
 }
 
 /* ---- life ---- */
@@ -316,6 +319,8 @@ clear(struct exchange *x)
 {
 	json_free(x->doc);
 	meter_free(x->meter.meter);
+	reader_fini(&x->reader);
+	zeroize(&x->seal_key, sizeof(x->seal_key));
 	if (x->entry != NULL)
 		entry_release(x->entry);
 	if (x->stale != NULL)

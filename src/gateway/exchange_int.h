@@ -23,6 +23,7 @@
 #include "cache/policy.h"
 #include "cache/preimage.h"
 #include "gateway/exchange.h"
+#include "gateway/reader.h"
 #include "gateway/route.h"
 #include "gateway/tap.h"
 #include "http/message.h"
@@ -102,7 +103,9 @@ struct exchange {
 	struct entry_key key;
 	struct entry *entry;
 	struct entry_meta found; /* of the entry that is replayed */
-	uint64_t replayed;
+	struct reader reader;
+	bool is_sealed; /* with: */
+	struct seal_key seal_key;
 	struct flight *flight;  /* that it leads */
 	struct follower follow; /* of the one it follows */
 	uint64_t followed;      /* bytes taken */
@@ -174,6 +177,11 @@ void exchange_watch_idle(
 /* follow.c */
 enum step_result step_follow(struct exchange *x);
 void follow_or_lead(struct exchange *x); /* sets the step */
+/* seal.c: entries under the caller's key (cache.seal) */
+bool seal_begin(struct exchange *x); /* false: the request has no credential */
+/* The entry of that preimage, sealed or not. */
+struct entry *find_entry(struct exchange *x, const struct entry_key *key, struct span preimage, int64_t now_ms);
+void put_entry(struct exchange *x, struct entry_new *n); /* n->body: the answer; takes x->capture.body if it must */
 /* stale.c */
 void look_up(struct exchange *x); /* sets entry, or stale; starts a refresh */
 /* Instead of an error, before anything was sent. False: there is nothing to serve. */

@@ -45,17 +45,14 @@ other_form(const struct exchange *x)
 }
 
 static struct entry *
-find_other(struct exchange *x)
+find_other(struct exchange *x, struct buf *preimage, struct entry_key *key)
 {
-	struct buf preimage;
 	struct entry *e = NULL;
 	int64_t now_ms = clock_wall_ms();
-	buf_init(&preimage, 0);
-	if (exchange_preimage(x, other_form(x), &preimage) == PREIMAGE_OK) {
-		struct entry_key key = preimage_key(x->g->parts.cache_keys, buf_view(&preimage));
-		e = entry_find(x->g->parts.entries, &key, buf_view(&preimage), now_ms);
+	if (exchange_preimage(x, other_form(x), preimage) == PREIMAGE_OK) {
+		*key = preimage_key(x->g->parts.cache_keys, buf_view(preimage));
+		e = find_entry(x, key, buf_view(preimage), now_ms);
 	}
-	buf_fini(&preimage);
 	if (e != NULL && (entry_meta(e)->fresh_ms <= now_ms || entry_meta(e)->body_size > CONVERT_MAX)) {
 		entry_release(e);
 		e = NULL;
@@ -64,14 +61,12 @@ find_other(struct exchange *x)
 }
 
 static bool
-read_body(struct entry *e, struct buf *out)
+read_body(struct reader *r, struct buf *out)
 {
-	uint64_t size = entry_meta(e)->body_size;
-	for (uint64_t at = 0; at < size;) {
+	while (r->given < r->size) {
 		struct span piece;
-		if (entry_body(e, at, &piece) != E_OK || !buf_put_span(out, piece))
+		if (reader_piece(r, &piece) != E_OK || !buf_put_span(out, piece))
 			return false;
-		at += piece.n;
 	}
 	return true;
 }
@@ -105,7 +100,7 @@ decode(struct span fields, struct buf *body)
 
 /* The stored bytes in the form that was asked for, into the buffer that an answer's capture has. */
 static bool
-convert(struct exchange *x, struct entry *e)
+convert(struct exchange *x, struct reader *from)
 {
 	struct buf stored, *out = &x->capture.body;
 	struct answer_head head;
@@ -114,7 +109,7 @@ convert(struct exchange *x, struct entry *e)
 	out->max = CONVERT_MAX * 16;
 	enum convert_result r = CONVERT_UNKNOWN;
 	bool with_usage = false;
-	bool ok = answer_head_read(entry_headers(e), &head) && read_body(e, &stored) && decode(head.fields, &stored);
+	bool ok = answer_head_read(entry_headers(from->entry), &head) && read_body(from, &stored) && decode(head.fields, &stored);
 	json_bool(json_path(json_root(x->doc), "stream_options.include_usage"), &with_usage);
 	if (ok && x->facts.is_stream)
 		r = convert_json_to_stream(&x->endpoint, buf_view(&stored), with_usage, out);
@@ -156,12 +151,22 @@ look_up_other_form(struct exchange *x)
 	if (!x->route.gateway->cache.cross_form || !convert_knows(&x->endpoint) || x->doc == NULL ||
 	    x->wishes.key.n > 0)
 		return false;
+	struct buf preimage;
+	struct entry_key key;
+	struct answer_head head;
+	buf_init(&preimage, 0);
 	gateway_reads_entries(x->g);
-	struct entry *e = find_other(x);
-	if (e == NULL)
-		return false;
-	if (!convert(x, e)) {
-		entry_release(e);
+	struct entry *e = find_other(x, &preimage, &key);
+	bool ok = e != NULL && answer_head_read(entry_headers(e), &head);
+	if (ok) {
+		reader_init(&x->reader, e, x->is_sealed ? &x->seal_key : NULL, &key, buf_view(&preimage), head.size);
+		ok = convert(x, &x->reader);
+		reader_fini(&x->reader);
+	}
+	buf_fini(&preimage);
+	if (!ok) {
+		if (e != NULL)
+			entry_release(e);
 		buf_reset(&x->capture.body);
 		return false;
 	}

@@ -51,6 +51,7 @@ struct gateway_parts {
 	struct entries *entries;
 	struct journal *journal;
 	struct cache_keys *cache_keys;
+	uint8_t seal_salt[32]; /* of the installation, for cache.seal */
 	local_fn local;
 	void *local_ctx;
 	uint8_t id_seed[16];

@@ -26,7 +26,7 @@ put_head(struct exchange *x)
 		.age_s = age_s > 0 ? age_s : 0,
 		.overhead_us = (int64_t)(x->replied_us - x->ready_us),
 		.framing = BODY_LENGTH,
-		.length = x->found.body_size,
+		.length = x->reader.size,
 		.is_http10 = x->head.minor == 0,
 		.keep_alive = x->is_kept_alive},
 	    &x->out);
@@ -35,6 +35,7 @@ put_head(struct exchange *x)
 static enum step_result
 fall_through(struct exchange *x)
 {
+	reader_fini(&x->reader);
 	entry_release(x->entry);
 	x->entry = NULL;
 	x->is_stale = false;
@@ -54,41 +55,62 @@ lose_entry(struct exchange *x)
 	return STEP_MORE;
 }
 
+static enum err
+begin(struct exchange *x, struct span *first)
+{
+	struct answer_head stored;
+	if (!answer_head_read(entry_headers(x->entry), &stored))
+		return E_CORRUPT;
+	x->found = *entry_meta(x->entry);
+	x->status = x->found.status;
+	reader_init(&x->reader, x->entry, x->is_sealed ? &x->seal_key : NULL, &x->key, buf_view(&x->preimage),
+	    stored.size);
+	*first = SPAN_NONE;
+	return stored.size > 0 ? reader_piece(&x->reader, first) : E_OK;
+}
+
+/* Writes one piece. The last one stays in the box, to go out behind the record, or in the tail if the client has not
+ * read what came before: its view does not live that long. */
+static enum step_result
+put_piece(struct exchange *x, struct span piece)
+{
+	x->response_size = x->reader.given;
+	bool is_last = x->reader.given == x->reader.size;
+	if (is_last && client_backlog(x->client) > 0) {
+		relay_flush(x);
+		x->has_tail = buf_put_span(&x->tail, piece);
+		return STEP_WAIT;
+	}
+	CHK(box_put(x, piece, true));
+	if (!is_last)
+		relay_flush(x);
+	return STEP_MORE;
+}
+
 /* Piece by piece, never more than the high-water mark ahead of the client. */
 enum step_result
 step_replay(struct exchange *x)
 {
+	struct span piece;
 	gateway_reads_entries(x->g);
 	if (!x->is_head_sent) {
-		x->found = *entry_meta(x->entry);
-		struct span first;
 		/* The first piece before the head: a damaged entry is a miss, not a broken answer. */
-		if ((x->found.body_size > 0 && entry_body(x->entry, 0, &first) != E_OK) ||
-		    !put_head(x))
+		if (begin(x, &piece) != E_OK || !put_head(x))
 			return fall_through(x);
-		x->status = x->found.status;
 		x->is_head_sent = true;
 		CHK(box_put(x, buf_view(&x->out), false));
+		if (piece.n > 0 && put_piece(x, piece) == STEP_WAIT)
+			return STEP_WAIT;
 	}
-	while (x->replayed < x->found.body_size) {
-		struct span piece;
+	if (x->has_tail && client_backlog(x->client) > 0)
+		return STEP_WAIT;
+	while (x->reader.given < x->reader.size) {
 		if (client_backlog(x->client) > HIGH_WATER)
 			return STEP_WAIT;
-		if (entry_body(x->entry, x->replayed, &piece) != E_OK)
+		if (reader_piece(&x->reader, &piece) != E_OK)
 			return lose_entry(x);
-		x->replayed += piece.n;
-		x->response_size = x->replayed;
-		CHK(box_put(x, piece, true));
-		if (x->replayed < x->found.body_size)
-			relay_flush(x);
-		else if (client_backlog(x->client) > 0) {
-			/* The last one is written with the record; its view does not live until then. */
-			x->replayed -= piece.n;
-			x->box.n--;
-			if (x->box.n > 0)
-				relay_flush(x);
+		if (put_piece(x, piece) == STEP_WAIT)
 			return STEP_WAIT;
-		}
 	}
 	x->step = STEP_SETTLE;
 	return STEP_MORE;

@@ -218,9 +218,7 @@ store_answer(struct exchange *x)
 	n.meta.expires_ms = n.meta.fresh_ms + stale_ms(x->route.gateway);
 	if (exchange_stored_head(x, &head)) {
 		n.headers = buf_view(&head);
-		/* No room is no fault of the exchange; the room counts it. */
-		enum err e = entries_put(x->g->parts.entries, &n);
-		UNUSED(e);
+		put_entry(x, &n);
 	}
 	buf_fini(&head);
 }
@@ -449,9 +447,9 @@ step_settle(struct exchange *x)
 		put_local(x);
 	else if (x->is_refusal && x->client != NULL)
 		put_refusal(x);
+	record(x);
 	if (x->has_answer && x->is_answer_complete && x->has_preimage)
 		store_answer(x);
-	record(x);
 	write_last(x);
 	end_flight(x);
 	let_go(x);

@@ -55,7 +55,7 @@ look_up(struct exchange *x)
 	const struct config_gateway *cg = x->route.gateway;
 	int64_t now_ms = clock_wall_ms();
 	gateway_reads_entries(x->g);
-	struct entry *e = entry_find(x->g->parts.entries, &x->key, buf_view(&x->preimage), now_ms);
+	struct entry *e = find_entry(x, &x->key, buf_view(&x->preimage), now_ms);
 	if (e == NULL)
 		return;
 	int64_t late_ms = now_ms - entry_meta(e)->fresh_ms;

@@ -79,32 +79,10 @@ clean_path(struct journal *j, const struct target *t, struct arena *a)
 	return arena_dup(a, buf_view(&j->text));
 }
 
-/* The first credential there is, without its scheme: the same key gives the same id whichever SDK
- * sends it. */
-static struct span
-credential_of(const struct journal_entry *e)
-{
-	for (size_t i = 0; i < e->head->headers.n; i++) {
-		const struct header *h = &e->head->headers.items[i];
-		if (!is_credential_header(h) || h->value.n == 0)
-			continue;
-		struct span value = h->value;
-		size_t blank = span_find(value, ' ');
-		return h->id == H_AUTHORIZATION && blank < value.n
-		    ? span_trim(span_skip(value, blank))
-		    : value;
-	}
-	struct span rest = e->target->query, name, value;
-	while (query_next(&rest, &name, &value))
-		if (is_credential_param(name) && value.n > 0)
-			return value;
-	return SPAN_NONE;
-}
-
 static struct span
 key_id_of(struct journal *j, const struct journal_entry *e, struct arena *a)
 {
-	struct span credential = credential_of(e);
+	struct span credential = credential_value(&e->head->headers, e->target->query);
 	if (credential.n == 0)
 		return SPAN_NONE;
 	uint8_t mac[SHA256_BYTES];

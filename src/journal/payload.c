@@ -87,17 +87,15 @@ is_binary(const struct payload_body *b, struct span plain)
 	return false;
 }
 
-/* margin: so many bytes at the end are only there to be looked at. */
 static struct span
-scrub(struct payload *p, struct span text, size_t margin)
+scrub(struct payload *p, struct span text, size_t shown)
 {
 	if (!body_has_credential(text))
-		return span_head(text, text.n - margin);
+		return span_head(text, shown);
 	p->scrubbed.max = text.n + 1024;
-	if (!body_redact(text, &p->scrubbed))
+	if (!body_redact(text, shown, &p->scrubbed))
 		return SPAN_NONE;
-	struct span clean = buf_view(&p->scrubbed);
-	return span_head(clean, clean.n > margin ? clean.n - margin : 0);
+	return span_head(buf_view(&p->scrubbed), shown);
 }
 
 /* ---- */
@@ -154,7 +152,7 @@ payload_make(struct payload *p, const struct payload_body *b, uint64_t max, bool
 			margin = window.n < PAYLOAD_MARGIN ? window.n : PAYLOAD_MARGIN;
 		is_whole = is_whole && margin == 0;
 		p->kept = is_whole ? 0 : (int64_t)(window.n - margin);
-		p->bytes = scrub(p, window, margin);
+		p->bytes = scrub(p, window, window.n - margin);
 		return;
 	}
 	p->bytes = span_head(plain, max);

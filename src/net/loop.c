@@ -138,6 +138,7 @@ loop_free(struct loop *l)
 void
 loop_run(struct loop *l)
 {
+	loop_turn_begin(l); /* timers that are due run before the first poll */
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	end_turn(l); /* the last one, which no poll follows */
 }

@@ -1,7 +1,7 @@
 /*
- * convert_anthropic_int: a message as both its forms are read into (convert_anthropic.c) and written from
- * (convert_anthropic_out.c). Its blocks come one at a time: of a stream each is written when it ends, of a whole answer
- * each is read when its turn comes.
+ * convert_anthropic_int: a message as both its forms are read into (convert_anthropic.c; its blocks:
+ * convert_anthropic_block.c) and written from (convert_anthropic_out.c). The blocks come one at a time: of a stream each is
+ * written when it ends, of a whole answer each is read when its turn comes.
  */
 #ifndef PROVIDER_CONVERT_ANTHROPIC_INT_H
 #define PROVIDER_CONVERT_ANTHROPIC_INT_H
@@ -42,15 +42,21 @@ struct message {
 	size_t n_blocks;
 };
 
-extern const struct member usage_members[], message_fields[];
-extern const size_t n_usage_members, n_message_fields;
-/* So many usage_members at the front are said again by message_delta, which has the totals. */
+extern const struct member anthropic_usage_members[], anthropic_message_fields[];
+extern const size_t n_anthropic_usage_members, n_anthropic_message_fields;
+/* So many anthropic_usage_members at the front are said again by message_delta, which has the totals. */
 #define USAGE_TOTALS 7
 
 /* Members in the order in which they are written. */
 const struct member *block_members(const struct block *b, size_t *n);
 void block_read(struct convert *c, struct block *b, struct json_val v);
+/* What a stream says of the open block, and that it ended. */
+void block_read_delta(struct convert *c, struct block *b, struct json_val delta);
+void block_end(struct convert *c, struct block *b);
 void block_fini(struct block *b);
+
+/* The event or delta has "type", these members or fewer (NULL: none), and no other. */
+void event_require(struct convert *c, struct json_val v, const char *a, const char *b);
 
 void anthropic_write_content(struct convert *c, const void *owner);
 void anthropic_write_usage(struct convert *c, const void *owner);

@@ -31,7 +31,7 @@ anthropic_write_usage(struct convert *c, const void *owner)
 {
 	put_name(c, "usage");
 	PUT(c, "{");
-	members_write(c, usage_members, n_usage_members, owner);
+	members_write(c, anthropic_usage_members, n_anthropic_usage_members, owner);
 	PUT(c, "}");
 }
 
@@ -39,7 +39,7 @@ void
 anthropic_write_json(struct convert *c, const struct message *m)
 {
 	PUT(c, "{");
-	members_write(c, message_fields, n_message_fields, m);
+	members_write(c, anthropic_message_fields, n_anthropic_message_fields, m);
 	PUT(c, "}");
 }
 
@@ -82,12 +82,12 @@ put_first_usage(struct convert *c, const struct message *m)
 {
 	put_name(c, "usage");
 	PUT(c, "{");
-	for (size_t i = 0; i < n_usage_members; i++) {
-		const struct field *f = field_view(&usage_members[i], m);
+	for (size_t i = 0; i < n_anthropic_usage_members; i++) {
+		const struct field *f = field_view(&anthropic_usage_members[i], m);
 		if (f == &m->output_tokens)
 			PUT(c, ",\"output_tokens\":1");
 		else
-			put_named(c, usage_members[i].name, f);
+			put_named(c, anthropic_usage_members[i].name, f);
 	}
 	PUT(c, "}");
 }
@@ -197,17 +197,14 @@ put_pieces(struct convert *c, const struct delta *d, struct span rest)
 static void
 put_citations(struct convert *c, size_t index, const struct block *b)
 {
-	struct buf text = {.max = c->limit + 2};
-	struct json_doc *doc = NULL;
+	struct json_doc *doc = field_items(c, &b->citations);
 	struct json_iter it;
 	struct json_val item;
-	struct span key, items = buf_view(&b->citations.value);
+	struct span key;
 
-	if (buf_putc(&text, '[') && buf_put_span(&text, items) && buf_putc(&text, ']'))
-		doc = json_parse(buf_view(&text));
 	if (doc == NULL)
-		convert_full(c);
-	it = json_iter(doc == NULL ? (struct json_val){NULL} : json_root(doc));
+		return;
+	it = json_iter(json_root(doc));
 	while (c->result == CONVERT_OK && json_next(&it, &key, &item)) {
 		begin_delta(c, index, "citations_delta", "citation");
 		convert_require(c, json_type(item) == JSON_OBJECT);
@@ -216,7 +213,6 @@ put_citations(struct convert *c, size_t index, const struct block *b)
 		end_delta(c);
 	}
 	json_free(doc);
-	buf_fini(&text);
 }
 
 static void
@@ -273,7 +269,7 @@ put_message_delta(struct convert *c, const struct message *m)
 	put_named(c, "stop_details", &m->stop_details);
 	put_named(c, "container", &m->container);
 	PUT(c, "},\"usage\":{");
-	members_write(c, usage_members, USAGE_TOTALS, m);
+	members_write(c, anthropic_usage_members, USAGE_TOTALS, m);
 	PUT(c, "}");
 	put_named(c, "context_management", &m->context_management);
 	end_event(c);

@@ -74,6 +74,8 @@ convert_require(struct convert *c, bool is_so)
 
 void field_read(struct convert *c, struct field *f, enum field_rule rule, struct json_val v);
 void field_fini(struct field *f);
+/* The items of a LIST as a document, to be freed; NULL, and full, without memory. */
+struct json_doc *field_items(struct convert *c, const struct field *f);
 bool field_is(const struct field *f, const char *text); /* TEXT or SAME, and this text */
 static inline bool
 field_has_bytes(const struct field *f)

@@ -2,25 +2,8 @@
 
 #include <stdlib.h>
 
-/* OpenAI's own limits: n of a request, and calls of one message. */
+/* OpenAI's own limit of n. */
 #define CHOICES_MAX 128
-#define CALLS_MAX 128
-
-/* Room for item `at` in an array that grows; new items are zeroed. NULL: no memory. */
-static void *
-grow(void *items, size_t *n, size_t at, size_t size)
-{
-	char *p = items;
-
-	if (at < *n)
-		return p;
-	p = realloc(p, (at + 1) * size);
-	if (p == NULL)
-		return NULL;
-	memset(p + *n * size, 0, (at + 1 - *n) * size);
-	*n = at + 1;
-	return p;
-}
 
 /* A chunk's alone. */
 static void
@@ -43,127 +26,7 @@ read_content(struct convert *c, void *owner, struct json_val v)
 	    (is_blank || (ch->is_content_blank && json_type(v) == JSON_NULL));
 }
 
-static void
-read_call_name(struct convert *c, void *owner, struct json_val v)
-{
-	field_read(c, &((struct call *)owner)->name, FIELD_SAME, v);
-}
-
-static void
-read_call_text(struct convert *c, void *owner, struct json_val v)
-{
-	field_read(c, &((struct call *)owner)->text, FIELD_TEXT, v);
-}
-
-static const struct member function_members[] = {
-    {"name", 0, FIELD_NONE, read_call_name, NULL},
-    {"arguments", 0, FIELD_NONE, read_call_text, NULL},
-};
-static const struct member custom_members[] = {
-    {"name", 0, FIELD_NONE, read_call_name, NULL},
-    {"input", 0, FIELD_NONE, read_call_text, NULL},
-};
-
-static void
-read_function(struct convert *c, void *owner, struct json_val v)
-{
-	((struct call *)owner)->is_function = true;
-	members_read(c, v, function_members, COUNT_OF(function_members), owner);
-}
-
-static void
-read_custom(struct convert *c, void *owner, struct json_val v)
-{
-	((struct call *)owner)->is_custom = true;
-	members_read(c, v, custom_members, COUNT_OF(custom_members), owner);
-}
-
-/* The array's order tells it already, or find_index has read it. */
-static void
-skip_index(struct convert *c, void *owner, struct json_val v)
-{
-	UNUSED(owner);
-	convert_require(c, json_type(v) == JSON_NUMBER);
-}
-
-/* "index" is a chunk's alone and goes last. */
-static const struct member call_members[] = {
-    MEMBER(call, id, FIELD_SAME),
-    MEMBER(call, type, FIELD_SAME),
-    {"function", 0, FIELD_NONE, read_function, NULL},
-    {"custom", 0, FIELD_NONE, read_custom, NULL},
-    {"index", 0, FIELD_NONE, skip_index, NULL},
-};
-
-static size_t
-find_index(struct convert *c, struct json_val v, size_t max)
-{
-	int64_t index;
-
-	if (json_int(json_get(v, "index"), &index) && index >= 0 && (uint64_t)index < max)
-		return (size_t)index;
-	convert_unknown(c);
-	return 0;
-}
-
-static void
-read_call(struct convert *c, struct choice *ch, struct json_val v)
-{
-	size_t at = c->is_stream ? find_index(c, v, CALLS_MAX) : ch->n_calls;
-	struct call *calls;
-
-	/* A gap would be a call nobody made. */
-	convert_require(c, at <= ch->n_calls && at < CALLS_MAX);
-	if (c->result != CONVERT_OK)
-		return;
-	calls = grow(ch->calls, &ch->n_calls, at, sizeof(*calls));
-	if (calls == NULL) {
-		convert_full(c);
-		return;
-	}
-	ch->calls = calls;
-	members_read(c, v, call_members, COUNT_OF(call_members) - !c->is_stream, &calls[at]);
-}
-
-static void
-read_calls(struct convert *c, void *owner, struct json_val v)
-{
-	struct choice *ch = owner;
-	struct json_iter it = json_iter(v);
-	struct json_val item;
-	struct span key;
-
-	if (json_type(v) == JSON_NULL) {
-		if (ch->tool_calls == SAID_NOT)
-			ch->tool_calls = SAID_NULL;
-		return;
-	}
-	convert_require(c, json_type(v) == JSON_ARRAY);
-	ch->tool_calls = SAID_VALUE;
-	while (c->result == CONVERT_OK && json_next(&it, &key, &item))
-		read_call(c, ch, item);
-}
-
-static const struct member old_function_members[] = {
-    {"name", offsetof(struct choice, function_name), FIELD_SAME, NULL, NULL},
-    {"arguments", offsetof(struct choice, function_arguments), FIELD_TEXT, NULL, NULL},
-};
-
-static void
-read_old_function(struct convert *c, void *owner, struct json_val v)
-{
-	struct choice *ch = owner;
-
-	if (json_type(v) == JSON_NULL) {
-		if (ch->function_call == SAID_NOT)
-			ch->function_call = SAID_NULL;
-		return;
-	}
-	ch->function_call = SAID_VALUE;
-	members_read(c, v, old_function_members, COUNT_OF(old_function_members), ch);
-}
-
-const struct member message_members[] = {
+const struct member openai_message_members[] = {
     MEMBER(choice, role, FIELD_SAME),
     {"content", offsetof(struct choice, content), FIELD_TEXT, read_content, NULL},
     MEMBER(choice, refusal, FIELD_TEXT),
@@ -171,10 +34,10 @@ const struct member message_members[] = {
     MEMBER(choice, reasoning, FIELD_TEXT),         /* OpenRouter, Groq */
     MEMBER(choice, annotations, FIELD_ONCE),
     MEMBER(choice, audio, FIELD_NULL),
-    {"function_call", 0, FIELD_NONE, read_old_function, openai_write_function},
-    {"tool_calls", 0, FIELD_NONE, read_calls, openai_write_calls},
+    {"function_call", 0, FIELD_NONE, openai_read_function, openai_write_function},
+    {"tool_calls", 0, FIELD_NONE, openai_read_calls, openai_write_calls},
 };
-const size_t n_message_members = COUNT_OF(message_members);
+const size_t n_openai_message_members = COUNT_OF(openai_message_members);
 
 static void
 read_message(struct convert *c, void *owner, struct json_val v)
@@ -182,7 +45,7 @@ read_message(struct convert *c, void *owner, struct json_val v)
 	struct choice *ch = owner;
 
 	convert_require(c, !c->is_stream);
-	members_read(c, v, message_members, COUNT_OF(message_members), ch);
+	members_read(c, v, openai_message_members, COUNT_OF(openai_message_members), ch);
 }
 
 static void
@@ -195,7 +58,7 @@ read_delta(struct convert *c, void *owner, struct json_val v)
 	/* After the reason to finish there is nothing left to say but "". */
 	size_t said = buf_len(&ch->content.value);
 	bool was_over = ch->finish_reason.said == SAID_VALUE;
-	members_read(c, v, message_members, COUNT_OF(message_members), ch);
+	members_read(c, v, openai_message_members, COUNT_OF(openai_message_members), ch);
 	convert_require(c, !was_over || buf_len(&ch->content.value) == said);
 }
 
@@ -218,8 +81,8 @@ read_logprobs(struct convert *c, void *owner, struct json_val v)
 	members_read(c, v, logprobs_members, COUNT_OF(logprobs_members), ch);
 }
 
-const struct member choice_members[] = {
-    {"index", 0, FIELD_NONE, skip_index, NULL},
+const struct member openai_choice_members[] = {
+    {"index", 0, FIELD_NONE, openai_skip_index, NULL},
     {"message", 0, FIELD_NONE, read_message, openai_write_message},
     {"delta", 0, FIELD_NONE, read_delta, NULL},
     {"logprobs", 0, FIELD_NONE, read_logprobs, openai_write_logprobs},
@@ -228,25 +91,25 @@ const struct member choice_members[] = {
     MEMBER(choice, stop_reason, FIELD_LAST),          /* vLLM, with the next */
     MEMBER(choice, token_ids, FIELD_NULL),
 };
-const size_t n_choice_members = COUNT_OF(choice_members);
+const size_t n_openai_choice_members = COUNT_OF(openai_choice_members);
 
 static void
 read_choice(struct convert *c, struct completion *a, struct json_val v)
 {
-	size_t at = find_index(c, v, CHOICES_MAX);
+	size_t at = openai_find_index(c, v, CHOICES_MAX);
 	struct choice *choices;
 
 	convert_require(c, c->is_stream || at == a->n_choices);
 	if (c->result != CONVERT_OK)
 		return;
-	choices = grow(a->choices, &a->n_choices, at, sizeof(*choices));
+	choices = openai_grow(a->choices, &a->n_choices, at, sizeof(*choices));
 	if (choices == NULL) {
 		convert_full(c);
 		return;
 	}
 	a->choices = choices;
 	choices[at].is_seen = true;
-	members_read(c, v, choice_members, COUNT_OF(choice_members), &choices[at]);
+	members_read(c, v, openai_choice_members, COUNT_OF(openai_choice_members), &choices[at]);
 }
 
 static void
@@ -305,7 +168,7 @@ read_groq(struct convert *c, void *owner, struct json_val v)
 	convert_require(c, a->groq_id.said == SAID_VALUE);
 }
 
-const struct member completion_members[] = {
+const struct member openai_completion_members[] = {
     MEMBER(completion, id, FIELD_SAME), MEMBER(completion, object, FIELD_SAME),
     MEMBER(completion, created, FIELD_FIRST), MEMBER(completion, model, FIELD_SAME),
     MEMBER(completion, provider, FIELD_LAST), /* OpenRouter */
@@ -320,21 +183,15 @@ const struct member completion_members[] = {
     MEMBER(completion, kv_transfer_params, FIELD_NULL),
     {"obfuscation", 0, FIELD_NONE, drop, NULL}, /* padding of OpenAI's chunks */
 };
-const size_t n_completion_members = COUNT_OF(completion_members);
+const size_t n_openai_completion_members = COUNT_OF(openai_completion_members);
 
 static void
 free_choice(struct choice *ch)
 {
-	for (size_t i = 0; i < ch->n_calls; i++) {
-		members_fini(call_members, COUNT_OF(call_members), &ch->calls[i]);
-		field_fini(&ch->calls[i].name);
-		field_fini(&ch->calls[i].text);
-	}
-	free(ch->calls);
-	members_fini(old_function_members, COUNT_OF(old_function_members), ch);
+	openai_free_calls(ch);
 	members_fini(logprobs_members, COUNT_OF(logprobs_members), ch);
-	members_fini(message_members, COUNT_OF(message_members), ch);
-	members_fini(choice_members, COUNT_OF(choice_members), ch);
+	members_fini(openai_message_members, COUNT_OF(openai_message_members), ch);
+	members_fini(openai_choice_members, COUNT_OF(openai_choice_members), ch);
 }
 
 static void
@@ -344,27 +201,8 @@ completion_fini(struct completion *a)
 		free_choice(&a->choices[i]);
 	free(a->choices);
 	members_fini(groq_members, COUNT_OF(groq_members), a);
-	members_fini(completion_members, COUNT_OF(completion_members), a);
+	members_fini(openai_completion_members, COUNT_OF(openai_completion_members), a);
 	field_fini(&a->groq_usage);
-}
-
-/* What a whole answer has to say a stream may leave out where nothing came: then it is "". */
-static void
-complete_text(struct convert *c, struct field *text)
-{
-	convert_require(c, c->is_stream || text->said == SAID_VALUE);
-	text->rule = FIELD_TEXT;
-	text->said = SAID_VALUE;
-}
-
-static void
-check_call(struct convert *c, struct call *call)
-{
-	convert_require(c, call->id.said == SAID_VALUE && call->name.said == SAID_VALUE);
-	convert_require(c,
-	    (field_is(&call->type, "function") && call->is_function && !call->is_custom) ||
-		(field_is(&call->type, "custom") && call->is_custom && !call->is_function));
-	complete_text(c, &call->text);
 }
 
 /* A whole answer with calls may leave content out (Groq, Gemini); every other says at least null. */
@@ -387,12 +225,7 @@ check_choice(struct convert *c, struct choice *ch)
 	convert_require(c, ch->is_seen && field_is(&ch->role, "assistant"));
 	convert_require(c, ch->finish_reason.said == SAID_VALUE);
 	check_content(c, ch);
-	for (size_t i = 0; i < ch->n_calls; i++)
-		check_call(c, &ch->calls[i]);
-	if (ch->function_call == SAID_VALUE) {
-		convert_require(c, ch->function_name.said == SAID_VALUE);
-		complete_text(c, &ch->function_arguments);
-	}
+	openai_check_calls(c, ch);
 }
 
 static void
@@ -416,7 +249,8 @@ read_chunk(struct convert *c, void *owner, struct span type, struct json_val roo
 	if (json_type(root) == JSON_NONE)
 		a->is_done = true;
 	else
-		members_read(c, root, completion_members, COUNT_OF(completion_members), a);
+		members_read(
+		    c, root, openai_completion_members, COUNT_OF(openai_completion_members), a);
 }
 
 void
@@ -442,7 +276,7 @@ openai_json_to_stream(struct convert *c, struct json_val root)
 {
 	struct completion a = {0};
 
-	members_read(c, root, completion_members, COUNT_OF(completion_members), &a);
+	members_read(c, root, openai_completion_members, COUNT_OF(openai_completion_members), &a);
 	check(c, &a);
 	if (c->result == CONVERT_OK)
 		openai_write_stream(c, &a);

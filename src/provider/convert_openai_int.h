@@ -1,6 +1,6 @@
 /*
- * convert_openai_int: a chat completion as both its forms are read into (convert_openai.c) and written from
- * (convert_openai_out.c).
+ * convert_openai_int: a chat completion as both its forms are read into (convert_openai.c; its calls: convert_openai_calls.c)
+ * and written from (JSON: convert_openai_out.c; stream: convert_openai_stream.c).
  */
 #ifndef PROVIDER_CONVERT_OPENAI_INT_H
 #define PROVIDER_CONVERT_OPENAI_INT_H
@@ -42,8 +42,19 @@ struct completion {
 };
 
 /* The tables of members, of either form; in the order in which they are written. */
-extern const struct member completion_members[], choice_members[], message_members[];
-extern const size_t n_completion_members, n_choice_members, n_message_members;
+extern const struct member openai_completion_members[], openai_choice_members[],
+    openai_message_members[];
+extern const size_t n_openai_completion_members, n_openai_choice_members, n_openai_message_members;
+
+/* Room for item `at` in an array that grows; new items are zeroed. NULL: no memory. */
+void *openai_grow(void *items, size_t *n, size_t at, size_t size);
+/* The member "index" of v, below max; else not known, and 0. */
+size_t openai_find_index(struct convert *c, struct json_val v, size_t max);
+void openai_skip_index(struct convert *c, void *owner, struct json_val v);
+void openai_read_calls(struct convert *c, void *owner, struct json_val v);
+void openai_read_function(struct convert *c, void *owner, struct json_val v); /* function_call */
+void openai_check_calls(struct convert *c, struct choice *ch);
+void openai_free_calls(struct choice *ch);
 
 void openai_write_message(struct convert *c, const void *owner);
 void openai_write_choices(struct convert *c, const void *owner);

@@ -134,6 +134,26 @@ is_credential_param(struct span name)
 	return starts_with_one_of(folded, signed_prefixes) || is_credential_name(folded);
 }
 
+struct span
+credential_value(const struct headers *headers, struct span query)
+{
+	struct span name, value;
+
+	for (size_t i = 0; i < headers->n; i++) {
+		const struct header *h = &headers->items[i];
+		if (!is_credential_header(h) || h->value.n == 0)
+			continue;
+		size_t blank = span_find(h->value, ' ');
+		return h->id == H_AUTHORIZATION && blank < h->value.n
+		    ? span_trim(span_skip(h->value, blank))
+		    : h->value;
+	}
+	while (query_next(&query, &name, &value))
+		if (is_credential_param(name) && value.n > 0)
+			return value;
+	return SPAN_NONE;
+}
+
 /* One "name=value" of a query, and whether another follows. Not query_next: the bytes between two
  * '&' must come out as they went in, empty items too. */
 static bool

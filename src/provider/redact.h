@@ -13,6 +13,9 @@
 /* Authorization, x-api-key, api-key, x-goog-api-key, xi-api-key, x-key, token, cookie, proxy-authorization,
  * cf-aig-authorization, x-amz-*, mj-api-secret, ... and any name that ends in -key, -token, -secret or -signature. */
 bool is_credential_header(const struct header *h);
+/* The first credential there is, of the headers or else of the query, without its scheme: the same key is the same whichever
+ * SDK sends it. Empty: none. */
+struct span credential_value(const struct headers *h, struct span query);
 /* key, api_key, api-key, apikey, token, access_token, auth, sig, signature, code, X-Amz-*, X-Goog-*; also
  * percent-encoded and in any case. */
 bool is_credential_param(struct span name);
@@ -27,8 +30,9 @@ bool is_loggable_header(const struct header *h);
 /* Text that may hold keys (error messages, paths): sk-..., sk-ant-..., AIza..., ghp_..., AKIA..., xox?-..., JWTs, "Bearer x" become "***". */
 MUST_CHECK bool text_redact(struct span text, struct buf *out);
 /* The same for a body, of which somebody wants to read the rest: there "Bearer x", "?key=x" and eyJ... have to look like a secret,
- * not like a word of a sentence or a piece of base64. What was JSON or UTF-8 stays so. Looks through a gigabyte a second. */
-MUST_CHECK bool body_redact(struct span body, struct buf *out);
+ * not like a word of a sentence or a piece of base64. Looks at all of it, but writes only what begins in its first `shown` bytes. What
+ * was JSON or UTF-8 stays so. Looks through about a gigabyte a second. */
+MUST_CHECK bool body_redact(struct span body, size_t shown, struct buf *out);
 /* Whether body_redact would change it. */
 bool body_has_credential(struct span body);
 

@@ -113,6 +113,7 @@ is_escaped_slash(struct span s, size_t i)
 struct look {
 	struct span text;
 	bool is_body;
+	size_t shown;   /* what begins behind it is not written */
 	size_t plain;   /* behind the last credential */
 	size_t dotless; /* no JWT begins before it: it would be one long word without a dot */
 };
@@ -307,25 +308,25 @@ redact(struct look *l, struct buf *out)
 	struct span text = l->text;
 	size_t i = 0, n; /* everything before l->plain is written */
 
-	while ((n = find_credential(l, &i)) > 0) {
+	while ((n = find_credential(l, &i)) > 0 && i < l->shown) {
 		if (!buf_put(out, text.p + l->plain, i - l->plain) ||
 		    !buf_put(out, MASK, sizeof(MASK) - 1))
 			return false;
 		l->plain = i += n;
 	}
-	return l->plain == text.n || buf_put(out, text.p + l->plain, text.n - l->plain);
+	return l->plain >= l->shown || buf_put(out, text.p + l->plain, l->shown - l->plain);
 }
 
 bool
 text_redact(struct span text, struct buf *out)
 {
-	return redact(&(struct look){.text = text}, out);
+	return redact(&(struct look){.text = text, .shown = text.n}, out);
 }
 
 bool
-body_redact(struct span body, struct buf *out)
+body_redact(struct span body, size_t shown, struct buf *out)
 {
-	return redact(&(struct look){.text = body, .is_body = true}, out);
+	return redact(&(struct look){.text = body, .is_body = true, .shown = shown}, out);
 }
 
 bool

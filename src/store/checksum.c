@@ -45,19 +45,24 @@ uint64_t
 checksum(uint64_t seed, const void *p, size_t n)
 {
 	const char *at = p;
-	uint64_t lane[LANES], h = (seed ^ n * ODD_B) * ODD_A, last = 0;
+	uint64_t a = seed + ODD_B, b = seed + 2 * ODD_B, c = seed + 3 * ODD_B, d = seed + 4 * ODD_B;
+	uint64_t h = (seed ^ n * ODD_B) * ODD_A, last = 0;
 	size_t left = n;
 
-	for (int i = 0; i < LANES; i++)
-		lane[i] = seed + (uint64_t)(i + 1) * ODD_B;
-	for (; left >= 8 * LANES; at += 8 * LANES, left -= 8 * LANES)
-		for (int i = 0; i < LANES; i++)
-			lane[i] = step(lane[i], word_at(at + 8 * i));
-	for (int i = 0; left >= 8; at += 8, left -= 8, i++)
-		lane[i] = step(lane[i], word_at(at));
+	/* Lanes by name: kept in an array they would be kept in memory, at half the speed. */
+	for (; left >= 8 * LANES; at += 8 * LANES, left -= 8 * LANES) {
+		a = step(a, word_at(at));
+		b = step(b, word_at(at + 8));
+		c = step(c, word_at(at + 16));
+		d = step(d, word_at(at + 24));
+	}
+	for (; left >= 8; at += 8, left -= 8)
+		h = step(h, word_at(at));
 	memcpy(&last, at, left);
 	h = step(h, last);
-	for (int i = 0; i < LANES; i++)
-		h = step(h, finished(lane[i]));
+	h = step(h, finished(a));
+	h = step(h, finished(b));
+	h = step(h, finished(c));
+	h = step(h, finished(d));
 	return finished(h);
 }

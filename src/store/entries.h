@@ -29,7 +29,7 @@ struct entry_key {
 };
 
 struct entry_meta {
-	int64_t stored_ms;  /* wall clock */
+	int64_t stored_ms;  /* wall clock; never served before (the clock was set back) */
 	int64_t expires_ms; /* never served at or after this */
 	int64_t fresh_ms;   /* the caller's: from then on it is stale */
 	int32_t status;

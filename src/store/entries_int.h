@@ -60,6 +60,7 @@ struct entries {
 	MDB_txn *reader; /* NULL before the first */
 	bool is_reading;
 	uint64_t reader_stamp; /* `commits` when it was renewed */
+	uint64_t turn;         /* counts them: a view into another one's pages is stale */
 
 	/* both threads'; the lock guards what is not atomic */
 	pthread_mutex_t lock;

@@ -4,12 +4,16 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
+#define CHECKED_CHUNKS 64 /* 1 MB: 0.1 ms */
+
 struct entry {
 	struct entries *owner;
 	struct op *op;          /* served from memory; NULL: from the disk */
 	struct entry_head head; /* of the disk: generation and layout */
 	struct entry_meta meta;
 	struct span headers;
+	struct span body; /* of the disk, in the head: a view as long as the owner's turn is this one */
+	uint64_t turn;
 	char bytes[];
 };
 
@@ -30,6 +34,7 @@ begin_reading(struct entries *e, bool is_fresh)
 		rc = mdb_txn_renew(e->reader);
 	e->is_reading = rc == 0;
 	e->reader_stamp = commits;
+	e->turn++;
 	return e->is_reading;
 }
 
@@ -40,6 +45,13 @@ entries_turn_end(struct entries *e)
 		return;
 	mdb_txn_reset(e->reader);
 	e->is_reading = false;
+}
+
+/* An entry of the future was stored before the clock was set back: its end would come as much too late. */
+static bool
+is_in_time(const struct entry_meta *m, int64_t now_ms)
+{
+	return m->stored_ms <= now_ms && now_ms < m->expires_ms;
 }
 
 /* ---- served from memory ---- */
@@ -90,7 +102,7 @@ find_pending(struct entries *e, struct op *op, struct span preimage, int64_t now
 {
 	struct entry *en = NULL;
 
-	if (now_ms < op->new.meta.expires_ms && span_eq(op->new.preimage, preimage))
+	if (is_in_time(&op->new.meta, now_ms) && span_eq(op->new.preimage, preimage))
 		en = entry_of_op(e, op);
 	if (en == NULL)
 		unpin(e, op);
@@ -131,18 +143,26 @@ is_same_preimage(struct entries *e, const struct entry_view *v, struct span want
 	return true;
 }
 
-/* A damaged beginning is better found now, while it can still be a miss. */
+/* Damage is better found now, while it can still be a miss. Of a very large body only the beginning is looked at: the
+ * loop has others to serve. */
 static bool
-is_first_chunk_whole(struct entries *e, const struct entry_head *h)
+is_body_whole(struct entries *e, const struct entry_head *h)
 {
-	uint32_t i = entry_preimage_chunks(h);
-	MDB_val value;
-	struct span bytes;
+	uint32_t i = entry_preimage_chunks(h), end = entry_chunks(h);
 
 	if (h->has_body)
 		return true;
-	return get_chunk(e, h->generation, i, &value) == 0 &&
-	    entry_chunk_decode(h->generation, i, span_of_val(value), &bytes);
+	if (end - i > CHECKED_CHUNKS)
+		end = i + CHECKED_CHUNKS;
+	for (; i < end; i++) {
+		MDB_val value;
+		struct span bytes;
+
+		if (get_chunk(e, h->generation, i, &value) != 0 ||
+		    !entry_chunk_decode(h->generation, i, span_of_val(value), &bytes))
+			return false;
+	}
+	return true;
 }
 
 static struct entry *
@@ -152,7 +172,8 @@ entry_of_view(struct entries *e, const struct entry_view *v)
 
 	if (en == NULL)
 		return NULL;
-	*en = (struct entry){.owner = e, .head = v->head, .meta = v->head.meta};
+	*en = (struct entry){
+	    .owner = e, .head = v->head, .meta = v->head.meta, .body = v->body, .turn = e->turn};
 	if (v->headers.n > 0)
 		memcpy(en->bytes, v->headers.p, v->headers.n);
 	en->headers = span_of(en->bytes, v->headers.n);
@@ -182,14 +203,14 @@ find_stored(struct entries *e, const struct entry_key *k, struct span preimage, 
 			entries_remove(e, k);
 		return NULL;
 	}
-	if (now_ms >= v.head.meta.expires_ms) {
+	if (!is_in_time(&v.head.meta, now_ms)) {
 		metric_add(M_CACHE_EVICTED, 1);
 		entries_remove(e, k);
 		return NULL;
 	}
 	if (!is_same_preimage(e, &v, preimage))
 		return NULL;
-	if (!is_first_chunk_whole(e, &v.head)) {
+	if (!is_body_whole(e, &v.head)) {
 		entries_remove(e, k);
 		return NULL;
 	}
@@ -222,8 +243,9 @@ entry_headers(const struct entry *en)
 	return en->headers;
 }
 
+/* Looks it up once more, in a later turn. */
 static enum err
-inline_body(struct entry *en, struct span *body)
+inline_body(struct entry *en)
 {
 	struct entry_view v;
 	bool is_there;
@@ -232,7 +254,8 @@ inline_body(struct entry *en, struct span *body)
 		return is_there ? E_CORRUPT : E_EOF;
 	if (v.head.generation != en->head.generation)
 		return E_EOF;
-	*body = v.body;
+	en->body = v.body;
+	en->turn = en->owner->turn;
 	return E_OK;
 }
 
@@ -259,7 +282,6 @@ chunk_at(struct entry *en, uint64_t offset, struct span *piece)
 enum err
 entry_body(struct entry *en, uint64_t offset, struct span *piece)
 {
-	struct span body;
 	enum err e;
 
 	if (offset >= en->meta.body_size)
@@ -273,9 +295,9 @@ entry_body(struct entry *en, uint64_t offset, struct span *piece)
 		return E_IO;
 	if (!en->head.has_body)
 		return chunk_at(en, offset, piece);
-	e = inline_body(en, &body);
+	e = en->turn == en->owner->turn ? E_OK : inline_body(en);
 	if (e == E_OK)
-		*piece = span_skip(body, offset);
+		*piece = span_skip(en->body, offset);
 	return e;
 }
 

@@ -14,7 +14,13 @@
 
 #define HEADER_SIZE (UINT64_C(64) << 10) /* a multiple of every page size */
 #define RELEASE_STEP (UINT64_C(1) << 20)
+#define PREPARE_MIN (UINT64_C(128) << 10)
+#define PREPARE_MAX (UINT64_C(2) << 20)
 #define VERSION 1
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static const char magic[8] = "PSTNQUE";
 
@@ -168,19 +174,43 @@ queue_append(struct queue *q, const struct queue_item *item)
 
 /* ---- the consumer ---- */
 
-/* The data stays in the file; only this process's view of the pages goes, which counts as its memory. */
+/* The data stays in the file; only this process's view of the pages goes, which counts as its memory. The first ones
+ * are kept: where little comes, they are the only ones. */
 static void
 release_pages(struct queue *q, uint64_t pos)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t from = (q->released - q->h->base) % q->size, n = pos - q->released;
+	uint64_t from = (q->released - q->h->base) % q->size, end;
 
 	if (pos - q->released > q->size || q->released < q->h->base) {
 		from = 0;
-		n = q->size;
-	}
-	(void)madvise(q->ring + from / page * page, n / page * page, MADV_DONTNEED);
+		end = q->size;
+	} else
+		end = from + (pos - q->released);
+	from = from < RELEASE_STEP ? RELEASE_STEP : from;
+	if (end > from)
+		(void)madvise(q->ring + from / page * page, (end - from) / page * page, MADV_DONTNEED);
 	q->released = pos;
+}
+
+/* The page faults of what comes next (some microseconds each, on a file) are taken here and not on the loop. Only
+ * while the producer is busy: then the base cannot change either. */
+static void
+prepare_pages(struct queue *q, uint64_t pos)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t head = queue_head(q), ahead = 2 * (pos - queue_tail(q)), from;
+
+	if (head == pos)
+		return;
+	ahead = ahead < PREPARE_MIN ? PREPARE_MIN : ahead > PREPARE_MAX ? PREPARE_MAX : ahead;
+	from = q->prepared > head ? q->prepared : head;
+	if (head + ahead < from + PREPARE_MIN / 2)
+		return;
+	/* A kernel before 5.14 does not know it: then the loop takes the faults. */
+	(void)madvise(q->ring + (from - q->h->base) % q->size / page * page, head + ahead - from,
+	    MADV_POPULATE_WRITE);
+	q->prepared = head + ahead;
 }
 
 void
@@ -189,6 +219,7 @@ queue_advance(struct queue *q, uint64_t pos)
 	CHK(!q->is_readonly);
 	if (pos - q->released >= RELEASE_STEP)
 		release_pages(q, pos);
+	prepare_pages(q, pos);
 	atomic_store_explicit(&q->h->tail, pos, memory_order_release);
 }
 

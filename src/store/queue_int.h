@@ -62,6 +62,7 @@ struct queue {
 	bool is_readonly;
 	uint64_t end;      /* is_readonly: where the whole frames end, in place of head */
 	uint64_t released; /* pages before this position were given back to the kernel */
+	uint64_t prepared; /* pages before it are there to be written */
 };
 
 /* Makes it or takes the one that is there with what it holds; frames that a power loss spoilt are dropped with all
@@ -88,7 +89,8 @@ const struct queue_frame *queue_at(const struct queue *q, uint64_t pos);
 struct span queue_record(const struct queue_frame *f);
 /* p == NULL: none. */
 struct span queue_payload(const struct queue_frame *f, enum record_payload which);
-/* The consumer is done with all before pos. */
+/* The consumer is done with all before pos. Gives pages back and fetches those that come next, which takes its
+ * time. */
 void queue_advance(struct queue *q, uint64_t pos);
 
 #endif

@@ -5,7 +5,7 @@
 #include "store/segment_int.h"
 
 #define PIECE_KEY_SIZE (ID_BYTES + 3)
-#define DIRTY_MAX (UINT64_C(4) << 20) /* of payloads in one transaction: LMDB keeps them on the heap until it commits */
+#define DIRTY_MAX (UINT64_C(1) << 20) /* of payloads in one transaction: LMDB keeps them on the heap until it commits */
 
 static const char position_key[] = "queue";
 

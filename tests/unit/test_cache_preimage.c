@@ -213,12 +213,13 @@ an_entry_keeps_three_fields(void **state)
 	assert_true(headers_add(&h, &a, SPAN_LIT("Content-Type"), SPAN_LIT("text/event-stream")));
 	assert_true(headers_add(&h, &a, SPAN_LIT("x-request-id"), SPAN_LIT("r")));
 	assert_true(headers_add(&h, &a, SPAN_LIT("Content-Encoding"), SPAN_LIT("gzip")));
-	assert_true(answer_head_write(&h, 42, &b));
+	assert_true(answer_head_write(&h, 7, 42, &b));
 	assert_true(answer_head_read(buf_view(&b), &e));
+	assert_int_equal(e.size, 7);
 	assert_int_equal(e.request_hash, 42);
 	assert_true(span_eq(
 	    e.fields, SPAN_LIT("content-type: text/event-stream\r\ncontent-encoding: gzip\r\n")));
-	assert_false(answer_head_read(span_head(buf_view(&b), 7), &e));
+	assert_false(answer_head_read(span_head(buf_view(&b), 15), &e));
 	assert_false(answer_head_read(span_head(buf_view(&b), buf_len(&b) - 1), &e));
 	buf_fini(&b);
 	arena_fini(&a);

@@ -98,8 +98,6 @@ keys_of_later_versions_are_named(void **state)
 		"postern.yaml:1:10: limits.memory is not in this version; remove it"},
 	    {"upstream: {proxy: \"${HTTPS_PROXY:-}\"}",
 		"postern.yaml:1:12: upstream.proxy is not in this version; remove it"},
-	    {"gateways: {gw: {cache: {seal: false}}}",
-		"postern.yaml:1:25: gateways.gw.cache.seal is not in this version; remove it"},
 	    {"gateways: {gw: {log: {seal: false}}}",
 		"postern.yaml:1:23: gateways.gw.log.seal is not in this version; remove it"},
 	    {"gateways: {gw: {authentication: true}}",
@@ -369,8 +367,8 @@ other_sources_are_named_as_the_place(void **state)
 	    "--set cache.max_size: cache.max_size is '1G'; write a size such as 64KB, 25MB or 10GB");
 	case_set_refuses("gateways.gw.cache={tll: 1h}",
 	    "--set gateways.gw.cache: unknown key 'tll'; did you mean 'ttl'?");
-	case_set_refuses("gateways.gw.cache.seal=true",
-	    "--set gateways.gw.cache.seal: gateways.gw.cache.seal is not in this version; remove it");
+	case_set_refuses("gateways.gw.log.seal=true",
+	    "--set gateways.gw.log.seal: gateways.gw.log.seal is not in this version; remove it");
 	case_set_refuses("admin.token=sk-secret",
 	    "--set admin.token: admin.token is not in this version; remove it");
 	case_set_refuses("data=", "--set data: data has no value; write one or remove the key");
@@ -453,6 +451,18 @@ a_shared_cache_stays_off_the_network(void **state)
 }
 
 static void
+a_sealed_cache_is_not_shared(void **state)
+{
+	static const char text[] = "gateways: {gw: {cache: {scope: shared, seal: true}}}";
+
+	UNUSED(state);
+	case_refuses(text,
+	    "postern.yaml:1:46: gateways.gw.cache.seal is true while its scope is shared: a sealed answer opens for "
+	    "its own caller only; write scope: credential, or seal: false");
+	config_unref(case_must_load("gateways: {gw: {cache: {scope: credential, seal: true}}}"));
+}
+
+static void
 a_provider_cannot_leave_the_common_trust_for_the_systems(void **state)
 {
 	UNUSED(state);
@@ -476,6 +486,7 @@ main(void)
 	    cmocka_unit_test_setup(other_sources_are_named_as_the_place, reset),
 	    cmocka_unit_test_setup(an_overridden_error_is_still_one, reset),
 	    cmocka_unit_test_setup(a_shared_cache_stays_off_the_network, reset),
+	    cmocka_unit_test_setup(a_sealed_cache_is_not_shared, reset),
 	    cmocka_unit_test_setup(a_provider_cannot_leave_the_common_trust_for_the_systems, reset),
 	};
 

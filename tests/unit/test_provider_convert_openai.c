@@ -80,8 +80,8 @@ tool_calls_that_are_not_clear_are_unknown(void **state)
 	    "{'index':0,'id':'a','type':'function','function':{'arguments':''}}",
 	    "{'index':0,'id':'a','type':'other','function':{'name':'f'}}",
 	    "{'index':0,'id':'a','type':'custom','function':{'name':'f'}}",
-	    "{'index':0,'id':'a','type':'function','function':{'name':'f'}},"
-	    "{'index':0,'id':'b','type':'function','function':{'name':'f'}}",
+	    ("{'index':0,'id':'a','type':'function','function':{'name':'f'}},"
+	     "{'index':0,'id':'b','type':'function','function':{'name':'f'}}"),
 	    "{'index':0,'id':'a','type':'function','function':{'name':'f'},'extra_content':{}}",
 	};
 	struct endpoint e = chat();

@@ -1,0 +1,317 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <sched.h>
+#include <signal.h>
+
+#include "net_ends.h"
+#include "obs/metric.h"
+
+/*
+ * How long a turn keeps the loop. The clock is ours and moves only when somebody spends time, so all
+ * turns together have to be exactly what the callbacks spent.
+ */
+
+static uint64_t now_us;
+
+static void
+pass(uint64_t us)
+{
+	now_us += us;
+	clock_fake(now_us * 1000, 1);
+}
+
+/* Of all turns of this program, in microseconds. */
+static uint64_t
+busy_us(void)
+{
+	static char page[65536];
+	unsigned long long seconds, us;
+	struct buf b;
+
+	buf_init(&b, sizeof(page) - 1);
+	assert_true(metric_render(&b));
+	memcpy(page, buf_view(&b).p, buf_len(&b));
+	page[buf_len(&b)] = '\0';
+	buf_fini(&b);
+	const char *at = strstr(page, "\npostern_loop_turn_seconds_sum ");
+	assert_non_null(at);
+	assert_int_equal(sscanf(strchr(at, ' '), "%llu.%llu", &seconds, &us), 2);
+	return seconds * 1000000 + us;
+}
+
+/* ---- one turn ---- */
+
+static void
+spend_3_ms(void *ctx)
+{
+	UNUSED(ctx);
+	pass(3000);
+}
+
+static void
+a_turn_is_all_that_ran_in_it(void **state)
+{
+	struct loop *l = loop_new();
+	struct timer a = {0}, b = {0};
+	uint64_t busy = busy_us(), turns = metric_get(M_LOOP_TURN);
+
+	UNUSED(state);
+	metric_set(M_LOOP_LONGEST_TURN, 0);
+	timer_start(l, &a, 5, spend_3_ms, NULL);
+	timer_start(l, &b, 5, spend_3_ms, NULL);
+	loop_run(l);
+	assert_int_equal(busy_us() - busy, 6000);
+	assert_int_equal(metric_get(M_LOOP_LONGEST_TURN), 6000);
+	assert_true(metric_get(M_LOOP_TURN) > turns);
+	loop_free(l);
+}
+
+static void
+the_longest_turn_is_kept(void **state)
+{
+	struct loop *l = loop_new();
+	struct timer a = {0}, b = {0}, c = {0};
+
+	UNUSED(state);
+	metric_set(M_LOOP_LONGEST_TURN, 0);
+	timer_start(l, &a, 5, spend_3_ms, NULL);
+	timer_start(l, &b, 5, spend_3_ms, NULL);
+	loop_run(l);
+	timer_start(l, &c, 5, spend_3_ms, NULL);
+	loop_run(l);
+	assert_int_equal(metric_get(M_LOOP_LONGEST_TURN), 6000);
+	loop_free(l);
+}
+
+/* Whoever stops the loop and runs it again later did not keep it in between. */
+static void
+what_passes_outside_of_the_loop_is_nobodys_turn(void **state)
+{
+	struct loop *l = loop_new();
+	struct timer a = {0}, b = {0};
+	uint64_t busy = busy_us();
+
+	UNUSED(state);
+	timer_start(l, &a, 1, spend_3_ms, NULL);
+	loop_run(l);
+	pass(1000000);
+	timer_start(l, &b, 1, spend_3_ms, NULL);
+	loop_run(l);
+	assert_int_equal(busy_us() - busy, 6000);
+	loop_free(l);
+}
+
+/* ---- waiting ---- */
+
+static uint64_t turns_before;
+
+/* The loop has counted a turn: it is at its poll, and nothing but our end wakes it. */
+static void
+pass_an_hour(void *ctx)
+{
+	UNUSED(ctx);
+	while (metric_get(M_LOOP_TURN) == turns_before)
+		sched_yield();
+	pass(UINT64_C(3600000000));
+}
+
+static void
+the_time_in_the_poll_is_not_counted(void **state)
+{
+	struct loop *l = loop_new();
+	uint64_t busy = busy_us();
+
+	UNUSED(state);
+	metric_set(M_LOOP_LONGEST_TURN, 0);
+	turns_before = metric_get(M_LOOP_TURN);
+	work_start(l, pass_an_hour, spend_3_ms, NULL);
+	loop_run(l);
+	assert_int_equal(busy_us() - busy, 3000);
+	assert_int_equal(metric_get(M_LOOP_LONGEST_TURN), 3000);
+	loop_free(l);
+}
+
+static void
+the_measurement_does_not_keep_the_loop(void **state)
+{
+	struct loop *l = loop_new();
+
+	UNUSED(state);
+	loop_run(l); /* returns: nothing is there */
+	loop_free(l);
+}
+
+/* ---- every callback behind the poll begins the turn ---- */
+
+static struct wake *wake;
+
+static void
+spend_and_close_wake(void *ctx)
+{
+	spend_3_ms(ctx);
+	wake_close(wake);
+}
+
+static void
+a_wake_up_is_counted(void **state)
+{
+	struct loop *l = loop_new();
+	uint64_t busy = busy_us();
+
+	UNUSED(state);
+	wake = wake_new(l, spend_and_close_wake, NULL);
+	wake_send(wake);
+	loop_run(l);
+	assert_int_equal(busy_us() - busy, 3000);
+	loop_free(l);
+}
+
+static void
+spend_and_stop(void *ctx, int signum)
+{
+	UNUSED(signum);
+	pass(3000);
+	loop_stop(ctx);
+}
+
+static void
+a_signal_is_counted(void **state)
+{
+	struct loop *l = loop_new();
+	struct timer t = {0};
+	uint64_t busy = busy_us();
+
+	UNUSED(state);
+	signal_watch(l, SIGUSR1, spend_and_stop, l);
+	timer_start(l, &t, PATIENCE_MS, spend_3_ms, NULL);
+	kill(getpid(), SIGUSR1);
+	loop_run(l);
+	assert_int_equal(busy_us() - busy, 3000);
+	timer_stop(l, &t);
+	loop_free(l);
+}
+
+static void
+accept_and_spend(void *ctx, struct stream *s)
+{
+	pass(3000);
+	door_accepted(ctx, s);
+}
+
+static void
+accepting_and_reading_are_counted(void **state)
+{
+	struct loop *l = loop_new();
+	struct listener_options o = {0};
+	struct door d = {.loop = l};
+	struct address a;
+	const char *detail;
+	uint64_t busy = busy_us();
+
+	UNUSED(state);
+	assert_true(address_parse_listen(SPAN_LIT("127.0.0.1:0"), &a));
+	d.l = listener_open(l, &a, &o, accept_and_spend, &d, &detail);
+	int fd = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == 1);
+	run_turns(l, 2);
+	assert_int_equal(busy_us() - busy, 3000);
+	d.ends[0].hook = spend_3_ms;
+	peer_send(fd, "x");
+	RUN_UNTIL(l, d.ends[0].n == 1);
+	run_turns(l, 2);
+	assert_int_equal(busy_us() - busy, 6000);
+	close(fd);
+	door_close(&d);
+	loop_free(l);
+}
+
+static void
+open_and_spend(void *ctx)
+{
+	pass(3000);
+	end_opened(ctx);
+}
+
+static void
+drain_and_spend(void *ctx)
+{
+	pass(3000);
+	end_drained(ctx);
+}
+
+#define MUCH (16u << 20) /* more than the kernel takes at once */
+
+static void
+connecting_and_writing_are_counted(void **state)
+{
+	struct loop *l = loop_new();
+	struct stream_events ev = end_events;
+	struct address a;
+	struct end e;
+	char *much = pattern_bytes(MUCH);
+	size_t total;
+	uint64_t busy = busy_us();
+	int listener = peer_listen(&a, 1);
+
+	UNUSED(state);
+	ev.opened = open_and_spend;
+	ev.drained = drain_and_spend;
+	end_init(&e, l);
+	e.s = stream_connect(
+	    l, &(struct stream_target){.addresses = &a, .n_addresses = 1}, &ev, &e);
+	stream_read_start(e.s);
+	RUN_UNTIL(l, e.opened == 1);
+	run_turns(l, 2);
+	assert_int_equal(busy_us() - busy, 3000);
+	int fd = accept(listener, NULL, NULL);
+	assert_true(end_write(&e, much, MUCH));
+	stream_shutdown(e.s);
+	assert_int_equal(peer_read_all(l, fd, &total), 0);
+	assert_int_equal(total, MUCH);
+	assert_int_equal(e.drained, 1);
+	run_turns(l, 2);
+	assert_int_equal(busy_us() - busy, 6000);
+	end_fini(&e);
+	close(fd);
+	close(listener);
+	free(much);
+	loop_free(l);
+}
+
+static int
+start_clock(void **state)
+{
+	UNUSED(state);
+	pass(1000000);
+	return 0;
+}
+
+static int
+let_clock_go(void **state)
+{
+	UNUSED(state);
+	clock_fake(0, 0);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_turn_is_all_that_ran_in_it),
+	    cmocka_unit_test(the_longest_turn_is_kept),
+	    cmocka_unit_test(what_passes_outside_of_the_loop_is_nobodys_turn),
+	    cmocka_unit_test(the_time_in_the_poll_is_not_counted),
+	    cmocka_unit_test(the_measurement_does_not_keep_the_loop),
+	    cmocka_unit_test(a_wake_up_is_counted),
+	    cmocka_unit_test(a_signal_is_counted),
+	    cmocka_unit_test(accepting_and_reading_are_counted),
+	    cmocka_unit_test(connecting_and_writing_are_counted),
+	};
+
+	return cmocka_run_group_tests(tests, start_clock, let_clock_go);
+}
