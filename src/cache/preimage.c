@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #define PREIMAGE_VERSION 1
-#define IGNORE_MAX 34
+#define IGNORE_MAX 35
 #define CREDENTIALS_MAX 32 /* fields that count; more of them make the request uncacheable */
 
 struct cache_keys {
@@ -37,7 +37,8 @@ enum field {
 	F_STREAM,
 	F_CANONICAL,
 	F_RAW,
-	F_CUSTOM
+	F_CUSTOM,
+	F_ITEM
 };
 
 struct cache_keys *
@@ -222,6 +223,8 @@ put_body(const struct cache_request *rq, struct buf *out)
 		ignore[n++] = SPAN_LIT("stream");
 		ignore[n++] = SPAN_LIT("stream_options");
 	}
+	if (rq->is_item)
+		ignore[n++] = SPAN_LIT("input");
 	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX;
 	     name++)
 		ignore[n++] = span_str(*name);
@@ -234,6 +237,8 @@ put_body(const struct cache_request *rq, struct buf *out)
 		break;
 	case CANON_LOSSY:
 		buf_cut(out, before);
+		if (rq->is_item)
+			return PREIMAGE_NONE; /* the bytes have the other items in them */
 		return put(out, F_RAW, rq->body) ? PREIMAGE_OK : PREIMAGE_FULL;
 	case CANON_REFUSED:
 		return PREIMAGE_NONE;
@@ -272,6 +277,12 @@ preimage_write(const struct cache_keys *k, const struct cache_request *rq, struc
 	if (rq->doc == NULL)
 		return PREIMAGE_NONE;
 	return put_body(rq, out);
+}
+
+bool
+preimage_put_item(struct span item, struct buf *base)
+{
+	return put(base, F_ITEM, item);
 }
 
 struct entry_key

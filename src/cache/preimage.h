@@ -33,6 +33,8 @@ struct cache_request {
 	/* Not empty: the body counts without "stream" and "stream_options", and Accept not at all; this word stands in
 	 * for them (cross_form). */
 	struct span form;
+	/* The base of an item of a batch: the body counts without "input"; preimage_put_item puts the item behind it. */
+	bool is_item;
 	struct span custom_key; /* cf-aig-cache-key; empty: none */
 	struct span body;       /* as it came */
 	const struct json_doc *doc;
@@ -47,6 +49,8 @@ enum preimage_result {
 };
 MUST_CHECK enum preimage_result preimage_write(
     const struct cache_keys *k, const struct cache_request *rq, struct buf *out);
+/* item: in canonical form. False: no room. */
+MUST_CHECK bool preimage_put_item(struct span item, struct buf *base);
 struct entry_key preimage_key(const struct cache_keys *k, struct span preimage);
 /* Who asks whom: a keyed hash of all credentials and the provider. Of rq it reads provider, headers, query, scope_memo. */
 uint64_t cache_caller_hash(const struct cache_keys *k, const struct cache_request *rq);

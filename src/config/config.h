@@ -39,7 +39,7 @@ struct config_gateway {
 		uint64_t max_entry;
 		char **ignore; /* NULL-terminated */
 		uint64_t stale_if_error_ms, stale_while_revalidate_ms;
-		bool coalesce, cross_form, respect_upstream, seal;
+		bool coalesce, cross_form, respect_upstream, seal, split_embeddings;
 	} cache;
 	struct {
 		bool collect, scrub;

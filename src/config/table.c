@@ -167,6 +167,8 @@ static const struct config_row rows[] = {
 	    "So long past its time to live an answer is still given, while a fresh one is fetched behind it."),
 	BOOL("gateways.*.cache.cross_form", GATEWAY(cache.cross_form), "false",
 	    "A stored stream answers the same request without 'stream', and the reverse (OpenAI chat, Anthropic messages)."),
+	BOOL("gateways.*.cache.split_embeddings", GATEWAY(cache.split_embeddings), "false",
+	    "A batch of inputs for embeddings is looked up one by one; only what is missing goes to the provider."),
 	BOOL("gateways.*.cache.respect_upstream", GATEWAY(cache.respect_upstream), "false",
 	    "The provider's own cache-control counts."),
 	BOOL("gateways.*.cache.seal", GATEWAY(cache.seal), "false",
