@@ -9,6 +9,7 @@
 #   make live            a real model server behind the gateway
 #   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
+#   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server; T=kill9 for one, FAULT_ROUNDS=200
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local, DESTDIR=
@@ -114,6 +115,8 @@ replay: $(FUZZ)
 	@tests/run fuzz $(FUZZ)
 e2e: all
 	@deps/need.sh test && tests/run e2e
+faults: all
+	@deps/need.sh test && tests/faults/run
 fuzz: build/need/fuzz
 	@$(MAKE) --no-print-directory MODE=fuzz fuzz-run
 fuzz-run: $(FUZZ)
@@ -138,7 +141,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all run test asan unit replay e2e fuzz fuzz-run live lint format footprint profile install clean distclean help
+.PHONY: all run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

@@ -2,6 +2,7 @@
  * postern: the command line, and the one place where the parts meet: built bottom up, taken down in
  * reverse, nothing in between knows of the whole.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -544,11 +545,22 @@ close_server(struct server *s, bool was_running)
 	datadir_close(&s->datadir);
 }
 
+/* Large buffers come and go with large answers: they are mapped, so that the system has them back at once. Without this the
+ * allocator raises its threshold with the first one it sees freed, and keeps what follows. */
+static void
+tame_allocator(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+	mallopt(M_ARENA_MAX, 2);
+}
+
 static int
 run_serve(const struct options *o)
 {
 	struct server s = {.options = o, .exit_code = EXIT_ENVIRONMENT};
 	umask(077);
+	tame_allocator();
 	s.config = load_or_complain(o);
 	if (s.config == NULL)
 		return EXIT_USE;

@@ -11,7 +11,7 @@
 #define REQUEST_MAX (16 * 1024)
 #define WORDS_MAX 60
 #define OUTPUT_MAX (256 * 1024 * 1024)
-#define GATHER_MS 50 /* of a follower: what is written meanwhile goes out together */
+#define GATHER_MS 50  /* of a follower: what is written meanwhile goes out together */
 #define CLOSE_MS 1000 /* for a follower to read the last of it */
 
 struct control {
@@ -106,8 +106,8 @@ static void
 put_lost(struct caller *a, uint64_t n)
 {
 	char text[128];
-	int len = snprintf(text, sizeof(text), "%llu records left out: this reader is slower than they come",
-	    (unsigned long long)n);
+	int len = snprintf(text, sizeof(text),
+	    "%llu records left out: this reader is slower than they come", (unsigned long long)n);
 	put_frame(a, 'e', span_of(text, (size_t)len));
 }
 

@@ -3,6 +3,7 @@
  *
  * A request is the command's words, each with a NUL behind it, and one NUL more. The answer is frames: a letter ('o' standard
  * output, 'e' standard error, 'x' the end), 32-bit little-endian length, bytes; the end carries the exit code as one byte.
+ * A command that follows goes on until the caller closes or control_close; then it gets the last records and its end.
  * Whoever can open the socket (0600 in a 0700 directory) is the operator.
  */
 #ifndef ADMIN_CONTROL_H
@@ -18,7 +19,7 @@ struct loop;
 /* NULL: one line in detail. */
 struct control *control_new(struct loop *l, const char *path, const struct command_stores *stores,
     char *detail, size_t detail_size);
-/* Stops listening and cuts who is still served; `closed` comes once, when nothing of it is left. Frees itself. */
+/* Stops listening and cuts who is still served, but who follows (within a second); `closed` comes once, when nothing of it is left. Frees itself. */
 void control_close(struct control *c, void (*closed)(void *ctx), void *ctx);
 
 /* The caller's side, blocking: runs args on the server behind the socket, copies its output to this process's, and

@@ -66,8 +66,7 @@ command_is_endless(const struct command *c)
 bool
 command_has_news(const struct command *c)
 {
-	return c->follow != NULL &&
-	    (buf_len(&c->follow->pending) > 0 || c->follow->lost > 0);
+	return c->follow != NULL && (buf_len(&c->follow->pending) > 0 || c->follow->lost > 0);
 }
 
 uint64_t
@@ -135,7 +134,8 @@ static bool
 put_new(struct command *c, struct span bytes, struct buf *out)
 {
 	struct record r;
-	if (!record_decode(bytes, &r) || !query_matches(&c->query, &r) || was_shown(c->follow, &r.id))
+	if (!record_decode(bytes, &r) || !query_matches(&c->query, &r) ||
+	    was_shown(c->follow, &r.id))
 		return true;
 	return command_put(c, &r, out);
 }

@@ -251,7 +251,7 @@ put_body(const struct cache_request *rq, struct buf *out)
 }
 
 static struct span
-form_of(const struct cache_request *rq)
+form_word(const struct cache_request *rq)
 {
 	if (rq->form.n > 0)
 		return rq->form;
@@ -265,7 +265,7 @@ preimage_write(const struct cache_keys *k, const struct cache_request *rq, struc
 	    put_scope(k, rq, out) && put(out, F_PROVIDER, rq->provider) &&
 	    put_origin(rq->to, out) && put(out, F_METHOD, rq->method) &&
 	    put(out, F_PATH, rq->to->path) && put(out, F_CODING, rq->coding) &&
-	    put(out, F_STREAM, form_of(rq));
+	    put(out, F_STREAM, form_word(rq));
 	if (!ok)
 		return PREIMAGE_FULL;
 	if (rq->custom_key.n > 0)

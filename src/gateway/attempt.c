@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -11,6 +13,7 @@
 #include "obs/metric.h"
 
 #define INFORMATIONAL_MAX 8
+#define WARN_EVERY_MS 1000
 
 static bool start_attempt(struct exchange *x, bool fresh);
 
@@ -48,7 +51,7 @@ framing_upstream(const struct exchange *x, uint64_t *length)
 {
 	*length = x->head.length;
 	if (x->is_held && x->head.framing != BODY_NONE) {
-		*length = buf_len(&x->body);
+		*length = split_request(x).n;
 		return BODY_LENGTH;
 	}
 	return x->head.framing;
@@ -69,7 +72,7 @@ send_request(struct exchange *x)
 		&x->out))
 		return false;
 	x->is_body_chunked = framing == BODY_CHUNKED;
-	struct span parts[2] = {buf_view(&x->out), buf_view(&x->body)};
+	struct span parts[2] = {buf_view(&x->out), split_request(x)};
 	bool has_body = x->is_held && parts[1].n > 0;
 	upstream_write(x->up, parts, has_body ? 2 : 1);
 	x->is_request_sent = true;
@@ -141,6 +144,25 @@ may_try_again(const struct exchange *x)
 	    !x->has_answer;
 }
 
+/* A provider that is away would fill the operator's disk with lines: one a second, and how many were left out. */
+static void
+warn(struct exchange *x, enum err why)
+{
+	struct gateway *g = x->g;
+	uint64_t now_ms = loop_now_ms(g->loop);
+	if (now_ms < g->warn_from_ms) {
+		g->warnings_left_out++;
+		return;
+	}
+	char more[64] = "";
+	if (g->warnings_left_out > 0)
+		snprintf(more, sizeof(more), " (and %u more since the last line)", g->warnings_left_out);
+	log_line(LOG_WARN, "%.*s: %s: %s%s", SPAN_FMT(x->to.host), err_row(why)->word,
+	    upstream_detail(x->up), more);
+	g->warn_from_ms = now_ms + WARN_EVERY_MS;
+	g->warnings_left_out = 0;
+}
+
 static void
 on_failed(void *ctx, enum err why)
 {
@@ -148,8 +170,7 @@ on_failed(void *ctx, enum err why)
 	bool again = may_try_again(x);
 	metric_add(M_UPSTREAM_FAILED, 1);
 	if (why != E_UPSTREAM_CLOSED && upstream_detail(x->up)[0] != '\0')
-		log_line(LOG_WARN, "%.*s: %s: %s", SPAN_FMT(x->to.host), err_row(why)->word,
-		    upstream_detail(x->up));
+		warn(x, why);
 	if (again) {
 		attempt_drop(x);
 		if (start_attempt(x, true))
@@ -278,7 +299,7 @@ start_attempt(struct exchange *x, bool fresh)
 enum step_result
 step_attempt(struct exchange *x)
 {
-	if (x->up == NULL && x->attempts == 0 && !start_attempt(x, false))
+	if (x->up == NULL && (x->attempts == 0 || split_is_again(x)) && !start_attempt(x, false))
 		return STEP_MORE;
 	return STEP_WAIT;
 }

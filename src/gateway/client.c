@@ -14,6 +14,7 @@
 #include "obs/metric.h"
 
 #define LINGER_MS 5000
+#define DRAIN_IDLE_MS 100
 #define LINGER_BYTES (1024 * 1024)
 #define AHEAD_MAX (64 * 1024) /* bytes of later requests held while one is answered */
 #define BODY_GRACE_MS 20000   /* before body_min_rate counts */
@@ -456,12 +457,11 @@ void
 client_drain(struct client *c)
 {
 	c->must_close = true;
-	if (c->x != NULL || c->rx != RX_IDLE)
+	if (c->is_closing || c->x != NULL || c->rx != RX_IDLE || stream_backlog(c->stream) > 0)
 		return;
-	if (stream_backlog(c->stream) == 0)
-		close_client(c, false);
-	else
-		linger(c);
+	/* A request may be on its way already: it is still answered, and the connection closes behind it. */
+	c->wait = WAIT_REQUEST;
+	timer_start(c->g->loop, &c->timer, DRAIN_IDLE_MS, on_client_timeout, c);
 }
 
 void

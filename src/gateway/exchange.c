@@ -37,6 +37,7 @@ static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
     step_lookup,
     step_replay,
     step_follow,
+    step_items,
     step_attempt,
     step_relay,
     step_settle,
@@ -186,29 +187,43 @@ scope_memo_of(const struct exchange *x)
 	return x->client == NULL ? NULL : &client_memos(x->client)->scope;
 }
 
+static struct cache_request
+cache_request_of(const struct exchange *x)
+{
+	const struct config_gateway *cg = x->route.gateway;
+	return (struct cache_request){.gateway = span_str(cg->name),
+	    .provider = x->route.provider->slug,
+	    .method = x->head.method_text,
+	    .to = &x->to,
+	    .query = x->to.query,
+	    .headers = &x->head.headers,
+	    .coding = accepted_coding(&x->head),
+	    .is_shared = cg->cache.scope == SCOPE_SHARED,
+	    .is_stream = x->facts.is_stream,
+	    .custom_key = x->wishes.key,
+	    .body = buf_view(&x->body),
+	    .doc = x->doc,
+	    /* Not from a worker: the client may go meanwhile. */
+	    .scope_memo = x->is_working ? NULL : scope_memo_of(x),
+	    .ignore = cg->cache.ignore};
+}
+
 enum preimage_result
 exchange_preimage(const struct exchange *x, struct span form, struct buf *out)
 {
-	const struct config_gateway *cg = x->route.gateway;
+	struct cache_request rq = cache_request_of(x);
+	rq.form = form;
 	out->max = buf_len(&x->body) * 6 + KEEP_BYTES;
-	return preimage_write(x->g->parts.cache_keys,
-	    &(struct cache_request){.gateway = span_str(cg->name),
-		.provider = x->route.provider->slug,
-		.method = x->head.method_text,
-		.to = &x->to,
-		.query = x->to.query,
-		.headers = &x->head.headers,
-		.coding = accepted_coding(&x->head),
-		.is_shared = cg->cache.scope == SCOPE_SHARED,
-		.is_stream = x->facts.is_stream,
-		.form = form,
-		.custom_key = x->wishes.key,
-		.body = buf_view(&x->body),
-		.doc = x->doc,
-		/* Not from a worker: the client may go meanwhile. */
-		.scope_memo = x->is_working ? NULL : scope_memo_of(x),
-		.ignore = cg->cache.ignore},
-	    out);
+	return preimage_write(x->g->parts.cache_keys, &rq, out);
+}
+
+enum preimage_result
+exchange_item_base(const struct exchange *x, struct buf *out)
+{
+	struct cache_request rq = cache_request_of(x);
+	rq.is_item = true;
+	rq.coding = SPAN_LIT("identity"); /* what is kept of an item is never compressed */
+	return preimage_write(x->g->parts.cache_keys, &rq, out);
 }
 
 static void
@@ -285,7 +300,8 @@ step_lookup(struct exchange *x)
 		return next(x, STEP_REPLAY);
 	if (x->plan.may_read && x->stale == NULL && look_up_other_form(x))
 		return next(x, STEP_SETTLE);
-	follow_or_lead(x);
+	if (!split_begin(x))
+		follow_or_lead(x);
 	return STEP_MORE;
 }
 
@@ -317,6 +333,7 @@ trim(struct buf *b)
 static void
 clear(struct exchange *x)
 {
+	split_free(x);
 	json_free(x->doc);
 	meter_free(x->meter.meter);
 	reader_fini(&x->reader);

@@ -5,6 +5,7 @@
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
  *   follow.c    another exchange's answer              stale.c    entries past their time
  *   form.c      a stored stream for a plain request, and the reverse
+ *   split.c, split_answer.c   batches of embeddings, input by input
  *   settle.c    storing, record, end
  *
  * Invariants
@@ -36,6 +37,7 @@
 #include "store/entries.h"
 
 struct json_doc;
+struct split;
 struct upstream;
 
 #define HIGH_WATER (256 * 1024)
@@ -49,6 +51,7 @@ enum step {
 	STEP_LOOKUP,
 	STEP_REPLAY,
 	STEP_FOLLOW,
+	STEP_ITEMS,
 	STEP_ATTEMPT,
 	STEP_RELAY,
 	STEP_SETTLE,
@@ -114,6 +117,8 @@ struct exchange {
 	struct entry *stale;    /* past its time, in case the provider fails */
 	bool is_stale;          /* answered with one */
 	bool is_converted;      /* answered from an entry of the other form */
+	struct split *split;    /* a batch of embeddings that can be taken apart */
+	bool is_composed;       /* answered with what was put together of it */
 	bool is_refresh;        /* has no client: it fetches what was answered stale */
 
 	/* attempt */
@@ -149,12 +154,14 @@ struct exchange {
 static inline bool
 is_hit(const struct exchange *x)
 {
-	return x->entry != NULL || x->is_shared_hit;
+	return x->entry != NULL || x->is_shared_hit || (x->is_composed && !x->has_answer);
 }
 
 /* exchange.c */
 void exchange_pump(struct exchange *x);
 enum preimage_result exchange_preimage(const struct exchange *x, struct span form, struct buf *out);
+/* Of an item of the batch that it is, but for the item itself. */
+enum preimage_result exchange_item_base(const struct exchange *x, struct buf *out);
 /* What a cache entry or a flight keeps of the answer's head. */
 MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
 uint64_t exchange_caller_hash(const struct exchange *x);
@@ -189,6 +196,22 @@ bool serve_stale(struct exchange *x);
 /* form.c */
 struct span form_of(struct exchange *x); /* empty: forms are kept apart */
 bool look_up_other_form(struct exchange *x); /* true: the answer is in the box */
+/* split.c, split_answer.c: batches of embeddings, input by input (cache.split_embeddings) */
+bool split_begin(struct exchange *x); /* true: the inputs are looked up next */
+void split_free(struct exchange *x);
+enum step_result step_items(struct exchange *x);
+struct span split_request(const struct exchange *x); /* the body to send: all of it, or what is missing */
+bool split_is_part(const struct exchange *x); /* the request that was sent is not the client's */
+bool split_is_again(struct exchange *x); /* once: the whole request is to be sent after all */
+size_t split_capture_max(const struct exchange *x);
+/* The answer is put together when it is whole: its pieces go into split_body, its batches to split_batch. */
+bool split_captures(struct exchange *x);
+bool split_is_capturing(const struct exchange *x);
+void split_body(struct exchange *x, struct span bytes);
+void split_batch(struct exchange *x);
+/* At the end: keeps each embedding that came. What takes long goes on when the exchange is over. */
+void split_store(struct exchange *x);
+void split_store_rest(struct exchange *x);
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
 /* settle.c */

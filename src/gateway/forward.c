@@ -120,6 +120,8 @@ put_gateway_fields(const struct gateway_fields *f, struct buf *out)
 	if (ok && f->cache_status != NULL)
 		ok =
 		    head_put_field(out, SPAN_LIT("cf-aig-cache-status"), span_str(f->cache_status));
+	if (ok && f->cache_items != NULL)
+		ok = head_put_field(out, SPAN_LIT("postern-cache-items"), span_str(f->cache_items));
 	if (ok && f->age_s >= 0)
 		ok = head_put_field_u64(out, SPAN_LIT("age"), (uint64_t)f->age_s);
 	if (ok && f->overhead_us >= 0)

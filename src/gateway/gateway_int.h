@@ -36,6 +36,8 @@ struct gateway {
 	void *drained_ctx;
 	struct defer drained_call;
 	struct defer turn_end;
+	uint64_t warn_from_ms; /* the next line about a provider that failed */
+	unsigned warnings_left_out;
 	int64_t date_s; /* of date_text, the Date line of this second */
 	char date_text[DATE_LINE_SIZE];
 	struct span date;

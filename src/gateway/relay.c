@@ -71,6 +71,8 @@ hang_taps(struct exchange *x, const struct response_head *head)
 	uint64_t keep = x->log_wishes.collect && x->log_wishes.payload ? payload_capture_max(cg) : 0;
 	if (x->plan.may_store && cg->cache.max_entry > keep)
 		keep = cg->cache.max_entry;
+	if (x->plan.may_store && split_capture_max(x) > keep)
+		keep = split_capture_max(x);
 	capture_tap_init(&x->capture, keep);
 	if (keep > 0) {
 		*last = &x->capture.tap;
@@ -136,6 +138,8 @@ relay_head(struct exchange *x, const struct response_head *head)
 	x->status = head->status;
 	x->out_framing = framing_downstream(x, head);
 	note_credential(x);
+	if (split_captures(x))
+		return;
 	if (x->flight != NULL)
 		lead(x);
 	hang_taps(x, head);
@@ -204,6 +208,10 @@ relay_body(struct exchange *x, struct span bytes)
 {
 	if (x->is_over || (x->step != STEP_RELAY && x->step != STEP_FOLLOW))
 		return;
+	if (split_is_capturing(x)) {
+		split_body(x, bytes);
+		return;
+	}
 	x->response_size += bytes.n;
 	if (x->box.n + 3 > PIECES)
 		relay_flush(x);
@@ -249,6 +257,10 @@ relay_batch(struct exchange *x)
 {
 	if (x->is_over || x->step != STEP_RELAY)
 		return;
+	if (split_is_capturing(x)) {
+		split_batch(x);
+		return;
+	}
 	if (x->is_answer_complete) {
 		finish(x);
 		return;

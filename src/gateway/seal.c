@@ -121,14 +121,15 @@ put_entry(struct exchange *x, struct entry_new *n)
 		put_sealed(x->g->parts.entries, n, n->body);
 		return;
 	}
-	commit(x, n->preimage, mac);
+	struct span preimage = n->preimage;
+	commit(x, preimage, mac);
 	n->preimage = span_of(mac, sizeof(mac));
 	if (n->body.n > OFF_LOOP_BYTES) {
 		seal_later(x, n);
 		return;
 	}
-	buf_init(&sealed, seal_size(buf_len(&x->preimage) + n->body.n + 64));
-	if (reader_seal(&x->seal_key, &x->key, buf_view(&x->preimage), n->body, &sealed))
+	buf_init(&sealed, seal_size(preimage.n + n->body.n + 64));
+	if (reader_seal(&x->seal_key, &n->key, preimage, n->body, &sealed))
 		put_sealed(x->g->parts.entries, n, buf_view(&sealed));
 	buf_fini(&sealed);
 }

@@ -17,7 +17,7 @@
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
 /* In the order of enum step: the second letter of a record's ending. */
-static const char step_letters[] = "RBPLHFADS";
+static const char step_letters[] = "RBPLHFIADS";
 
 /* ---- an answer of our own ---- */
 
@@ -149,7 +149,7 @@ usage_of(const struct exchange *x, bool *is_estimated)
 	struct usage u;
 	usage_init(&u);
 	*is_estimated = false;
-	if (is_hit(x)) {
+	if (is_hit(x) || x->is_composed) {
 		for (size_t i = 0; i < USAGE_CLASSES; i++)
 			u.tokens[i] = x->found.usage[i];
 		*is_estimated = x->found.flags & ENTRY_ESTIMATED;
@@ -310,7 +310,7 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
 	struct span reply = buf_view(&x->capture.body);
 	struct answer_head stored;
-	bool has_stored = is_hit(x) && !x->is_converted && answer_head_read(stored_head_of(x), &stored);
+	bool has_stored = is_hit(x) && !x->is_converted && !x->is_composed && answer_head_read(stored_head_of(x), &stored);
 	struct id none = {{0}};
 	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
@@ -386,7 +386,7 @@ record(struct exchange *x)
 		if (e.model.n == 0)
 			e.model = m->model;
 	}
-	e.response = x->has_answer ? &x->answer.headers : NULL;
+	e.response = x->has_answer && !x->is_refusal ? &x->answer.headers : NULL;
 	e.key_memo = x->client == NULL ? NULL : &client_memos(x->client)->key_id;
 	fill_payloads(x, &e);
 	if (x->log_wishes.collect)
@@ -448,7 +448,8 @@ step_settle(struct exchange *x)
 	else if (x->is_refusal && x->client != NULL)
 		put_refusal(x);
 	record(x);
-	if (x->has_answer && x->is_answer_complete && x->has_preimage)
+	split_store(x);
+	if (x->has_answer && x->is_answer_complete && x->has_preimage && !split_is_part(x))
 		store_answer(x);
 	write_last(x);
 	end_flight(x);

@@ -30,10 +30,11 @@ struct journal_entry {
 	const struct target *target; /* of the request as the client sent it */
 	struct span model;
 	const struct headers *response; /* NULL: none came */
-	struct span request, reply;     /* the bodies, or what was captured of them; p == NULL: not kept */
-	uint64_t max_payload;           /* payload_max: of each body */
-	bool scrub;                     /* the gateway's log.scrub */
-	struct memo *key_memo;          /* of the connection; NULL: none */
+	struct span request,
+	    reply;             /* the bodies, or what was captured of them; p == NULL: not kept */
+	uint64_t max_payload;  /* payload_max: of each body */
+	bool scrub;            /* the gateway's log.scrub */
+	struct memo *key_memo; /* of the connection; NULL: none */
 };
 /* Redacts, scrubs, encodes, queues. After it returned a kill -9 does not lose the record. */
 void journal_write(struct journal *j, const struct journal_entry *e, struct arena *a);
@@ -46,7 +47,8 @@ struct journal_watch {
 	void (*fn)(void *ctx, struct span record);
 	void *ctx;
 };
-void journal_watch_start(struct journal *j, struct journal_watch *w, void (*fn)(void *ctx, struct span record), void *ctx);
+void journal_watch_start(struct journal *j, struct journal_watch *w,
+    void (*fn)(void *ctx, struct span record), void *ctx);
 void journal_watch_stop(struct journal_watch *w); /* idempotent; not inside fn */
 
 /* What the request's headers say about its log. */

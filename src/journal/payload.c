@@ -15,7 +15,8 @@ payload_max(const struct config_gateway *g)
 	uint64_t max = g->log.max_payload;
 	if (g->log.payload == PAYLOAD_NONE)
 		return 0;
-	return g->log.payload == PAYLOAD_HEAD && max > PAYLOAD_HEAD_BYTES ? PAYLOAD_HEAD_BYTES : max;
+	return g->log.payload == PAYLOAD_HEAD && max > PAYLOAD_HEAD_BYTES ? PAYLOAD_HEAD_BYTES
+									  : max;
 }
 
 uint64_t

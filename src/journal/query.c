@@ -253,7 +253,8 @@ owner_of(const struct record *r, enum record_payload which)
 {
 	static const struct id none;
 	bool own = which == RECORD_REQUEST ? r->has_payload_request : r->has_payload_response;
-	return own || memcmp(r->body_record.b, none.b, sizeof(none.b)) == 0 ? r->id : r->body_record;
+	return own || memcmp(r->body_record.b, none.b, sizeof(none.b)) == 0 ? r->id
+									    : r->body_record;
 }
 
 static void
@@ -271,7 +272,8 @@ read_kept(struct records *rs, const struct id *owner, enum record_payload which,
 
 /* out->bytes is the caller's in any case. */
 static bool
-read_payload(struct records *rs, const struct record *r, enum record_payload which, struct shown *out)
+read_payload(
+    struct records *rs, const struct record *r, enum record_payload which, struct shown *out)
 {
 	struct id owner = owner_of(r, which);
 	*out = (struct shown){.size = 0};

@@ -12,7 +12,8 @@ struct records;
 #define QUERY_METADATA_MAX 4
 #define QUERY_SLICE 20000 /* records that one query_run looks at */
 
-struct query_pair { /* key has value: a string's text, or a number, true, false or null as it was written */
+struct
+    query_pair { /* key has value: a string's text, or a number, true, false or null as it was written */
 	struct span key, value;
 };
 
@@ -21,8 +22,9 @@ struct query {
 	struct span gateway, provider, model; /* empty: any */
 	int status_min, status_max;           /* 0: any */
 	int cached;                           /* -1 any, 0, 1 */
-	int64_t duration_min_us, duration_max_us; /* both ends included; -1: open. Unknown is not inside */
-	int64_t tokens_min, tokens_max;           /* in and out together, likewise */
+	int64_t duration_min_us,
+	    duration_max_us;            /* both ends included; -1: open. Unknown is not inside */
+	int64_t tokens_min, tokens_max; /* in and out together, likewise */
 	struct query_pair metadata[QUERY_METADATA_MAX]; /* all of them */
 	size_t n_metadata;
 	struct id ceiling; /* the newest id that is looked at: all ones; query_run moves it on */

@@ -8,8 +8,9 @@
 
 /* The stored fields: tag (never reused, 1 was), kind, member. A field at its initial value is not written. */
 #define RECORD_FIELDS(INT, TEXT)                                                                   \
-	TEXT(2, gateway) TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method)         \
-	    TEXT(7, path) TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent)  \
+	TEXT(2, gateway)                                                                           \
+	TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method) TEXT(7, path)            \
+	    TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent)                \
 		TEXT(12, end_reason) TEXT(13, ending) TEXT(14, metadata)                           \
 		    TEXT(15, request_content_type) TEXT(16, response_content_type) TEXT(17, host)  \
 			INT(18, status) INT(19, step) INT(20, attempts) INT(21, duration_us)       \
@@ -19,9 +20,8 @@
 					INT(31, cost_usd12) INT(32, usage[0]) INT(33, usage[1])    \
 					    INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4])  \
 						INT(37, usage[5]) INT(38, usage[6])                \
-						    INT(39, usage[7])                      \
-							INT(40, request_kept)              \
-							    INT(41, response_kept)
+						    INT(39, usage[7]) INT(40, request_kept)        \
+							INT(41, response_kept)
 
 #define TAG_CREATED 42 /* against the id's time */
 #define TAG_FLAGS 60
@@ -189,7 +189,7 @@ get_field(int tag, struct span *in, struct record *r)
 	switch (tag & ~TAG_WORD) {
 #define GET_INT(t, member)                                                                         \
 	case t:                                                                                    \
-		if (is_word || !get_int(in, &number))                                                         \
+		if (is_word || !get_int(in, &number))                                              \
 			return false;                                                              \
 		r->member = (__typeof__(r->member))number;                                         \
 		return true;

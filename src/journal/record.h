@@ -33,7 +33,8 @@ struct record {
 	int step, attempts;
 	int64_t duration_us, ttfb_us, ttft_us, overhead_us; /* -1: unknown */
 	int64_t request_size, response_size; /* bodies, as the client sent and saw them */
-	int64_t request_kept, response_kept; /* 0: all of a payload is kept, else so many of its first bytes */
+	int64_t request_kept,
+	    response_kept; /* 0: all of a payload is kept, else so many of its first bytes */
 	int64_t bytes_in, bytes_out;         /* on the client's wire, heads included */
 	int64_t usage[RECORD_USAGE_CLASSES]; /* -1: unknown */
 	int64_t tokens_in, tokens_out;       /* -1: unknown */

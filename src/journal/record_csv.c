@@ -6,12 +6,12 @@
 #include "journal/record_int.h"
 
 /* Texts in their order; the rest of the columns is in the functions below. */
-#define FIRST_TEXTS(X)                                                                             \
-	X(gateway) X(account) X(provider) X(model) X(method) X(path) X(host)
+#define FIRST_TEXTS(X) X(gateway) X(account) X(provider) X(model) X(method) X(path) X(host)
 #define LAST_TEXTS(X)                                                                              \
 	X(metadata)                                                                                \
-	X(event_id) X(key_id) X(client) X(user_agent) X(request_content_type)                      \
-	    X(response_content_type) X(end_reason) X(ending)
+	X(event_id)                                                                                \
+	X(key_id) X(client) X(user_agent) X(request_content_type) X(response_content_type)         \
+	    X(end_reason) X(ending)
 
 static bool
 put_quoted(struct buf *out, struct span s)
@@ -79,7 +79,8 @@ put_usage(const struct record *r, struct buf *out)
 	    put_number(out, r->tokens_out, r->tokens_out >= 0);
 	for (size_t i = 0; i < RECORD_USAGE_CLASSES; i++)
 		ok = ok && put_number(out, r->usage[i], r->usage[i] >= 0);
-	return ok && buf_putc(out, ',') && (r->cost_usd12 < 0 || record_put_usd(r->cost_usd12, out));
+	return ok && buf_putc(out, ',') &&
+	    (r->cost_usd12 < 0 || record_put_usd(r->cost_usd12, out));
 }
 
 bool
@@ -103,8 +104,9 @@ record_csv_heading(struct buf *out)
 {
 #define NAME(member) "," #member
 	bool ok = buf_printf(out,
-	    "id,created_at" FIRST_TEXTS(NAME) ",status_code,success,cached,cache_status,duration_ms,ttfb_ms,"
-					      "ttft_ms,overhead_us,tokens_in,tokens_out");
+	    "id,created_at" FIRST_TEXTS(
+		NAME) ",status_code,success,cached,cache_status,duration_ms,ttfb_ms,"
+		      "ttft_ms,overhead_us,tokens_in,tokens_out");
 	for (size_t i = 0; i < RECORD_USAGE_CLASSES; i++)
 		ok = ok && buf_printf(out, ",usage_%s", record_usage_names[i]);
 	return ok &&

@@ -46,8 +46,8 @@ json_usage(struct buf *out, const struct record *r)
 	for (size_t i = 0; ok && i < RECORD_USAGE_CLASSES; i++) {
 		if (r->usage[i] < 0)
 			continue;
-		ok = buf_printf(
-		    out, "%s\"%s\":%lld", first ? "" : ",", record_usage_names[i], (long long)r->usage[i]);
+		ok = buf_printf(out, "%s\"%s\":%lld", first ? "" : ",", record_usage_names[i],
+		    (long long)r->usage[i]);
 		first = false;
 	}
 	return ok && buf_putc(out, '}');

@@ -22,6 +22,8 @@
 #define LOOP_SIGNALS 8
 /* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
 #define LOOP_HANDSHAKES_A_TURN 4
+/* Of one socket. libuv alone would read 32 times in a row: 2 MB, passed on and looked at, are 5 ms. */
+#define LOOP_READ_A_TURN (256u << 10)
 
 struct watched_signal;
 

@@ -120,6 +120,7 @@ pump(void *ctx)
 			reap(s);
 		return;
 	}
+	s->is_sated = false;
 	if (s->phase == PHASE_HANDSHAKE)
 		stream_tls_step(s);
 	if (s->phase == PHASE_OPEN)
@@ -138,7 +139,7 @@ stream_schedule(struct stream *s)
 static bool
 wants_socket(const struct stream *s)
 {
-	if (s->rx != RX_OPEN)
+	if (s->rx != RX_OPEN || s->is_sated)
 		return false;
 	if (s->phase == PHASE_HANDSHAKE)
 		return !s->step_due; /* also when the owner has stopped reading */

@@ -80,10 +80,12 @@ struct stream {
 	char *batch;
 	size_t batch_n, batch_off, slice;
 	size_t low_water;
+	size_t read_bytes;  /* from the socket, since it was sated last */
 	const char *detail; /* static text or the engine's */
 	enum err end;
 	unsigned char phase, rx, tx, mode; /* the enums above */
 	bool uv_reading, in_read, rearmed, wait_more;
+	bool is_sated;     /* has read its share of this turn */
 	bool tls_pending;  /* the engine may hold plaintext */
 	bool step_due;     /* ciphertext for the handshake is here */
 	bool want_drained; /* the backlog was above the low-water mark */

@@ -139,6 +139,18 @@ handshake_cut(struct stream *s, int code)
 			   : uv_strerror(code));
 }
 
+/* The pump, at the end of the turn, makes it hungry again. */
+static void
+count_read(struct stream *s, size_t n)
+{
+	s->read_bytes += n;
+	if (s->read_bytes < LOOP_READ_A_TURN)
+		return;
+	s->read_bytes = 0;
+	s->is_sated = true;
+	stream_schedule(s);
+}
+
 void
 on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 {
@@ -146,6 +158,8 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 
 	if (n == 0)
 		return; /* EAGAIN, not the end */
+	if (n > 0)
+		count_read(s, (size_t)n);
 	if (n < 0 && s->phase == PHASE_HANDSHAKE)
 		handshake_cut(s, (int)n);
 	else if (n < 0)

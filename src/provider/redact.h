@@ -31,7 +31,7 @@ bool is_loggable_header(const struct header *h);
 MUST_CHECK bool text_redact(struct span text, struct buf *out);
 /* The same for a body, of which somebody wants to read the rest: there "Bearer x", "?key=x" and eyJ... have to look like a secret,
  * not like a word of a sentence or a piece of base64. Looks at all of it, but writes only what begins in its first `shown` bytes. What
- * was JSON or UTF-8 stays so. Looks through about a gigabyte a second. */
+ * was JSON or UTF-8 stays so. Looks through one to three gigabytes a second. */
 MUST_CHECK bool body_redact(struct span body, size_t shown, struct buf *out);
 /* Whether body_redact would change it. */
 bool body_has_credential(struct span body);

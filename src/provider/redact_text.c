@@ -160,7 +160,8 @@ key_length(struct look *l, size_t i)
 		if (s.p[0] != key_forms[k].prefix[0])
 			continue;
 		struct span prefix = span_str(key_forms[k].prefix);
-		if (!span_starts(s, prefix) || (key_forms[k].alphabet == ALPHABET_JWT && l->is_body && !is_jwt(l, i)))
+		if (!span_starts(s, prefix) ||
+		    (key_forms[k].alphabet == ALPHABET_JWT && l->is_body && !is_jwt(l, i)))
 			continue;
 		size_t n = prefix.n;
 		while (n < s.n &&

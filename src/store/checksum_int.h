@@ -2,8 +2,8 @@
  * checksum_int: tells damaged bytes from whole ones. 64 bits, fast (over 10 GB/s); against
  * accidents, not against an attacker.
  *
- * Any change within one 8-byte word changes the sum for certain; anything else goes unseen with a chance of
- * about 2^-64. The result depends on the machine's byte order, as LMDB's files do.
+ * Any change within one 8-byte word changes the sum for certain; anything else goes unseen with a
+ * chance of about 2^-64. The result depends on the machine's byte order, as LMDB's files do.
  */
 #ifndef STORE_CHECKSUM_INT_H
 #define STORE_CHECKSUM_INT_H
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* seed: what the bytes belong to, so that whole bytes in a wrong place do not pass. To go on over several
- * pieces, give the sum of the piece before as the seed. */
+/* seed: what the bytes belong to, so that whole bytes in a wrong place do not pass. To go on over
+ * several pieces, give the sum of the piece before as the seed. */
 uint64_t checksum(uint64_t seed, const void *p, size_t n);
 
 #endif

@@ -33,7 +33,8 @@ make_directories(const char *path, const struct fault *f)
 		memcpy(part, path, i);
 		part[i] = '\0';
 		if (mkdir(part, 0700) != 0 && errno != EEXIST)
-			return fault_set(f, E_IO, "%s: cannot make the directory: %s", part, strerror(errno));
+			return fault_set(
+			    f, E_IO, "%s: cannot make the directory: %s", part, strerror(errno));
 	}
 	return E_OK;
 }
@@ -48,11 +49,11 @@ check_directory(const char *path, bool is_owner_wanted, const struct fault *f)
 	if (!S_ISDIR(st.st_mode))
 		return fault_set(f, E_IO, "%s: not a directory", path);
 	if ((st.st_mode & 077) != 0)
-		return fault_set(f, E_IO, "%s: open to group or others (mode %04o): chmod 700 %s", path,
-		    (unsigned)st.st_mode & 07777, path);
+		return fault_set(f, E_IO, "%s: open to group or others (mode %04o): chmod 700 %s",
+		    path, (unsigned)st.st_mode & 07777, path);
 	if (is_owner_wanted && st.st_uid != geteuid())
-		return fault_set(f, E_IO, "%s: belongs to user %u, this is user %u", path, (unsigned)st.st_uid,
-		    (unsigned)geteuid());
+		return fault_set(f, E_IO, "%s: belongs to user %u, this is user %u", path,
+		    (unsigned)st.st_uid, (unsigned)geteuid());
 	return E_OK;
 }
 
@@ -88,7 +89,8 @@ take_lock(struct datadir *d, const struct fault *f)
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 	if (ftruncate(d->lock_fd, 0) != 0 || pwrite(d->lock_fd, pid, (size_t)n, 0) != n) {
-		/* Only a courtesy for the message above: a full disk must not keep the server down. */
+		/* Only a courtesy for the message above: a full disk must not keep the server
+		 * down. */
 	}
 	return E_OK;
 }
@@ -128,9 +130,11 @@ load_secret(struct datadir *d, bool may_make, const struct fault *f)
 		return fault_set(f, E_IO, "%s: cannot be written: %s", path, strerror(errno));
 	}
 	if (e == E_EOF)
-		return fault_set(f, E_IO, "%s: not a data directory of postern (no secret in it)", d->path);
+		return fault_set(
+		    f, E_IO, "%s: not a data directory of postern (no secret in it)", d->path);
 	if (e != E_OK || n != sizeof(d->secret))
-		return fault_set(f, E_IO, "%s: not a readable file of %zu bytes", path, sizeof(d->secret));
+		return fault_set(
+		    f, E_IO, "%s: not a readable file of %zu bytes", path, sizeof(d->secret));
 	if (stat(path, &st) != 0 || (st.st_mode & 077) != 0)
 		return fault_set(f, E_IO, "%s: open to group or others: chmod 600 %s", path, path);
 	memcpy(d->secret, bytes, sizeof(d->secret));
@@ -156,15 +160,17 @@ make_rooms(struct datadir *d, bool *is_fresh, const struct fault *f)
 	return E_OK;
 }
 
-/* "STATE BOOT-ID", padded to one length, so that it can be written in place: a full disk must not keep a server from
- * starting. Without /proc there is no boot id: then only the mark of an orderly stop counts. */
+/* "STATE BOOT-ID", padded to one length, so that it can be written in place: a full disk must not
+ * keep a server from starting. Without /proc there is no boot id: then only the mark of an
+ * orderly stop counts. */
 static void
 boot_text(const char *state, char out[BOOT_TEXT_SIZE])
 {
 	char id[64] = "";
 	size_t n = 0;
 
-	if (file_read("/proc/sys/kernel/random/boot_id", id, sizeof(id), &n) != E_OK || n < BOOT_ID_SIZE)
+	if (file_read("/proc/sys/kernel/random/boot_id", id, sizeof(id), &n) != E_OK ||
+	    n < BOOT_ID_SIZE)
 		(void)snprintf(id, sizeof(id), "unknown");
 	id[strcspn(id, "\n")] = '\0';
 	(void)snprintf(out, BOOT_TEXT_SIZE, "%s %-*.*s\n", state, BOOT_ID_SIZE, BOOT_ID_SIZE, id);
@@ -283,7 +289,8 @@ datadir_mark_clean(struct datadir *d)
 	file_path(path, d->path, "boot");
 	boot_text(STOPPED, text);
 	if (write_boot(path, text) != E_OK) {
-		/* The next start finds "running": after a reboot the cache is made anew, nothing else. */
+		/* The next start finds "running": after a reboot the cache is made anew, nothing
+		 * else. */
 	}
 }
 
@@ -300,5 +307,6 @@ datadir_close(struct datadir *d)
 void
 datadir_key(const struct datadir *d, const char *purpose, uint8_t out[32])
 {
-	hkdf_sha256(SPAN_LIT("postern"), span_of(d->secret, sizeof(d->secret)), span_str(purpose), out, 32);
+	hkdf_sha256(
+	    SPAN_LIT("postern"), span_of(d->secret, sizeof(d->secret)), span_str(purpose), out, 32);
 }

@@ -19,17 +19,23 @@ struct datadir {
 	char *path;
 	int lock_fd;
 	uint8_t secret[32];
-	bool was_clean; /* the last server stopped in order, or the machine has not rebooted since */
+	/* The last server stopped in order, or the machine has not rebooted since. */
+	bool was_clean;
 };
 
-/* Makes what is missing, takes the lock. E_IN_USE: another server has it; E_IO: *detail names path and cause.
- * Refuses a directory that group or others can enter. */
-MUST_CHECK enum err datadir_open(const char *path, struct datadir *out, char *detail, size_t detail_size);
-/* Without the lock, for commands that read while no server runs. E_IO when it is not there. */
-MUST_CHECK enum err datadir_open_readonly(const char *path, struct datadir *out, char *detail, size_t detail_size);
+/* Makes what is missing, takes the lock. E_IN_USE: another server has it; E_IO: *detail names path
+ * and cause. Refuses a directory that group or others can enter, or that is another user's. On
+ * failure there is nothing to close. */
+MUST_CHECK enum err datadir_open(
+    const char *path, struct datadir *out, char *detail, size_t detail_size);
+/* Without the lock, for commands that read while no server runs. Writes nothing. E_IO when it is
+ * not there, E_IN_USE when a server runs: ask that. */
+MUST_CHECK enum err datadir_open_readonly(
+    const char *path, struct datadir *out, char *detail, size_t detail_size);
 void datadir_mark_clean(struct datadir *d); /* last thing of an orderly stop */
 void datadir_close(struct datadir *d);
-/* The 32-byte key for a purpose ("cache-scope", "log-key-id", "cache-seed"), derived from the secret (HKDF). */
+/* The 32-byte key for a purpose ("cache-scope", "log-key-id", "cache-seed"), derived from the
+ * secret (HKDF). */
 void datadir_key(const struct datadir *d, const char *purpose, uint8_t out[32]);
 
 #endif

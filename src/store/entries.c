@@ -15,8 +15,8 @@
 
 #define DATA_FILE "data.mdb"
 #define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
-/* `visited`: 1 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its second chance: so
- * there are many more bits than entries. */
+/* `visited`: 1 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its
+ * second chance: so there are many more bits than entries. */
 #define VISITED_MIN (UINT64_C(1) << 15)
 #define VISITED_MAX (UINT64_C(1) << 25)
 #define BYTES_A_BIT 256
@@ -42,7 +42,8 @@ map_size_for(uint64_t max_size)
 	return (max_size - ENTRIES_OVERHEAD) / MAP_UNIT * MAP_UNIT;
 }
 
-/* The cache is disposable: what cannot be trusted, or is of another format or size, is not asked about. */
+/* The cache is disposable: what cannot be trusted, or is of another format or size, is not asked
+ * about. */
 static bool
 must_wipe(const struct entries *e, bool was_clean)
 {
@@ -56,14 +57,16 @@ must_wipe(const struct entries *e, bool was_clean)
 	if (!was_clean || (uint64_t)st.st_size > map_size_for(e->max_size))
 		return true;
 	file_path(path, e->dir, "format");
-	return access(path, F_OK) != 0 || file_check_format(e->dir, ENTRIES_FORMAT, true, &f) != E_OK;
+	return access(path, F_OK) != 0 ||
+	    file_check_format(e->dir, ENTRIES_FORMAT, true, &f) != E_OK;
 }
 
 static enum err
 open_env(struct entries *e)
 {
-	static const struct env_dbi dbis[ENTRIES_DBIS] = {
-	    [DBI_HEAD] = {"head", 0}, [DBI_CHUNK] = {"chunk", 0}, [DBI_AGE] = {"age", MDB_INTEGERKEY}};
+	static const struct env_dbi dbis[ENTRIES_DBIS] = {[DBI_HEAD] = {"head", 0},
+	    [DBI_CHUNK] = {"chunk", 0},
+	    [DBI_AGE] = {"age", MDB_INTEGERKEY}};
 	const struct env_options o = {
 	    .dbis = dbis,
 	    .n_dbis = ENTRIES_DBIS,
@@ -90,7 +93,8 @@ open_store(struct entries *e, bool was_clean, const struct fault *f)
 		err = open_env(e);
 	}
 	if (err != E_OK)
-		return fault_set(f, err, "%s/%s cannot be opened: %s", e->dir, DATA_FILE, err_row(err)->text);
+		return fault_set(
+		    f, err, "%s/%s cannot be opened: %s", e->dir, DATA_FILE, err_row(err)->text);
 	err = file_check_format(e->dir, ENTRIES_FORMAT, false, f);
 	if (err != E_OK)
 		env_close(&e->env);
@@ -205,7 +209,8 @@ visited_test_and_clear(struct entries *e, const struct entry_key *k)
 {
 	uint64_t bit = entry_key_hash(k) & e->visited_mask, mask = UINT64_C(1) << bit % 64;
 
-	return (atomic_fetch_and_explicit(&e->visited[bit / 64], ~mask, memory_order_relaxed) & mask) != 0;
+	return (atomic_fetch_and_explicit(&e->visited[bit / 64], ~mask, memory_order_relaxed) &
+		   mask) != 0;
 }
 
 /* ---- ops ---- */

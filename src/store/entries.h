@@ -1,14 +1,16 @@
 /*
  * entries: the cache on disk. One LMDB environment without sync; disposable.
  *
- * Model      The loop's thread looks up and reads (memory-mapped, no system call) and hands new entries over; ONE
- *            writer thread of this room commits them in groups, evicts and expires, so that no
- *            write ever stops the loop. An entry handed over is found at once: until it is
- *            committed it is served from memory.
+ * Model      The loop's thread looks up and reads (memory-mapped, no system call) and hands new
+ *            entries over; ONE writer thread of this room commits them in groups, evicts and
+ *            expires, so that no write ever stops the loop. An entry handed over is found at once:
+ *            until it is committed it is served from memory.
  * An entry   = key (16 bytes) -> preimage (compared whole before a hit), status, a few headers,
  *            times, body. Values over 16 KB - 16 B are stored in chunks (feasibility.md 4).
- * Limits     max_size bytes on disk: eviction starts at 90 % of it (oldest first that was not read
- *            since: SIEVE), the map is never larger than the cap. Entries over max_size / 4 are refused.
+ * Limits     max_size bytes on disk, as du counts DIR/cache: eviction starts at 90 % of it (oldest
+ *            first that was not read since: SIEVE), the map is never larger than the cap. Entries
+ *            over max_size / 4 are refused. What cannot be trusted (the machine went down with the
+ *            server running, another format, a smaller max_size) is not asked about but emptied.
  * Threads    all functions on the loop's thread, but entries_stats and entries_purge: any thread.
  */
 #ifndef STORE_ENTRIES_H
@@ -33,8 +35,8 @@ struct entry_meta {
 	int64_t expires_ms; /* never served at or after this */
 	int64_t fresh_ms;   /* the caller's: from then on it is stale */
 	int32_t status;
-	uint32_t flags; /* the caller's: stream, ... */
-	int64_t usage[8]; /* the caller's numbers, kept as they are (tokens) */
+	uint32_t flags;     /* the caller's: stream, ... */
+	int64_t usage[8];   /* the caller's numbers, kept as they are (tokens) */
 	uint8_t record[16]; /* id of the exchange that stored it */
 	uint64_t body_size;
 };
@@ -43,31 +45,35 @@ struct entry_meta {
 struct entry_new {
 	struct entry_key key;
 	struct span preimage;
-	struct entry_meta meta; /* body_size is set by entries_put */
+	struct entry_meta meta;               /* body_size is set by entries_put */
 	struct span gateway, provider, model; /* for purge; may be empty */
-	struct span headers; /* the caller's own encoding, <= 8 KB */
+	struct span headers;                  /* the caller's own encoding, <= 8 KB */
 	struct span body;
 };
 
+/* E_USAGE: max_size is under 1 MB. E_FULL, E_IO: *detail names the file. */
 MUST_CHECK enum err entries_open(const struct datadir *d, uint64_t max_size, struct entries **out,
     char *detail, size_t detail_size);
 void entries_close(struct entries *e); /* waits for the writer to finish what it was given */
 
-/* Copies and queues. E_FULL: more than 64 MB are waiting, or the entry is too large; nothing kept. */
+/* Copies and queues. E_FULL: more than 64 MB are waiting, or the entry, its headers or a name (1
+ * KB) is too large; nothing kept. E_NOMEM. */
 MUST_CHECK enum err entries_put(struct entries *e, const struct entry_new *n);
 void entries_remove(struct entries *e, const struct entry_key *k);
 
-/* A found entry, pinned until entry_release (its bytes stay readable even if it is evicted or
- * replaced meanwhile: small bodies (<= 16 KB) are views into a read transaction or memory that live until
- * the callback returns only; see entry_body). */
+/* A found entry: meta and headers are its own until entry_release. Its body is read from where it
+ * lies, in memory or on the disk: in later turns it may have been evicted or replaced, which
+ * entry_body says. Bytes of two versions are never mixed. */
 struct entry;
 /* NULL: none, expired, damaged, or its preimage differs. now_ms: wall clock. */
-struct entry *entry_find(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms);
+struct entry *entry_find(
+    struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms);
 const struct entry_meta *entry_meta(const struct entry *en);
 struct span entry_headers(const struct entry *en); /* valid until entry_release */
-/* A piece of the body from offset (at least 1 byte, at most to the body's end; typically 16 KB or all of a
- * small one). Valid until the next call into this room or the end of the callback. E_CORRUPT / E_EOF:
- * the rest is no longer to be had (evicted meanwhile): the exchange must be aborted visibly. */
+/* A piece of the body from offset (at least 1 byte, at most to the body's end; typically 16 KB or
+ * all of a small one). Valid until the next call into this room or the end of the callback.
+ * E_CORRUPT / E_EOF: the rest is no longer to be had (evicted meanwhile): the exchange must be
+ * aborted visibly. */
 MUST_CHECK enum err entry_body(struct entry *en, uint64_t offset, struct span *piece);
 void entry_release(struct entry *en);
 /* Ends the loop's read transaction for this turn; call once a turn when entries were read. */
@@ -79,6 +85,7 @@ struct entries_stats {
 void entries_stats(struct entries *e, struct entries_stats *out);
 /* Removes what matches; empty spans match all. In slices on the writer's thread; blocks the caller
  * until done: never on the loop. Returns how many. */
-uint64_t entries_purge(struct entries *e, struct span gateway, struct span provider, struct span model);
+uint64_t entries_purge(
+    struct entries *e, struct span gateway, struct span provider, struct span model);
 
 #endif

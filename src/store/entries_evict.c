@@ -5,9 +5,13 @@
 #include "store/entries_int.h"
 
 /*
- * SIEVE: `age` is the queue, oldest first. The hand walks it; an entry that was read since the hand last
- * passed loses its mark and stays, another goes. A hit writes nothing but one bit in memory, and a
- * restart loses only those bits.
+ * Who goes, when there is no room: what has expired, in the order of expiry, wherever it lies; then
+ * what was least recently used, approximately (CLOCK). `age` is the dial, oldest first. The hand
+ * walks it; an entry that was read since the hand last passed loses its mark and stays, another
+ * goes. A lap ends with the rows that were there when it began, so what is new is looked at a lap
+ * later: what is read at least once while the cache's fill is exchanged once stays, and what is
+ * read no more goes within two laps. A hit writes nothing but one bit in memory; a restart loses
+ * those bits and the hand's place.
  */
 #define SLICE_ENTRIES 64
 #define SLICE_ROWS 500      /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
@@ -31,13 +35,34 @@ head_of(struct entries *e, MDB_txn *txn, const struct entry_key *k, struct entry
 }
 
 static int
+delete_expiry(struct entries *e, MDB_txn *txn, int64_t expires_ms, uint64_t generation)
+{
+	uint8_t bytes[ENTRY_EXPIRY_KEY_SIZE];
+	MDB_val key = val_of(bytes, sizeof(bytes));
+	int rc;
+
+	entry_expiry_key(expires_ms, generation, bytes);
+	rc = mdb_del(txn, e->env.dbi[DBI_EXPIRY], &key, NULL);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int
 delete_age(struct entries *e, struct slice *s, uint64_t generation)
 {
-	MDB_val key = val_of(&generation, sizeof(generation));
-	int rc = mdb_del(s->txn, e->env.dbi[DBI_AGE], &key, NULL);
+	MDB_val key = val_of(&generation, sizeof(generation)), value;
+	struct entry_age age;
+	int rc = mdb_get(s->txn, e->env.dbi[DBI_AGE], &key, &value);
 
 	s->budget--;
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc == 0 && value.mv_size != sizeof(age))
+		return MDB_CORRUPTED;
+	if (rc != 0)
+		return rc;
+	memcpy(&age, value.mv_data, sizeof(age));
+	rc = delete_expiry(e, s->txn, age.expires_ms, generation);
+	return rc != 0 ? rc : mdb_del(s->txn, e->env.dbi[DBI_AGE], &key, NULL);
 }
 
 static int
@@ -51,7 +76,8 @@ delete_first_chunk(MDB_cursor *c, uint64_t generation)
 	rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
 	if (rc != 0)
 		return rc;
-	if (key.mv_size != ENTRY_CHUNK_KEY_SIZE || entry_chunk_generation(key.mv_data) != generation)
+	if (key.mv_size != ENTRY_CHUNK_KEY_SIZE ||
+	    entry_chunk_generation(key.mv_data) != generation)
 		return MDB_NOTFOUND;
 	return mdb_cursor_del(c, 0);
 }
@@ -112,6 +138,21 @@ entries_bury(struct entries *e, uint64_t generation)
 	} while (s.leftover != 0);
 }
 
+/* rc: 0 or MDB_NOTFOUND, else nothing of the slice is kept. */
+static bool
+finish_evicting(struct entries *e, struct slice *s, int rc)
+{
+	if (rc != 0 && rc != MDB_NOTFOUND) {
+		mdb_txn_abort(s->txn);
+		entries_suspect(e, rc);
+		return false;
+	}
+	if (entries_commit(e, s->txn) != 0)
+		return false;
+	metric_add(M_CACHE_EVICTED, s->removed);
+	return true;
+}
+
 /* ---- the rows of `age` ---- */
 
 struct age_row {
@@ -119,15 +160,13 @@ struct age_row {
 	struct entry_age age;
 };
 
-/* The first row at or after the hand, from the start again when there is none. */
+/* The first row at or after from. */
 static int
 row_at(struct entries *e, MDB_cursor *c, uint64_t from, struct age_row *out)
 {
 	MDB_val key = val_of(&from, sizeof(from)), value;
 	int rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
 
-	if (rc == MDB_NOTFOUND && from != 0)
-		return row_at(e, c, 0, out);
 	if (rc != 0)
 		return rc;
 	if (key.mv_size != sizeof(out->generation) || value.mv_size != sizeof(out->age))
@@ -141,7 +180,8 @@ row_at(struct entries *e, MDB_cursor *c, uint64_t from, struct age_row *out)
 static int
 remove_row(struct entries *e, struct slice *s, const struct age_row *row, bool is_live)
 {
-	return is_live ? entries_erase_key(e, s, &row->age.key) : entries_erase(e, s, row->generation);
+	return is_live ? entries_erase_key(e, s, &row->age.key)
+		       : entries_erase(e, s, row->generation);
 }
 
 static bool
@@ -172,14 +212,108 @@ entries_bury_unfinished(struct entries *e, uint64_t generation)
 		entries_bury(e, generation);
 }
 
+/* ---- expiry ---- */
+
+/* Removes the entry of an expiry row, or the row alone when it belongs to nothing. */
+static int
+expire_one(struct entries *e, struct slice *s, int64_t expires_ms, uint64_t generation)
+{
+	struct age_row row;
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_AGE], &c);
+
+	if (rc != 0)
+		return rc;
+	rc = row_at(e, c, generation, &row);
+	mdb_cursor_close(c);
+	if (rc == MDB_NOTFOUND || (rc == 0 && row.generation != generation))
+		return delete_expiry(e, s->txn, expires_ms, generation);
+	return rc != 0 ? rc : remove_row(e, s, &row, is_live(e, s->txn, &row));
+}
+
+/* The first at or after `from`. */
+static int
+next_expiry(MDB_cursor *c, const uint8_t from[ENTRY_EXPIRY_KEY_SIZE], int64_t *expires_ms,
+    uint64_t *generation)
+{
+	MDB_val key = val_of(from, ENTRY_EXPIRY_KEY_SIZE), value;
+	int rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
+
+	if (rc != 0)
+		return rc;
+	if (key.mv_size != ENTRY_EXPIRY_KEY_SIZE)
+		return MDB_CORRUPTED;
+	entry_expiry_read(key.mv_data, expires_ms, generation);
+	return 0;
+}
+
+static bool
+is_enough(struct entries *e, const struct slice *s, uint64_t target)
+{
+	return s->removed >= SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1 ||
+	    entries_pages(e, s->txn) <= target;
+}
+
+/* 0: the slice is full or the target reached, MDB_NOTFOUND: nothing (more) has expired. */
+static int
+expire_slice(struct entries *e, struct slice *s, uint64_t target)
+{
+	int64_t now_ms = clock_wall_ms(), at = INT64_MAX;
+	uint8_t from[ENTRY_EXPIRY_KEY_SIZE] = {0};
+	uint64_t generation;
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_EXPIRY], &c);
+
+	while (rc == 0 && !is_enough(e, s, target)) {
+		rc = next_expiry(c, from, &at, &generation);
+		if (rc == 0 && now_ms < at)
+			rc = MDB_NOTFOUND;
+		if (rc == 0 && generation == e->building)
+			entry_expiry_key(at, generation + 1, from);
+		else if (rc == 0)
+			rc = expire_one(e, s, at, generation);
+	}
+	mdb_cursor_close(c);
+	if (rc == MDB_NOTFOUND)
+		e->expires_next = at > now_ms ? at : INT64_MAX;
+	return rc;
+}
+
+bool
+entries_expire(struct entries *e)
+{
+	struct slice s = {.budget = SLICE_ROWS};
+	int rc;
+
+	if (entries_begin(e, &s.txn) != 0)
+		return false;
+	rc = expire_slice(e, &s, 0);
+	if (!finish_evicting(e, &s, rc))
+		return false;
+	return rc == 0;
+}
+
 /* ---- eviction ---- */
 
+/* The row under the hand. */
 static int
-evict_step(struct entries *e, MDB_cursor *c, struct slice *s, int64_t now_ms)
+row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
+{
+	int rc = row_at(e, c, e->hand, row);
+
+	if (rc != MDB_NOTFOUND && (rc != 0 || row->generation < e->lap_end))
+		return rc;
+	e->hand = 0;
+	e->lap_end = e->next_generation;
+	return row_at(e, c, 0, row);
+}
+
+static int
+evict_step(struct entries *e, MDB_cursor *c, struct slice *s)
 {
 	struct age_row row;
 	bool live;
-	int rc = row_at(e, c, e->hand, &row);
+	int rc = row_to_judge(e, c, &row);
 
 	if (rc != 0)
 		return rc;
@@ -187,7 +321,7 @@ evict_step(struct entries *e, MDB_cursor *c, struct slice *s, int64_t now_ms)
 	if (row.generation == e->building)
 		return 0;
 	live = is_live(e, s->txn, &row);
-	if (live && now_ms < row.age.expires_ms && visited_test_and_clear(e, &row.age.key))
+	if (live && visited_test_and_clear(e, &row.age.key))
 		return 0;
 	rc = remove_row(e, s, &row, live);
 	if (s->leftover == row.generation)
@@ -198,18 +332,17 @@ evict_step(struct entries *e, MDB_cursor *c, struct slice *s, int64_t now_ms)
 static int
 evict_slice(struct entries *e, struct slice *s, uint64_t target)
 {
-	int64_t now_ms = clock_wall_ms();
 	MDB_cursor *c;
-	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_AGE], &c);
+	int rc = expire_slice(e, s, target);
 
+	if (rc == MDB_NOTFOUND)
+		rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_AGE], &c);
+	else
+		return rc;
 	if (rc != 0)
 		return rc;
-	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0; i++) {
-		if (s->removed == SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1 ||
-		    entries_pages(e, s->txn) <= target)
-			break;
-		rc = evict_step(e, c, s, now_ms);
-	}
+	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && !is_enough(e, s, target); i++)
+		rc = evict_step(e, c, s);
 	mdb_cursor_close(c);
 	return rc;
 }
@@ -223,14 +356,7 @@ entries_evict(struct entries *e, uint64_t target)
 	if (entries_begin(e, &s.txn) != 0)
 		return false;
 	rc = evict_slice(e, &s, target);
-	if (rc != 0 && rc != MDB_NOTFOUND) {
-		mdb_txn_abort(s.txn);
-		return false;
-	}
-	if (entries_commit(e, s.txn) != 0)
-		return false;
-	metric_add(M_CACHE_EVICTED, s.removed);
-	return rc == 0; /* MDB_NOTFOUND: empty */
+	return finish_evicting(e, &s, rc) && rc == 0; /* MDB_NOTFOUND: empty */
 }
 
 void
@@ -252,7 +378,7 @@ is_match(struct span wanted, struct span have)
 
 /* A damaged entry matches everything: it cannot say what it is. */
 static bool
-is_purged(struct entries *e, MDB_txn *txn, const struct age_row *row, const struct purge *p)
+is_purged(struct entries *e, MDB_txn *txn, const struct age_row *row, const struct request *rq)
 {
 	MDB_val key = val_of(&row->age.key, sizeof(row->age.key)), value;
 	struct entry_view v;
@@ -262,13 +388,14 @@ is_purged(struct entries *e, MDB_txn *txn, const struct age_row *row, const stru
 	if (!entry_decode(span_of_val(value), &v))
 		return true;
 	return v.head.generation != row->generation ||
-	    (is_match(p->gateway, v.gateway) && is_match(p->provider, v.provider) &&
-		is_match(p->model, v.model));
+	    (is_match(rq->gateway, v.gateway) && is_match(rq->provider, v.provider) &&
+		is_match(rq->model, v.model));
 }
 
 /* From *at on; MDB_NOTFOUND when the rows below `end` are all done. */
 static int
-purge_slice(struct entries *e, struct slice *s, const struct purge *p, uint64_t *at, uint64_t end)
+purge_slice(
+    struct entries *e, struct slice *s, const struct request *rq, uint64_t *at, uint64_t end)
 {
 	struct age_row row;
 	MDB_cursor *c;
@@ -278,11 +405,11 @@ purge_slice(struct entries *e, struct slice *s, const struct purge *p, uint64_t 
 		return rc;
 	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && s->budget > 1; i++) {
 		rc = row_at(e, c, *at, &row);
-		if (rc == 0 && (row.generation < *at || row.generation >= end))
+		if (rc == 0 && row.generation >= end)
 			rc = MDB_NOTFOUND;
 		if (rc != 0)
 			break;
-		if (is_purged(e, s->txn, &row, p))
+		if (is_purged(e, s->txn, &row, rq))
 			rc = remove_row(e, s, &row, is_live(e, s->txn, &row));
 		if (s->leftover == 0)
 			*at = row.generation + 1;
@@ -292,7 +419,7 @@ purge_slice(struct entries *e, struct slice *s, const struct purge *p, uint64_t 
 }
 
 void
-entries_run_purge(struct entries *e, struct purge *p)
+entries_run_purge(struct entries *e, struct request *rq)
 {
 	uint64_t at = 0, end = e->next_generation;
 	int rc = 0;
@@ -302,13 +429,14 @@ entries_run_purge(struct entries *e, struct purge *p)
 
 		if (entries_begin(e, &s.txn) != 0)
 			return;
-		rc = purge_slice(e, &s, p, &at, end);
+		rc = purge_slice(e, &s, rq, &at, end);
 		if (rc != 0 && rc != MDB_NOTFOUND) {
 			mdb_txn_abort(s.txn);
+			entries_suspect(e, rc);
 			return;
 		}
 		if (entries_commit(e, s.txn) != 0)
 			return;
-		p->removed += s.removed;
+		rq->count += s.removed;
 	}
 }

@@ -3,13 +3,16 @@
  *
  *   entries.c        open, close, what the loop hands over (ops, the pending table)
  *   entries_read.c   the loop's look-ups
- *   entries_write.c  the writer's thread: ops into transactions
- *   entries_evict.c  the writer's thread: room, age, purge
+ *   entries_writer.c the writer's thread: takes ops
+ *   entries_write.c  its transactions
+ *   entries_evict.c  the writer's thread: room, expiry, purge
+ *   entries_mend.c   the writer's thread: compact; a damaged file is replaced
  *
  * Invariants of an op, which the lock guards
  *   1. it stands in `pending` exactly while it is the newest of its key and not yet committed
  *   2. refs counts the writer (until it is committed) and every struct entry served from it
- *   3. it is removed from `pending` after the commit is counted in `commits`: who does not find it there and then
+ *   3. it is removed from `pending` after the commit is counted in `commits`: who does not find
+ *      it there and then
  *      renews an older read transaction finds it on the disk
  */
 #ifndef STORE_ENTRIES_INT_H
@@ -22,19 +25,22 @@
 #include "store/entries.h"
 #include "store/entry_codec_int.h"
 #include "store/env_int.h"
+#include "store/file_int.h"
 
-#define ENTRIES_PENDING_MAX (UINT64_C(64) << 20)
+#define ENTRIES_PENDING_MAX (UINT64_C(32) << 20)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
-#define ENTRIES_FORMAT 2
+#define ENTRIES_FORMAT 3
 
-enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, ENTRIES_DBIS };
+enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, DBI_EXPIRY, ENTRIES_DBIS };
 
-enum op_kind { OP_PUT, OP_REMOVE, OP_PURGE };
+enum op_kind { OP_PUT, OP_REMOVE, OP_PURGE, OP_COMPACT };
 
-struct purge {
-	struct span gateway, provider, model;
-	uint64_t removed;
+/* What somebody waits for. */
+struct request {
+	struct span gateway, provider, model; /* OP_PURGE */
+	uint64_t count;                       /* entries removed, bytes given back */
+	enum err err;
 	bool is_done;
 };
 
@@ -46,17 +52,20 @@ struct op {
 	bool is_pending;
 	uint64_t cost;        /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new; /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
-	struct purge *purge;
+	struct request *request; /* OP_PURGE, OP_COMPACT */
 	char bytes[];
 };
 
 struct entries {
 	struct env env;
 	uint64_t max_size;
+	unsigned page_size;
 	uint64_t page_limit; /* eviction keeps the pages in use below it */
 	char dir[4096];
 
-	/* the loop's */
+	/* the loop's; reader_lock, because the writer may take the environment away between two
+	 * turns */
+	pthread_mutex_t reader_lock;
 	MDB_txn *reader; /* NULL before the first */
 	bool is_reading;
 	uint64_t reader_stamp; /* `commits` when it was renewed */
@@ -67,7 +76,8 @@ struct entries {
 	pthread_cond_t has_work, has_purged;
 	struct map pending;
 	struct op *first, **last;
-	bool is_stopping, is_asleep;
+	bool is_stopping, is_asleep, is_urgent;
+	_Atomic bool is_damaged; /* nothing is read or written until there is a new file */
 	_Atomic uint64_t pending_ops, pending_bytes;
 	_Atomic uint64_t commits, entries, pages;
 	_Atomic uint64_t *visited; /* one bit a hash of a key; SIEVE's */
@@ -77,8 +87,10 @@ struct entries {
 	pthread_t thread;
 	uint64_t next_generation;
 	uint64_t building; /* generation whose chunks are being written; 0: none */
-	uint64_t hand;     /* where eviction goes on */
-	bool is_damaged;   /* said once */
+	uint64_t hand;     /* where eviction goes on... */
+	uint64_t lap_end;  /* ...and turns back */
+	int64_t expires_next; /* nothing expires before; INT64_MAX: nothing is there */
+	uint64_t expired_ms;  /* when that was looked after last: monotonic */
 };
 
 static inline uint64_t
@@ -91,14 +103,29 @@ entry_key_hash(const struct entry_key *k)
 }
 
 /* entries.c; ops with the lock held */
-struct op *op_find(const struct entries *e, const struct entry_key *k); /* the pending one, or NULL */
+struct op *op_find(const struct entries *e, const struct entry_key *k); /* pending, or NULL */
 void op_hide(struct entries *e, struct op *op);                         /* no longer pending */
-struct op *op_unref(struct entries *e, struct op *op); /* the last: op, to be freed without the lock; else NULL */
+/* The last reference gives op, to be freed without the lock; else NULL. */
+struct op *op_unref(struct entries *e, struct op *op);
 bool visited_test_and_clear(struct entries *e, const struct entry_key *k);
 void visited_set(struct entries *e, const struct entry_key *k);
 
-/* entries_write.c */
+/* entries_writer.c */
 void *entries_writer(void *arg);
+
+/* entries.c */
+MUST_CHECK enum err entries_open_store(struct entries *e, bool was_clean, const struct fault *f);
+void entries_wipe(const char *dir);
+
+/* entries_write.c */
+#define GROUP_OPS 256
+#define GROUP_CHUNKS 64    /* about 1 MB a transaction */
+#define SLICE_DELETES 1024 /* rows deleted in one */
+/* All in one transaction, or none of them. */
+MUST_CHECK int entries_write_together(struct entries *e, struct op *const *ops, size_t n);
+/* In as many as it takes; once more after eviction when there is no room, else it is counted as
+ * failed. */
+void entries_write_alone(struct entries *e, struct op *op);
 MUST_CHECK int entries_begin(struct entries *e, MDB_txn **txn);
 /* Commits and publishes the figures. The transaction is over in any case. */
 MUST_CHECK int entries_commit(struct entries *e, MDB_txn *txn);
@@ -109,12 +136,12 @@ uint64_t entries_pages(struct entries *e, MDB_txn *txn);
 /* What is to be deleted in one transaction, so that none is long. */
 struct slice {
 	MDB_txn *txn;
-	unsigned budget;  /* rows that may still be deleted */
-	unsigned removed; /* entries */
+	unsigned budget;   /* rows that may still be deleted */
+	unsigned removed;  /* entries */
 	uint64_t leftover; /* a generation that the budget did not suffice for; 0: none */
 };
-/* Deletes the chunks of a generation and then its age row. When the budget does not suffice the age row stays, and
- * it becomes the slice's leftover: the rest goes in another slice. */
+/* Deletes the chunks of a generation and then its age row. When the budget does not suffice the
+ * age row stays, and it becomes the slice's leftover: the rest goes in another slice. */
 MUST_CHECK int entries_erase(struct entries *e, struct slice *s, uint64_t generation);
 /* The head of that key and what belongs to it. 0 also when there is none. */
 MUST_CHECK int entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k);
@@ -124,9 +151,18 @@ void entries_bury(struct entries *e, uint64_t generation);
 void entries_bury_unfinished(struct entries *e, uint64_t generation);
 /* Evicts until `pages` more fit. */
 void entries_make_room(struct entries *e, uint64_t pages);
-/* Evicts one slice's worth, up to 64 entries, until no more than `target` pages are in use. False: nothing to evict, or it
- * failed. */
+/* Evicts one slice's worth, up to 64 entries, until no more than `target` pages are in use.
+ * False: nothing to evict, or it failed. */
 bool entries_evict(struct entries *e, uint64_t target);
-void entries_run_purge(struct entries *e, struct purge *p);
+void entries_run_purge(struct entries *e, struct request *rq);
+/* Removes one slice's worth of what has expired, and notes what will next. True: there is more. */
+bool entries_expire(struct entries *e);
+
+/* entries_mend.c */
+/* The pages must be found damaged by whoever reads or writes them: from now on they are not
+ * trusted, and the writer is woken to make a new file. Any thread. */
+void entries_suspect(struct entries *e, int rc);
+void entries_renew(struct entries *e); /* after entries_suspect; may fail, then it stays so */
+void entries_run_compact(struct entries *e, struct request *rq);
 
 #endif

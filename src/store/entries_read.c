@@ -12,7 +12,8 @@ struct entry {
 	struct entry_head head; /* of the disk: generation and layout */
 	struct entry_meta meta;
 	struct span headers;
-	struct span body; /* of the disk, in the head: a view as long as the owner's turn is this one */
+	/* Of the disk, if it is in the head: a view as long as the owner's turn is this one. */
+	struct span body;
 	uint64_t turn;
 	char bytes[];
 };
@@ -47,7 +48,8 @@ entries_turn_end(struct entries *e)
 	e->is_reading = false;
 }
 
-/* An entry of the future was stored before the clock was set back: its end would come as much too late. */
+/* An entry of the future was stored before the clock was set back: its end would come as much too
+ * late. */
 static bool
 is_in_time(const struct entry_meta *m, int64_t now_ms)
 {
@@ -92,8 +94,8 @@ entry_of_op(struct entries *e, struct op *op)
 
 	if (en == NULL)
 		return NULL;
-	*en = (struct entry){
-	    .owner = e, .op = op, .meta = op->new.meta, .headers = op->new.headers};
+	*en =
+	    (struct entry){.owner = e, .op = op, .meta = op->new.meta, .headers = op->new.headers};
 	return en;
 }
 
@@ -143,8 +145,8 @@ is_same_preimage(struct entries *e, const struct entry_view *v, struct span want
 	return true;
 }
 
-/* Damage is better found now, while it can still be a miss. Of a very large body only the beginning is looked at: the
- * loop has others to serve. */
+/* Damage is better found now, while it can still be a miss. Of a very large body only the
+ * beginning is looked at: the loop has others to serve. */
 static bool
 is_body_whole(struct entries *e, const struct entry_head *h)
 {

@@ -1,44 +1,24 @@
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "store/entries_int.h"
-#include "store/file_int.h"
-
-#define GROUP_OPS 256
-#define GROUP_CHUNKS 64 /* about 1 MB a transaction */
-#define SLICE_DELETES 1024
-#define TREE_PAGES 24   /* copied on the way to the leaves of all tables */
 
 /* ---- transactions ---- */
-
-/* Makes the next start begin with an empty cache. */
-static void
-distrust(struct entries *e, int rc)
-{
-	char path[FILE_PATH_SIZE];
-
-	if (e->is_damaged)
-		return;
-	e->is_damaged = true;
-	log_line(LOG_ERROR, "cache: %s: %s; nothing more is stored until a restart", e->dir, mdb_strerror(rc));
-	file_path(path, e->dir, "format");
-	(void)unlink(path);
-}
 
 static int
 noted(struct entries *e, int rc)
 {
-	if (rc == MDB_PANIC || env_err(rc) == E_CORRUPT)
-		distrust(e, rc);
+	entries_suspect(e, rc);
 	return rc;
 }
 
 int
 entries_begin(struct entries *e, MDB_txn **txn)
 {
+	/* What is damaged is not written either; MDB_PANIC is LMDB's own word for that. */
+	if (atomic_load(&e->is_damaged))
+		return MDB_PANIC;
 	return noted(e, mdb_txn_begin(e->env.mdb, NULL, 0, txn));
 }
 
@@ -46,7 +26,9 @@ uint64_t
 entries_pages(struct entries *e, MDB_txn *txn)
 {
 	/* 0 and 1 are LMDB's own: the list of free pages and the table of tables. */
-	const MDB_dbi all[] = {0, 1, e->env.dbi[DBI_HEAD], e->env.dbi[DBI_CHUNK], e->env.dbi[DBI_AGE]};
+	const MDB_dbi all[] = {
+	    0, 1, e->env.dbi[DBI_HEAD], e->env.dbi[DBI_CHUNK], e->env.dbi[DBI_AGE],
+	    e->env.dbi[DBI_EXPIRY]};
 	uint64_t pages = 2; /* the meta pages */
 	MDB_stat st;
 
@@ -74,7 +56,7 @@ entries_commit(struct entries *e, MDB_txn *txn)
 	atomic_store(&e->pages, pages);
 	atomic_store(&e->entries, st.ms_entries);
 	atomic_fetch_add(&e->commits, 1);
-	metric_set(M_CACHE_BYTES, pages * e->env.page_size);
+	metric_set(M_CACHE_BYTES, pages * e->page_size);
 	metric_set(M_CACHE_ENTRIES, st.ms_entries);
 	return 0;
 }
@@ -86,13 +68,23 @@ put_age(struct entries *e, MDB_txn *txn, const struct entry_head *h)
 {
 	const struct entry_age age = {
 	    .key = h->key, .expires_ms = h->meta.expires_ms, .chunks = entry_chunks(h)};
-	MDB_val key = val_of(&h->generation, sizeof(h->generation)), value = val_of(&age, sizeof(age));
+	uint8_t bytes[ENTRY_EXPIRY_KEY_SIZE];
+	MDB_val key = val_of(&h->generation, sizeof(h->generation)),
+		value = val_of(&age, sizeof(age)), expiry = val_of(bytes, sizeof(bytes)),
+		nothing = val_of(bytes, 0);
+	int rc = mdb_put(txn, e->env.dbi[DBI_AGE], &key, &value, MDB_APPEND);
 
-	return mdb_put(txn, e->env.dbi[DBI_AGE], &key, &value, MDB_APPEND);
+	entry_expiry_key(age.expires_ms, h->generation, bytes);
+	if (rc == 0)
+		rc = mdb_put(txn, e->env.dbi[DBI_EXPIRY], &expiry, &nothing, 0);
+	if (age.expires_ms < e->expires_next)
+		e->expires_next = age.expires_ms;
+	return rc;
 }
 
 static int
-put_chunk(struct entries *e, MDB_txn *txn, const struct op *op, const struct entry_head *h, uint32_t i)
+put_chunk(
+    struct entries *e, MDB_txn *txn, const struct op *op, const struct entry_head *h, uint32_t i)
 {
 	uint8_t bytes[ENTRY_CHUNK_KEY_SIZE];
 	struct span chunk = entry_chunk_of(&op->new, h, i);
@@ -140,8 +132,8 @@ plan(struct entries *e, const struct op *op, struct entry_head *h)
 	CHK(entry_plan(&op->new, e->next_generation++, h));
 }
 
-/* Commits if rc is 0. An older version that was too large for this slice is buried now; were there several, eviction
- * finds the others. */
+/* Commits if rc is 0. An older version that was too large for this slice is buried now; were
+ * there several, eviction finds the others. */
 static int
 finish_slice(struct entries *e, struct slice *s, int rc)
 {
@@ -168,8 +160,8 @@ apply(struct entries *e, struct slice *s, const struct op *op)
 	return put_part(e, s, op, &h, 0, entry_chunks(&h));
 }
 
-static int
-write_together(struct entries *e, struct op *const *ops, size_t n)
+int
+entries_write_together(struct entries *e, struct op *const *ops, size_t n)
 {
 	struct slice s = {.budget = SLICE_DELETES};
 	int rc = entries_begin(e, &s.txn);
@@ -183,7 +175,8 @@ write_together(struct entries *e, struct op *const *ops, size_t n)
 
 /* ---- one at a time ---- */
 
-/* After MDB_MAP_FULL: the pages are there, but not next to each other. More of them are the cure, once. */
+/* After MDB_MAP_FULL: the pages are there, but not next to each other. More of them are the cure,
+ * once. */
 static bool
 make_more_room(struct entries *e, int rc)
 {
@@ -196,7 +189,8 @@ static int
 write_part(struct entries *e, const struct op *op, const struct entry_head *h, uint32_t from)
 {
 	struct slice s = {.budget = SLICE_DELETES};
-	uint32_t chunks = entry_chunks(h), to = chunks - from > GROUP_CHUNKS ? from + GROUP_CHUNKS : chunks;
+	uint32_t chunks = entry_chunks(h),
+		 to = chunks - from > GROUP_CHUNKS ? from + GROUP_CHUNKS : chunks;
 	int rc = entries_begin(e, &s.txn);
 
 	if (rc != 0)
@@ -229,15 +223,15 @@ write_put(struct entries *e, const struct op *op)
 static int
 write_remove(struct entries *e, struct op *op)
 {
-	int rc = write_together(e, &op, 1);
+	int rc = entries_write_together(e, &op, 1);
 
 	if (make_more_room(e, rc))
-		rc = write_together(e, &op, 1);
+		rc = entries_write_together(e, &op, 1);
 	return rc;
 }
 
-static void
-write_alone(struct entries *e, struct op *op)
+void
+entries_write_alone(struct entries *e, struct op *op)
 {
 	int rc = op->kind == OP_REMOVE ? write_remove(e, op) : write_put(e, op);
 
@@ -247,181 +241,4 @@ write_alone(struct entries *e, struct op *op)
 	}
 	metric_add(M_CACHE_FAILED, 1);
 	log_line(LOG_DEBUG, "cache: an entry was not written: %s", mdb_strerror(rc));
-}
-
-/* ---- the writer's thread ---- */
-
-/* Pages that an op may take; to be on the safe side, every value half empty. */
-static uint64_t
-pages_for(const struct entries *e, const struct op *op)
-{
-	return op->kind == OP_PUT ? op->cost * 3 / 2 / e->env.page_size + 2 : 1;
-}
-
-static void
-finish(struct entries *e, struct op *op)
-{
-	(void)pthread_mutex_lock(&e->lock);
-	op_hide(e, op);
-	if (op->purge != NULL) {
-		op->purge->is_done = true;
-		(void)pthread_cond_broadcast(&e->has_purged);
-	}
-	op = op_unref(e, op);
-	(void)pthread_mutex_unlock(&e->lock);
-	free(op);
-}
-
-static bool
-is_superseded(struct entries *e, const struct op *op)
-{
-	bool is_old;
-
-	(void)pthread_mutex_lock(&e->lock);
-	is_old = op->kind != OP_PURGE && !op->is_pending;
-	(void)pthread_mutex_unlock(&e->lock);
-	return is_old;
-}
-
-static void
-write_group(struct entries *e, struct op **ops, size_t n, uint64_t pages)
-{
-	size_t stored = 0;
-
-	entries_make_room(e, pages + TREE_PAGES);
-	if (write_together(e, ops, n) == 0) {
-		for (size_t i = 0; i < n; i++)
-			stored += ops[i]->kind == OP_PUT;
-		metric_add(M_CACHE_STORED, stored);
-	} else {
-		for (size_t i = 0; i < n; i++)
-			write_alone(e, ops[i]);
-	}
-	for (size_t i = 0; i < n; i++)
-		finish(e, ops[i]);
-}
-
-/* Takes small ops off the list as long as they fit into one transaction. */
-static size_t
-gather(struct entries *e, struct op **list, struct op **ops, uint64_t *pages)
-{
-	uint64_t bytes = 0;
-	size_t n = 0;
-
-	*pages = 0;
-	while (*list != NULL && n < GROUP_OPS) {
-		struct op *op = *list;
-
-		bytes += op->cost;
-		if (op->kind == OP_PURGE || bytes > (uint64_t)GROUP_CHUNKS * ENTRY_CHUNK ||
-		    *pages > e->page_limit / 8)
-			break;
-		*list = op->next;
-		if (is_superseded(e, op)) {
-			finish(e, op);
-			continue;
-		}
-		*pages += pages_for(e, op);
-		ops[n++] = op;
-	}
-	return n;
-}
-
-static void
-run_large(struct entries *e, struct op *op)
-{
-	if (op->kind == OP_PURGE)
-		entries_run_purge(e, op->purge);
-	else if (!is_superseded(e, op)) {
-		entries_make_room(e, pages_for(e, op) + TREE_PAGES);
-		write_alone(e, op);
-	}
-	finish(e, op);
-}
-
-static void
-run_ops(struct entries *e, struct op *list)
-{
-	struct op *ops[GROUP_OPS], *next;
-	uint64_t pages;
-	size_t n;
-
-	while (list != NULL) {
-		n = gather(e, &list, ops, &pages);
-		if (n > 0)
-			write_group(e, ops, n, pages);
-		else if (list != NULL) {
-			next = list->next;
-			run_large(e, list);
-			list = next;
-		}
-	}
-}
-
-/* Waits; NULL when all is done and the store closes. */
-static struct op *
-take_ops(struct entries *e)
-{
-	struct op *list;
-
-	(void)pthread_mutex_lock(&e->lock);
-	e->is_asleep = true;
-	while (e->first == NULL && !e->is_stopping)
-		(void)pthread_cond_wait(&e->has_work, &e->lock);
-	e->is_asleep = false;
-	list = e->first;
-	e->first = NULL;
-	e->last = &e->first;
-	(void)pthread_mutex_unlock(&e->lock);
-	return list;
-}
-
-static int
-last_key(struct entries *e, MDB_txn *txn, enum entries_dbi dbi, MDB_val *key)
-{
-	MDB_cursor *c;
-	MDB_val value;
-	int rc = mdb_cursor_open(txn, e->env.dbi[dbi], &c);
-
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(c, key, &value, MDB_LAST);
-	mdb_cursor_close(c);
-	return rc;
-}
-
-/* Goes on behind the newest generation; what a killed server was just writing is removed. */
-static void
-start(struct entries *e)
-{
-	uint64_t last = 0;
-	struct slice s = {.budget = SLICE_DELETES};
-	MDB_val key;
-	bool has_chunks = false;
-
-	if (entries_begin(e, &s.txn) != 0)
-		return;
-	if (last_key(e, s.txn, DBI_AGE, &key) == 0 && key.mv_size == sizeof(last))
-		memcpy(&last, key.mv_data, sizeof(last));
-	if (last_key(e, s.txn, DBI_CHUNK, &key) == 0 && key.mv_size == ENTRY_CHUNK_KEY_SIZE) {
-		uint64_t newest = entry_chunk_generation(key.mv_data);
-
-		has_chunks = newest == last;
-		last = newest > last ? newest : last;
-	}
-	e->next_generation = last + 1;
-	if (entries_commit(e, s.txn) == 0 && has_chunks)
-		entries_bury_unfinished(e, last);
-}
-
-void *
-entries_writer(void *arg)
-{
-	struct entries *e = arg;
-	struct op *list;
-
-	start(e);
-	while ((list = take_ops(e)) != NULL)
-		run_ops(e, list);
-	return NULL;
 }

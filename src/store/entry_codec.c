@@ -56,7 +56,8 @@ entry_decode(struct span value, struct entry_view *out)
 	if (value.n < sizeof(*h) || value.n > ENTRY_VALUE_MAX)
 		return false;
 	memcpy(h, value.p, sizeof(*h));
-	if (h->sum != checksum(0, value.p + SUM_SIZE, value.n - SUM_SIZE) || !is_consistent(h, value.n))
+	if (h->sum != checksum(0, value.p + SUM_SIZE, value.n - SUM_SIZE) ||
+	    !is_consistent(h, value.n))
 		return false;
 	(void)cut(&rest, sizeof(*h));
 	out->gateway = cut(&rest, h->gateway_size);
@@ -156,11 +157,27 @@ entry_chunk_of(const struct entry_new *n, const struct entry_head *h, uint32_t i
 	return span_head(span_skip(n->body, (size_t)(i - first) * ENTRY_CHUNK), ENTRY_CHUNK);
 }
 
+static void
+put_be64(uint64_t v, uint8_t out[8])
+{
+	for (int b = 7; b >= 0; b--, v >>= 8)
+		out[b] = (uint8_t)v;
+}
+
+static uint64_t
+get_be64(const uint8_t p[8])
+{
+	uint64_t v = 0;
+
+	for (int b = 0; b < 8; b++)
+		v = v << 8 | p[b];
+	return v;
+}
+
 void
 entry_chunk_key(uint64_t generation, uint32_t i, uint8_t out[ENTRY_CHUNK_KEY_SIZE])
 {
-	for (int b = 7; b >= 0; b--, generation >>= 8)
-		out[b] = (uint8_t)generation;
+	put_be64(generation, out);
 	out[8] = (uint8_t)(i >> 8);
 	out[9] = (uint8_t)i;
 }
@@ -168,11 +185,23 @@ entry_chunk_key(uint64_t generation, uint32_t i, uint8_t out[ENTRY_CHUNK_KEY_SIZ
 uint64_t
 entry_chunk_generation(const uint8_t key[ENTRY_CHUNK_KEY_SIZE])
 {
-	uint64_t v = 0;
+	return get_be64(key);
+}
 
-	for (int b = 0; b < 8; b++)
-		v = v << 8 | key[b];
-	return v;
+/* A time before 1970 has its place before all others, where it belongs. */
+void
+entry_expiry_key(int64_t expires_ms, uint64_t generation, uint8_t out[ENTRY_EXPIRY_KEY_SIZE])
+{
+	put_be64(expires_ms > 0 ? (uint64_t)expires_ms : 0, out);
+	put_be64(generation, out + 8);
+}
+
+void
+entry_expiry_read(
+    const uint8_t key[ENTRY_EXPIRY_KEY_SIZE], int64_t *expires_ms, uint64_t *generation)
+{
+	*expires_ms = (int64_t)get_be64(key);
+	*generation = get_be64(key + 8);
 }
 
 static uint64_t

@@ -107,7 +107,8 @@ take_lock_file(const char *path)
 	if (fd < 0)
 		return errno;
 	rc = posix_fallocate(fd, 0, LOCK_SIZE);
-	(void)close(fd); /* before LMDB locks it: closing any descriptor of a file drops the process's locks on it */
+	/* Before LMDB locks it: closing any descriptor drops the process's locks on the file. */
+	(void)close(fd);
 	return rc;
 }
 

@@ -1,13 +1,15 @@
 /*
- * env_int: one LMDB environment in one file (PATH and PATH-lock), opened the one way this room does.
+ * env_int: one LMDB environment in one file (PATH and PATH-lock), opened the one way this room
+ * does.
  *
- * Limits     an environment is opened once in a process: who owns the struct sees to it. Never MDB_WRITEMAP (a full
- *            disk would be SIGBUS), never MDB_NOMEMINIT (it writes old heap to the disk), never resized while open.
- *            A file may rightly be shorter than its header says (pages that one transaction took and gave back are never
- *            written), but reading its map there would be SIGBUS: so it is made longer, without taking room on the
- *            disk; where that may not be, it is E_CORRUPT.
- *            The lock file is mapped and written by LMDB: its blocks are taken before, so that a full disk is E_FULL
- *            and not SIGBUS.
+ * Limits     an environment is opened once in a process: who owns the struct sees to it. Never
+ *            MDB_WRITEMAP (a full disk would be SIGBUS), never MDB_NOMEMINIT (it writes old heap
+ *            to the disk), never resized while open. A file may rightly be shorter than its
+ *            header says (pages that one transaction took and gave back are never written), but
+ *            reading its map there would be SIGBUS: so it is made longer, without taking room on
+ *            the disk; where that may not be, it is E_CORRUPT. The lock file is mapped and
+ *            written by LMDB: its blocks are taken before, so that a full disk is E_FULL and not
+ *            SIGBUS.
  * Threads    MDB_NOTLS: a read transaction belongs to its struct, not to a thread.
  */
 #ifndef STORE_ENV_INT_H

@@ -1,5 +1,3 @@
-#include <stdbool.h>
-
 #include "store/file_int.h"
 
 #include <errno.h>
@@ -147,6 +145,7 @@ file_check_format(const char *dir, unsigned version, bool is_readonly, const str
 	if (found == version)
 		return E_OK;
 	return fault_set(f, E_USAGE,
-	    "%s: written by %s version of postern (format %llu, this one knows %u): use that version, or move %s away",
+	    "%s: written by %s version of postern (format %llu, this one knows %u): use that version, or "
+	    "move %s away",
 	    dir, found > version ? "a newer" : "an older", (unsigned long long)found, version, dir);
 }

@@ -7,6 +7,8 @@
 #ifndef STORE_FILE_INT_H
 #define STORE_FILE_INT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/chk.h"
@@ -33,8 +35,9 @@ MUST_CHECK enum err file_sync_dir(const char *path);
 /* As the file system counts; 0 when it is not there. */
 uint64_t file_disk_bytes(const char *path);
 
-/* DIR/format of a store: one number. E_USAGE: another version wrote it (*f says which). Missing: written, or with
- * is_readonly taken as ours. */
-MUST_CHECK enum err file_check_format(const char *dir, unsigned version, bool is_readonly, const struct fault *f);
+/* DIR/format of a store: one number. E_USAGE: another version wrote it (*f says which). Missing:
+ * written, or with is_readonly taken as ours. */
+MUST_CHECK enum err file_check_format(
+    const char *dir, unsigned version, bool is_readonly, const struct fault *f);
 
 #endif

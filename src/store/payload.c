@@ -39,7 +39,8 @@ packer_pack(struct packer *p, uint64_t seed, struct span raw)
 	CHK(raw.n <= PAYLOAD_PIECE);
 	if (p->context == NULL)
 		make(p);
-	n = ZSTD_compressCCtx(p->context, p->out + sizeof(h), p->size - sizeof(h), raw.p, raw.n, LEVEL);
+	n = ZSTD_compressCCtx(
+	    p->context, p->out + sizeof(h), p->size - sizeof(h), raw.p, raw.n, LEVEL);
 	h.is_packed = !ZSTD_isError(n) && n < raw.n;
 	if (!h.is_packed) {
 		n = raw.n;
@@ -70,7 +71,8 @@ piece_unpack(uint64_t seed, struct span value, uint64_t size, struct buf *out)
 	struct piece_head h;
 	char *to;
 
-	if (value.n < sizeof(h))
+	/* The size first: a damaged one can reach beyond the end of the file. */
+	if (value.n < sizeof(h) || value.n - sizeof(h) > size)
 		return false;
 	memcpy(&h, value.p, sizeof(h));
 	if (h.sum != checksum(seed, value.p + sizeof(h.sum), value.n - sizeof(h.sum)) ||

@@ -1,6 +1,6 @@
 /*
- * payload_int: payloads cut into pieces, each compressed by itself: so that neither writing nor reading
- * holds more than a piece beside what was asked for.
+ * payload_int: payloads cut into pieces, each compressed by itself: so that neither writing nor
+ * reading holds more than a piece beside what was asked for.
  */
 #ifndef STORE_PAYLOAD_INT_H
 #define STORE_PAYLOAD_INT_H
@@ -30,11 +30,12 @@ struct packer {
 };
 void packer_init(struct packer *p); /* allocates at the first piece */
 void packer_fini(struct packer *p);
-/* The stored form of up to PAYLOAD_PIECE bytes; packed if that makes it smaller. Valid until the next call.
- * seed: what it belongs to. */
+/* The stored form of up to PAYLOAD_PIECE bytes; packed if that makes it smaller. Valid until the
+ * next call. seed: what it belongs to. */
 struct span packer_pack(struct packer *p, uint64_t seed, struct span raw);
 
-/* Appends the bytes of a stored piece, which must be `size` many. False: damaged, or no room; out is unchanged. */
+/* Appends the bytes of a stored piece, which must be `size` many. False: damaged, or no room; out
+ * is unchanged. */
 MUST_CHECK bool piece_unpack(uint64_t seed, struct span value, uint64_t size, struct buf *out);
 
 #endif

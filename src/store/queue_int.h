@@ -2,15 +2,18 @@
  * queue: records on their way to the disk, in a mapped file that outlives the process.
  *
  * Model      A ring of frames between two positions that only grow: the producer moves `head`, the
- *            consumer `tail`. The ring is mapped twice, one behind the other, so that every frame is
- *            contiguous. What lies before `head` survives kill -9, because the kernel keeps the pages;
- *            after a power loss a frame is believed only if its checksum and its position are right.
+ *            consumer `tail`. The ring is mapped twice, one behind the other, so that every frame
+ *            is contiguous. What lies before `head` survives kill -9, because the kernel keeps
+ *            the pages; after a power loss a frame is believed only if its checksum and its
+ *            position are right.
  *
- *              file:    header 64 KB | ring (preallocated: a full disk is an error here, not SIGBUS later)
+ *              file:    header 64 KB | ring
  *              mapped:  header       | ring | ring again
  *
- * Threads    one producer, one consumer. A third thread may look at frames while it keeps the consumer from
- *            moving `tail` (records.c: tail_lock).
+ *            Preallocated: a full disk is an error at the start and not SIGBUS later.
+ *
+ * Threads    one producer, one consumer. A third thread may look at frames while it keeps the
+ *            consumer from moving `tail` (records.c: tail_lock).
  * Memory     the pages are not touched before they are used, and given back by queue_advance.
  */
 #ifndef STORE_QUEUE_INT_H
@@ -32,10 +35,10 @@
 #define QUEUE_PAYLOAD_MAX (UINT64_C(10) << 20)
 
 struct queue_frame {
-	uint64_t sum;      /* over the rest of the frame */
-	uint64_t pos;      /* where it stands: tells a frame of an earlier round */
+	uint64_t sum; /* over the rest of the frame */
+	uint64_t pos; /* where it stands: tells a frame of an earlier round */
 	struct id id;
-	uint32_t size;     /* of all, a multiple of 8 */
+	uint32_t size; /* of all, a multiple of 8 */
 	uint32_t record_size;
 	uint32_t payload_size[RECORD_PAYLOADS];
 	uint8_t has_payload[RECORD_PAYLOADS];
@@ -48,8 +51,8 @@ struct queue_header {
 	char magic[8];
 	uint64_t version, ring_size;
 	_Alignas(64) _Atomic uint64_t head; /* the producer's line */
-	uint64_t generation;                /* random: whose positions these are, for who notes one */
-	uint64_t base;                      /* the position that lies at the ring's first byte */
+	uint64_t generation; /* random: whose positions these are, for who notes one */
+	uint64_t base;       /* the position that lies at the ring's first byte */
 	struct id newest;
 	_Alignas(64) _Atomic uint64_t tail; /* the consumer's */
 };
@@ -65,32 +68,38 @@ struct queue {
 	uint64_t prepared; /* pages before it are there to be written */
 };
 
-/* Makes it or takes the one that is there with what it holds; frames that a power loss spoilt are dropped with all
- * behind them. is_trusted: no power loss since; else the positions that were noted may come again, and the queue gets
- * another generation. Another size is taken up when it is empty. */
-MUST_CHECK enum err queue_open(const char *path, uint64_t size, bool is_trusted, struct queue *out, const struct fault *f);
+/* queue_open.c */
+/* Makes it or takes the one that is there with what it holds; frames that a power loss spoilt are
+ * dropped with all behind them. is_trusted: no power loss since; else the positions that were
+ * noted may come again, and the queue gets another generation. Another size is taken up when it
+ * is empty. */
+MUST_CHECK enum err queue_open(
+    const char *path, uint64_t size, bool is_trusted, struct queue *out, const struct fault *f);
 /* E_EOF: there is none. */
 MUST_CHECK enum err queue_open_readonly(const char *path, struct queue *out, const struct fault *f);
 void queue_close(struct queue *q);
 
+/* queue.c */
 struct queue_item {
 	struct id id;
 	struct span record;
 	struct span payload[RECORD_PAYLOADS];
 };
-/* Payloads that do not fit are left out; returns how many. -1: the record did not fit either, nothing was kept. Payloads may use
- * seven eighths of the ring: so records go on while payloads are already dropped. */
+/* Payloads that do not fit are left out; returns how many. -1: the record did not fit either,
+ * nothing was kept. Payloads may use seven eighths of the ring: so records go on while payloads
+ * are already dropped. */
 MUST_CHECK int queue_append(struct queue *q, const struct queue_item *item);
 
 uint64_t queue_head(const struct queue *q);
 uint64_t queue_tail(const struct queue *q);
 /* The frame at pos; NULL at the end, or where it is damaged. */
 const struct queue_frame *queue_at(const struct queue *q, uint64_t pos);
+bool queue_is_whole(const struct queue_frame *f); /* its checksum is right */
 struct span queue_record(const struct queue_frame *f);
 /* p == NULL: none. */
 struct span queue_payload(const struct queue_frame *f, enum record_payload which);
-/* The consumer is done with all before pos. Gives pages back and fetches those that come next, which takes its
- * time. */
+/* The consumer is done with all before pos. Gives pages back and fetches those that come next,
+ * which takes its time. */
 void queue_advance(struct queue *q, uint64_t pos);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "store/datadir_int.h"
@@ -51,7 +52,9 @@ set_sizes(struct records *r, const struct records_options *o)
 
 	r->o = *o;
 	if (r->o.queue_size == 0)
-		r->o.queue_size = o->max_size / 4 > 0 && o->max_size / 4 < QUEUE_SIZE ? o->max_size / 4 : QUEUE_SIZE;
+		r->o.queue_size = o->max_size / 4 > 0 && o->max_size / 4 < QUEUE_SIZE
+		    ? o->max_size / 4
+		    : QUEUE_SIZE;
 	if (o->max_size > 0) {
 		r->budget = o->max_size / 4;
 		if (o->max_size - r->budget > r->o.queue_size)
@@ -63,24 +66,51 @@ set_sizes(struct records *r, const struct records_options *o)
 	r->set.segment_size = segment < SEGMENT_SIZE_MIN ? SEGMENT_SIZE_MIN : segment;
 }
 
-/* The queue knows, but a queue can get lost: the newest day's segments know too. */
 static struct id
-find_newest(struct records *r)
+newer(const struct id *a, const struct id *b)
+{
+	return memcmp(a, b, sizeof(*a)) > 0 ? *a : *b;
+}
+
+static struct id
+newest_kept(struct records *r)
 {
 	struct id newest = {{0}};
+	const struct queue_frame *f;
 	struct segment **v;
 	size_t n = segments_pin(&r->set, INT32_MAX, &v);
 
-	if (r->has_queue)
-		newest = r->queue.h->newest;
 	for (size_t i = 0; i < n; i++) {
 		struct segment_facts facts;
 
-		if (segment_know(&r->set, v[i], &facts) && memcmp(&facts.last, &newest, sizeof(newest)) > 0)
-			newest = facts.last;
+		if (segment_know(&r->set, v[i], &facts))
+			newest = newer(&facts.last, &newest);
 	}
 	segments_unpin(&r->set, v, n);
+	for (uint64_t pos = r->has_queue ? queue_tail(&r->queue) : 0;
+	    r->has_queue && (f = queue_at(&r->queue, pos)) != NULL; pos += f->size)
+		newest = newer(&f->id, &newest);
 	return newest;
+}
+
+/* The queue notes it, also of what is no longer kept. The note has no checksum: where it is far ahead of the clock and of
+ * all that is kept, it is damaged, and must not lead all ids to come into some other century. */
+static struct id
+find_newest(struct records *r)
+{
+	struct id kept = newest_kept(r), noted;
+	int64_t now_ms = clock_wall_ms();
+
+	if (!r->has_queue)
+		return kept;
+	noted = newer(&r->queue.h->newest, &kept);
+	if (id_wall_ms(&noted) <= now_ms + DAY_MS ||
+	    id_wall_ms(&noted) <= id_wall_ms(&kept) + DAY_MS)
+		return noted;
+	log_line(LOG_WARN, "log: the queue's note of the newest id is damaged");
+	if (!r->is_readonly)
+		r->queue.h->newest = kept;
+	return kept;
 }
 
 static enum err
@@ -147,7 +177,8 @@ fail_made:
 }
 
 enum err
-records_open_readonly(const struct datadir *d, struct records **out, char *detail, size_t detail_size)
+records_open_readonly(
+    const struct datadir *d, struct records **out, char *detail, size_t detail_size)
 {
 	const struct fault f = {detail, detail_size};
 	struct records *r = make(d);
@@ -159,11 +190,12 @@ records_open_readonly(const struct datadir *d, struct records **out, char *detai
 		unmake(r);
 		return e;
 	}
-	/* What was listed belongs to earlier runs and stays as it is; but what a server that started meanwhile has
-	 * committed would be missing. */
+	/* What was listed belongs to earlier runs and stays as it is; but what a server that
+	 * started meanwhile has committed would be missing. */
 	if (datadir_is_locked(d)) {
 		records_close(r);
-		return fault_set(&f, E_IN_USE, "%s: a server has just started on it: ask that", d->path);
+		return fault_set(
+		    &f, E_IN_USE, "%s: a server has just started on it: ask that", d->path);
 	}
 	r->newest = find_newest(r);
 	*out = r;
@@ -201,7 +233,8 @@ wake_if_due(struct records *r)
 {
 	int state;
 
-	atomic_thread_fence(memory_order_seq_cst); /* against the writer's: the record first, then the look */
+	atomic_thread_fence(
+	    memory_order_seq_cst); /* against the writer's: the record first, then the look */
 	state = atomic_load_explicit(&r->state, memory_order_relaxed);
 	if (state == WRITER_BUSY)
 		return;
@@ -230,8 +263,9 @@ void
 record_append(struct records *r, const struct id *id, struct span record,
     const struct span payload[RECORD_PAYLOADS])
 {
-	const struct queue_item item = {
-	    .id = *id, .record = record, .payload = {payload[RECORD_REQUEST], payload[RECORD_RESPONSE]}};
+	const struct queue_item item = {.id = *id,
+	    .record = record,
+	    .payload = {payload[RECORD_REQUEST], payload[RECORD_RESPONSE]}};
 	int dropped;
 
 	CHK(!r->is_readonly);

@@ -1,12 +1,15 @@
 /*
  * records_int: the parts of the log on disk.
  *
- *   records.c        open, close, what the loop appends
- *   records_write.c  the writer's thread: from the queue into segments, retention
- *   records_read.c   scan and look-up
+ *   records.c         open, close, what the loop appends
+ *   records_write.c   the writer's thread: from the queue into segments
+ *   records_retain.c  the writer's thread: what is to go
+ *   records_read.c    scan and look-up
  *
- *   loop -> queue (mapped file) -> writer -> segments        readers look at the queue, then at the segments: a record
- *                                                             leaves the first after it came into the second
+ *   loop -> queue (mapped file) -> writer -> segments
+ *
+ * Readers look at the queue, then at the segments: a record leaves the first after it has come into
+ * the second.
  */
 #ifndef STORE_RECORDS_INT_H
 #define STORE_RECORDS_INT_H
@@ -23,6 +26,7 @@
 #define RECORDS_BATCH 2048
 #define RECORDS_BATCH_BYTES (UINT64_C(4) << 20)
 #define RECORDS_OPEN_DAYS 4
+#define RECORDS_CHECK_MS 60000 /* retention: not more often, unless something was closed */
 
 enum writer_state { WRITER_BUSY, WRITER_GATHERING, WRITER_ASLEEP };
 
@@ -57,13 +61,17 @@ struct records {
 	struct packer packer;
 	struct open_day days[RECORDS_OPEN_DAYS];
 	size_t n_days;
-	int backoff_ms; /* 0: all is well */
+	int backoff_ms;      /* 0: all is well */
 	uint64_t checked_ms; /* retention: monotonic */
 	bool must_check;
 };
 
 /* records_write.c */
 void *records_writer(void *arg);
+/* Closes the segment of an open day. */
+void records_retire(struct records *r, struct open_day *d);
+/* records_retain.c */
+bool records_are_too_much(struct records *r);
 /* Unlinks what is too old or too much. Returns in how many ms to come again; -1: no need. */
 int records_retain(struct records *r);
 /* records_read.c */

@@ -56,13 +56,17 @@ list_queued(struct records *r, const struct id *floor, const struct id *ceiling)
 {
 	struct queued_list l = {.v = NULL};
 	const struct queue_frame *f;
+	uint64_t pos;
 
 	if (!r->has_queue)
 		return l;
 	(void)pthread_mutex_lock(&r->tail_lock);
-	for (uint64_t pos = queue_tail(&r->queue); (f = queue_at(&r->queue, pos)) != NULL; pos += f->size)
+	pos = queue_tail(&r->queue);
+	while ((f = queue_at(&r->queue, pos)) != NULL) {
 		if (id_cmp(&f->id, floor) >= 0 && id_cmp(&f->id, ceiling) <= 0)
 			note(&l, f);
+		pos += f->size;
+	}
 	(void)pthread_mutex_unlock(&r->tail_lock);
 	if (l.n > 0)
 		qsort(l.v, l.n, sizeof(*l.v), newest_first);
@@ -88,10 +92,13 @@ static const struct queue_frame *
 find_queued(const struct records *r, const struct id *id)
 {
 	const struct queue_frame *f, *found = NULL;
+	uint64_t pos = queue_tail(&r->queue);
 
-	for (uint64_t pos = queue_tail(&r->queue); (f = queue_at(&r->queue, pos)) != NULL; pos += f->size)
+	while ((f = queue_at(&r->queue, pos)) != NULL) {
 		if (id_cmp(&f->id, id) == 0)
 			found = f;
+		pos += f->size;
+	}
 	return found;
 }
 
@@ -135,8 +142,8 @@ record_read(struct records *r, const struct id *id, struct buf *out)
 
 /* *is_known: the queue has the record, with this payload or without. */
 static bool
-payload_from_queue(struct records *r, const struct id *id, enum record_payload which, struct buf *out,
-    bool *is_known)
+payload_from_queue(struct records *r, const struct id *id, enum record_payload which,
+    struct buf *out, bool *is_known)
 {
 	const struct queue_frame *f;
 	bool is_there = false;
@@ -154,7 +161,8 @@ payload_from_queue(struct records *r, const struct id *id, enum record_payload w
 }
 
 bool
-record_read_payload(struct records *r, const struct id *id, enum record_payload which, struct buf *out)
+record_read_payload(
+    struct records *r, const struct id *id, enum record_payload which, struct buf *out)
 {
 	struct segment **v;
 	bool is_there, is_known;
@@ -176,9 +184,9 @@ record_read_payload(struct records *r, const struct id *id, enum record_payload 
 /* ---- scanning ---- */
 
 /*
- * Days do not overlap; segments of one day may (a late record, a restart). So a day is read in batches: the
- * newest ids below the cursor from each of its segments and from the queue, merged. Between batches nothing is
- * held but pins, and during a call of fn no transaction.
+ * Days do not overlap; segments of one day may (a late record, a restart). So a day is read in
+ * batches: the newest ids below the cursor from each of its segments and from the queue, merged.
+ * Between batches nothing is held but pins, and during a call of fn no transaction.
  */
 struct hit {
 	struct id id;
@@ -255,7 +263,8 @@ gather_queued(struct scan *s, int32_t day)
 	}
 }
 
-/* The newest day at or before the ceiling that has anything; its segments are pinned. False: none. */
+/* The newest day at or before the ceiling that has anything; its segments are pinned. False:
+ * none. */
 static bool
 choose_day(struct scan *s, int32_t *day)
 {
@@ -339,7 +348,8 @@ scan_batch(struct scan *s)
 }
 
 void
-records_scan(struct records *r, const struct id *floor, const struct id *ceiling, record_fn fn, void *ctx)
+records_scan(
+    struct records *r, const struct id *floor, const struct id *ceiling, record_fn fn, void *ctx)
 {
 	struct id oldest = id_floor_at(records_horizon(r->o.retention_ms));
 	struct scan *s;
@@ -378,7 +388,8 @@ records_stats(struct records *r, struct records_stats *out)
 	size_t n;
 
 	memset(&ceiling, 0xff, sizeof(ceiling));
-	*out = (struct records_stats){.bytes = segments_bytes(&r->set), .lost = atomic_load(&r->lost)};
+	*out =
+	    (struct records_stats){.bytes = segments_bytes(&r->set), .lost = atomic_load(&r->lost)};
 	queued = list_queued(r, &floor, &ceiling);
 	out->records = queued.n;
 	free(queued.v);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 5000
-#define CHECK_EVERY_MS 60000
 #define AGE_PARTS 7 /* a segment is closed after a seventh of the shorter retention... */
 #define AGE_MIN_MS INT64_C(600000) /* ...but not sooner */
 
@@ -36,7 +34,8 @@ done_before(struct records *r, int32_t day)
 	uint64_t done = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t pos = v[i]->day == day ? segment_done(&r->set, v[i], r->queue.h->generation) : 0;
+		uint64_t pos =
+		    v[i]->day == day ? segment_done(&r->set, v[i], r->queue.h->generation) : 0;
 
 		done = pos > done ? pos : done;
 	}
@@ -44,7 +43,8 @@ done_before(struct records *r, int32_t day)
 	return done;
 }
 
-/* Late records keep older days open; past a few the oldest is closed, and opened again under a new number if need be. */
+/* Late records keep older days open; past a few the oldest is closed, and opened again under a
+ * new number if need be. */
 static struct open_day *
 day_for(struct records *r, int32_t day)
 {
@@ -96,8 +96,8 @@ is_old(const struct records *r, const struct segment *g)
 	return shorter_retention(r) > 0 && clock_wall_ms() - g->made_ms > age_limit_ms(r);
 }
 
-static void
-retire_segment(struct records *r, struct open_day *d)
+void
+records_retire(struct records *r, struct open_day *d)
 {
 	struct segment *g = d->segment;
 
@@ -112,7 +112,7 @@ static int
 need_segment(struct records *r, struct open_day *d)
 {
 	if (d->segment != NULL && (is_full(r, d->segment) || is_old(r, d->segment)))
-		retire_segment(r, d);
+		records_retire(r, d);
 	if (d->segment != NULL)
 		return 0;
 	r->must_check = true; /* it has an age of its own from now on */
@@ -176,9 +176,11 @@ commit_day(struct records *r, struct batch *b, size_t from, size_t to)
 		metric_add(M_LOG_WRITTEN, n);
 		return 0;
 	}
-	/* A map that is full or an environment that has given up is left; a full disk may have room again. */
-	if (d->segment != NULL && (rc == MDB_PANIC || rc == MDB_MAP_FULL || env_err(rc) == E_CORRUPT))
-		retire_segment(r, d);
+	/* A map that is full or an environment that has given up is left; a full disk may have
+	 * room again. */
+	if (d->segment != NULL &&
+	    (rc == MDB_PANIC || rc == MDB_MAP_FULL || env_err(rc) == E_CORRUPT))
+		records_retire(r, d);
 	return rc;
 }
 
@@ -214,8 +216,9 @@ static void
 note_failure(struct records *r, int rc)
 {
 	if (r->backoff_ms == 0)
-		log_line(LOG_ERROR, "log: cannot write %s: %s; records wait in the queue, then they are lost", r->dir,
-		    mdb_strerror(rc));
+		log_line(LOG_ERROR,
+		    "log: cannot write %s: %s; records wait in the queue, then they are lost",
+		    r->dir, mdb_strerror(rc));
 	r->backoff_ms = r->backoff_ms == 0 ? BACKOFF_FIRST_MS : r->backoff_ms * 2;
 	if (r->backoff_ms > BACKOFF_MAX_MS)
 		r->backoff_ms = BACKOFF_MAX_MS;
@@ -235,7 +238,8 @@ note_success(struct records *r)
 	metric_set(M_LOG_FAILING, 0);
 }
 
-/* A frame that is not one: only a stray write can have done it. What follows cannot be found any more. */
+/* A frame that is not one: only a stray write can have done it. What follows cannot be found any
+ * more. */
 static void
 skip_damage(struct records *r, struct batch *b)
 {
@@ -268,135 +272,18 @@ drain_once(struct records *r, struct batch *b)
 	return true;
 }
 
-/* ---- retention ---- */
-
-static bool
-is_open_here(const struct records *r, const struct segment *g)
-{
-	for (size_t i = 0; i < r->n_days; i++)
-		if (r->days[i].segment == g)
-			return true;
-	return false;
-}
-
-/* When the newest of a segment is past an age; 0: never. */
-static int64_t
-expires_at(struct records *r, struct segment *g, uint64_t age_ms)
-{
-	struct segment_facts facts;
-	int64_t newest = ((int64_t)g->day + 1) * DAY_MS - 1;
-
-	if (age_ms == 0)
-		return 0;
-	if (segment_know(&r->set, g, &facts) && facts.records > 0)
-		newest = id_wall_ms(&facts.last);
-	return newest + (int64_t)age_ms;
-}
-
-static bool
-is_past(int64_t when, int64_t now_ms)
-{
-	return when != 0 && when < now_ms; /* at that moment a reader still sees it */
-}
-
-static bool
-is_over_budget(struct records *r)
-{
-	/* A sixteenth stays free for what a commit may add. */
-	return r->budget > 0 && segments_bytes(&r->set) > r->budget - r->budget / 16;
-}
-
-static bool
-is_newest_day(const struct records *r, const struct open_day *d)
-{
-	for (size_t i = 0; i < r->n_days; i++)
-		if (r->days[i].day > d->day)
-			return false;
-	return true;
-}
-
-/* What is open cannot go: so what may have to is closed. */
-static void
-close_days(struct records *r, int64_t now_ms)
-{
-	bool is_over = is_over_budget(r);
-
-	for (size_t i = r->n_days; i-- > 0;) {
-		struct segment *g = r->days[i].segment;
-
-		if (g == NULL)
-			continue;
-		if (is_past(expires_at(r, g, r->o.retention_ms), now_ms) ||
-		    is_past(expires_at(r, g, r->o.payload_retention_ms), now_ms) ||
-		    (is_over && !is_newest_day(r, &r->days[i])))
-			retire_segment(r, &r->days[i]);
-	}
-}
-
-/* Returns when the next thing falls due, or INT64_MAX. */
-static int64_t
-retain_by_age(struct records *r, struct segment **v, size_t n, int64_t now_ms)
-{
-	int64_t next = INT64_MAX;
-
-	for (size_t i = 0; i < n; i++) {
-		int64_t rows = expires_at(r, v[i], r->o.retention_ms);
-		int64_t payloads = expires_at(r, v[i], r->o.payload_retention_ms);
-
-		if (is_past(rows, now_ms)) {
-			segment_drop(&r->set, v[i]);
-			continue;
-		}
-		if (is_past(payloads, now_ms))
-			segment_drop_payloads(&r->set, v[i]);
-		else if (payloads != 0 && payloads < next)
-			next = payloads;
-		if (rows != 0 && rows < next)
-			next = rows;
-	}
-	return next;
-}
-
-/* Oldest first. */
-static void
-retain_by_size(struct records *r, struct segment **v, size_t n)
-{
-	for (size_t i = 0; i < n && is_over_budget(r); i++)
-		if (!v[i]->is_dropped && !is_open_here(r, v[i]))
-			segment_drop(&r->set, v[i]);
-}
-
-int
-records_retain(struct records *r)
-{
-	int64_t now_ms = clock_wall_ms(), next;
-	struct segment **v;
-	size_t n;
-
-	close_days(r, now_ms);
-	n = segments_pin_all(&r->set, &v);
-	next = retain_by_age(r, v, n, now_ms);
-	retain_by_size(r, v, n);
-	segments_unpin(&r->set, v, n);
-	r->must_check = false;
-	if (next == INT64_MAX)
-		return -1;
-	next = next - now_ms < CHECK_EVERY_MS ? CHECK_EVERY_MS : next - now_ms;
-	return next > INT_MAX ? INT_MAX : (int)next;
-}
+/* ---- the writer's thread ---- */
 
 static int
 retain_if_due(struct records *r, int wait_ms)
 {
 	uint64_t now = clock_mono_ns() / 1000000;
 
-	if (!r->must_check && now - r->checked_ms < CHECK_EVERY_MS && !is_over_budget(r))
+	if (!r->must_check && now - r->checked_ms < RECORDS_CHECK_MS && !records_are_too_much(r))
 		return wait_ms;
 	r->checked_ms = now;
 	return records_retain(r);
 }
-
-/* ---- the writer's thread ---- */
 
 static void
 wait_for(struct records *r, int timeout_ms)

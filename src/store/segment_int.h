@@ -1,15 +1,23 @@
 /*
- * segment_int: the log's dated segments, DIR/log/YYYYMMDD-N/: rows.mdb and, if there are any, payloads.mdb.
+ * segment_int: the log's dated segments, DIR/log/YYYYMMDD-N/: rows.mdb and, if there are any,
+ * payloads.mdb.
  *
- * Model      The day is that of the ids in it, UTC; late records open a new N of an older day. A segment is written by the server run
- *            that made it and by no other: what an earlier run left is frozen, so that a
- *            command may read it without a lock while the next server starts.
- *              rows.mdb      rows: id 16 -> row_head, record        meta: "queue" -> position (what is committed)
+ * Model      The day is that of the ids in it, UTC; late records open a new N of an older day. A
+ *            segment is written by the server run that made it and by no other: what an earlier
+ *            run left is frozen, so that a command may read it without a lock while the next
+ *            server starts.
+ *
+ *              rows.mdb      rows: id 16 -> row_head, record
+ *                            meta: "queue" -> position: what is committed
  *              payloads.mdb  pieces: id 16, which 1, number 2 -> a piece (payload_int.h)
- *            A payload is committed before its row: a row's payloads are there or past their retention.
- * Ownership  The set owns its segments; a pinned one stays valid until it is unpinned, even if retention unlinks it
- *            meanwhile. Frozen environments are opened when they are read, and a few are kept open.
- * Threads    one writer makes, fills and drops; any thread reads. `lock` guards lists, counts and the files' state.
+ *
+ *            A payload is committed before its row: a row's payloads are there or past their
+ *            retention.
+ * Ownership  The set owns its segments; a pinned one stays valid until it is unpinned, even if
+ *            retention unlinks it meanwhile. Frozen environments are opened when they are read,
+ *            and a few are kept open.
+ * Threads    one writer makes, fills and drops; any thread reads. `lock` guards lists, counts and
+ *            the files' state.
  */
 #ifndef STORE_SEGMENT_INT_H
 #define STORE_SEGMENT_INT_H
@@ -82,38 +90,58 @@ struct row_head {
 int32_t day_of_id(const struct id *id);
 
 /* segments.c: the set */
-MUST_CHECK enum err segments_open(struct segments *s, const char *dir, bool is_readonly, const struct fault *f);
+MUST_CHECK enum err segments_open(
+    struct segments *s, const char *dir, bool is_readonly, const struct fault *f);
 void segments_close(struct segments *s);
-/* Pins the segments of the newest day that is at most `day`. *out is the caller's to segments_unpin; returns how many. */
+/* Pins the segments of the newest day that is at most `day`. *out is the caller's to
+ * segments_unpin; returns how many. */
 size_t segments_pin(struct segments *s, int32_t day, struct segment ***out);
 size_t segments_pin_all(struct segments *s, struct segment ***out); /* oldest first */
 void segments_unpin(struct segments *s, struct segment **v, size_t n);
+void segment_measure(struct segments *s, struct segment *g);
+uint64_t segments_bytes(struct segments *s);
+/* segment_open.c: reading */
 /* A read transaction on one file of a pinned segment. E_EOF: the file is not there. */
-MUST_CHECK enum err segment_begin(struct segments *s, struct segment *g, enum segment_part part, MDB_txn **txn);
+MUST_CHECK enum err segment_begin(
+    struct segments *s, struct segment *g, enum segment_part part, MDB_txn **txn);
 void segment_end(struct segments *s, struct segment *g, enum segment_part part, MDB_txn *txn);
 /* Read once, then remembered. False: it cannot be read. */
 MUST_CHECK bool segment_know(struct segments *s, struct segment *g, struct segment_facts *out);
 void segment_note(struct segments *s, struct segment *g, const struct segment_facts *facts);
 
-/* segments.c: the writer's. What it makes is pinned for it. */
+/* segment_make.c: the writer's. What it makes is pinned for it. */
 MUST_CHECK int segment_make(struct segments *s, int32_t day, struct segment **out);
 MUST_CHECK int segment_add_payloads(struct segments *s, struct segment *g);
 void segment_freeze(struct segments *s, struct segment *g); /* unpins it too */
 void segment_drop(struct segments *s, struct segment *g);   /* unlinks it */
 void segment_drop_payloads(struct segments *s, struct segment *g);
-void segment_measure(struct segments *s, struct segment *g);
-uint64_t segments_bytes(struct segments *s);
 
 /* segment_rows.c */
-/* Commits frames of g's day, sorted by id; a mdb or errno code. The same again after a failure does no harm. */
+/* Commits frames of g's day, sorted by id; a mdb or errno code. The same again after a failure
+ * does no harm. */
 MUST_CHECK int segment_commit(struct segments *s, struct segment *g, struct packer *packer,
     const struct queue_frame *const *frames, size_t n, const struct position *done);
 /* The position that was committed last of the same generation; 0: none. */
 uint64_t segment_done(struct segments *s, struct segment *g, uint64_t generation);
 /* Appends the record; false: not in here, or damaged. head may be NULL. */
-MUST_CHECK bool segment_read(struct segments *s, struct segment *g, const struct id *id, struct row_head *head, struct buf *out);
-MUST_CHECK bool segment_read_payload(struct segments *s, struct segment *g, const struct id *id, enum record_payload which, struct buf *out);
-/* Up to max ids in [floor, ceiling], newest first. */
-size_t segment_ids(struct segments *s, struct segment *g, const struct id *floor, const struct id *ceiling, struct id *out, size_t max);
+MUST_CHECK bool segment_read(struct segments *s, struct segment *g, const struct id *id,
+    struct row_head *head, struct buf *out);
+MUST_CHECK bool segment_read_payload(struct segments *s, struct segment *g, const struct id *id,
+    enum record_payload which, struct buf *out);
+/* Whole, and where it belongs. */
+MUST_CHECK bool segment_is_row(const MDB_val *key, const MDB_val *value);
+/* Up to max ids of whole rows in [floor, ceiling], newest first. */
+size_t segment_ids(struct segments *s, struct segment *g, const struct id *floor,
+    const struct id *ceiling, struct id *out, size_t max);
+
+/* Among these files only; with the lock held. */
+struct env_options segment_env_options(enum segment_part part);
+void segment_dir(const struct segments *s, const struct segment *g, char out[FILE_PATH_SIZE]);
+void segment_path(const struct segments *s, const struct segment *g, enum segment_part part,
+    char out[FILE_PATH_SIZE]);
+void segments_insert(struct segments *s, struct segment *g);
+void segment_measure_locked(const struct segments *s, struct segment *g);
+void segment_unpin(struct segment *g);
+void segment_free(struct segment *g);
 
 #endif

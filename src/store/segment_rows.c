@@ -5,7 +5,8 @@
 #include "store/segment_int.h"
 
 #define PIECE_KEY_SIZE (ID_BYTES + 3)
-#define DIRTY_MAX (UINT64_C(1) << 20) /* of payloads in one transaction: LMDB keeps them on the heap until it commits */
+/* Of payloads in one transaction: LMDB keeps them on the heap until it commits. */
+#define DIRTY_MAX (UINT64_C(1) << 20)
 
 static const char position_key[] = "queue";
 
@@ -49,7 +50,8 @@ encode_row(const struct queue_frame *f, char *out)
 	memcpy(out, &h.sum, sizeof(h.sum));
 }
 
-/* Keys mostly come in order: appended, they fill their pages. A late or repeated one finds its place. */
+/* Keys mostly come in order: appended, they fill their pages. A late or repeated one finds its
+ * place. */
 static int
 put_in_order(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned flags)
 {
@@ -73,7 +75,8 @@ put_row(MDB_txn *txn, MDB_dbi dbi, const struct queue_frame *f)
 static int
 put_position(MDB_txn *txn, MDB_dbi dbi, const struct position *done)
 {
-	MDB_val key = val_of(position_key, sizeof(position_key)), value = val_of(done, sizeof(*done));
+	MDB_val key = val_of(position_key, sizeof(position_key)),
+		value = val_of(done, sizeof(*done));
 
 	return mdb_put(txn, dbi, &key, &value, 0);
 }
@@ -96,8 +99,8 @@ put_rows(MDB_txn *txn, const struct env *env, const struct queue_frame *const *f
 }
 
 static int
-commit_rows(struct segments *s, struct segment *g, const struct queue_frame *const *frames, size_t n,
-    const struct position *done)
+commit_rows(struct segments *s, struct segment *g, const struct queue_frame *const *frames,
+    size_t n, const struct position *done)
 {
 	const struct env *env = &g->file[PART_ROWS].env;
 	struct segment_facts facts = g->facts; /* only this thread changes them */
@@ -266,6 +269,25 @@ decode_row(const struct id *id, struct span value, struct row_head *h, struct sp
 }
 
 bool
+segment_is_row(const MDB_val *key, const MDB_val *value)
+{
+	struct row_head h;
+	struct span record;
+	struct id id;
+
+	if (key->mv_size != ID_BYTES)
+		return false;
+	memcpy(&id, key->mv_data, ID_BYTES);
+	return decode_row(&id, span_of_val(*value), &h, &record);
+}
+
+static void
+say_damaged(const struct segments *s)
+{
+	log_line(LOG_WARN, "log: a damaged record in %s is left out", s->dir);
+}
+
+bool
 segment_read(struct segments *s, struct segment *g, const struct id *id, struct row_head *head,
     struct buf *out)
 {
@@ -279,7 +301,7 @@ segment_read(struct segments *s, struct segment *g, const struct id *id, struct 
 		return false;
 	is_there = mdb_get(txn, g->file[PART_ROWS].env.dbi[DBI_ROWS], &key, &value) == 0;
 	if (is_there && !decode_row(id, span_of_val(value), &h, &record)) {
-		log_line(LOG_WARN, "log: a damaged record in %s is left out", s->dir);
+		say_damaged(s);
 		is_there = false;
 	}
 	is_there = is_there && buf_put_span(out, record);
@@ -290,7 +312,8 @@ segment_read(struct segments *s, struct segment *g, const struct id *id, struct 
 }
 
 static bool
-read_pieces(MDB_txn *txn, MDB_dbi dbi, const struct id *id, int which, uint64_t size, struct buf *out)
+read_pieces(
+    MDB_txn *txn, MDB_dbi dbi, const struct id *id, int which, uint64_t size, struct buf *out)
 {
 	for (uint32_t i = 0; size > 0; i++) {
 		uint8_t bytes[PIECE_KEY_SIZE];
@@ -371,10 +394,14 @@ segment_ids(struct segments *s, struct segment *g, const struct id *floor, const
 	rc = mdb_cursor_open(txn, g->file[PART_ROWS].env.dbi[DBI_ROWS], &c);
 	if (rc == 0) {
 		rc = seek(c, ceiling, &key, &value);
-		while (rc == 0 && n < max && key.mv_size == ID_BYTES &&
-		    memcmp(key.mv_data, floor, ID_BYTES) >= 0) {
-			memcpy(&out[n++], key.mv_data, ID_BYTES);
-			rc = mdb_cursor_get(c, &key, &value, MDB_PREV);
+		/* A damaged id would not stand where it belongs, and disturb the order of all. */
+		for (; rc == 0 && n < max; rc = mdb_cursor_get(c, &key, &value, MDB_PREV)) {
+			if (!segment_is_row(&key, &value))
+				say_damaged(s);
+			else if (memcmp(key.mv_data, floor, ID_BYTES) < 0)
+				break;
+			else if (memcmp(key.mv_data, ceiling, ID_BYTES) <= 0)
+				memcpy(&out[n++], key.mv_data, ID_BYTES);
 		}
 		mdb_cursor_close(c);
 	}

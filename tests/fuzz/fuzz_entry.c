@@ -1,7 +1,7 @@
 /*
- * The input is the stored value of an entry, as a damaged disk might give it. It is taken only with its checksum; with
- * the checksum made right, what is taken lies within the value and writes the same bytes again, and one
- * flipped bit is enough to refuse it.
+ * The input is the stored value of an entry, as a damaged disk might give it. It is taken only
+ * with its checksum; with the checksum made right, what is taken lies within the value and writes
+ * the same bytes again, and one flipped bit is enough to refuse it.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +22,12 @@ check_inside(struct span part, struct span value)
 static void
 check_same_again(const struct entry_view *v, struct span value)
 {
-	const struct entry_new n = {.gateway = v->gateway, .provider = v->provider, .model = v->model,
-	    .headers = v->headers, .preimage = v->preimage, .body = v->body};
+	const struct entry_new n = {.gateway = v->gateway,
+	    .provider = v->provider,
+	    .model = v->model,
+	    .headers = v->headers,
+	    .preimage = v->preimage,
+	    .body = v->body};
 	char *again = malloc(value.n);
 
 	CHK(again != NULL && entry_value_size(&v->head) == value.n);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "json/json.h"
 #include "provider/redact.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A key as it stands in a text, in a query, and in subprotocols. */
 static const char *const in_text[] = {"sk-" SECRET, "AIza" SECRET, "Bearer " SECRET, "?key=" SECRET,
-    "&X-Amz-Signature=" SECRET, "eyJ" SECRET, "gsk_" SECRET, "bAsIc\t" SECRET, "hf_" SECRET};
+    "&X-Amz-Signature=" SECRET, "eyJ" SECRET ".x", "gsk_" SECRET, "bAsIc\t" SECRET, "hf_" SECRET};
 static const char *const in_query[] = {"key=" SECRET, "%6bEy=" SECRET, "api_key=" SECRET,
     "X-Goog-Signature=" SECRET, "access_token=" SECRET};
 static const char *const in_subprotocols[] = {"xi-api-key." SECRET, "token, " SECRET,
@@ -51,6 +52,43 @@ check_twice(redact_fn redact, struct span text)
 	buf_fini(&twice);
 }
 
+/* A body loses every planted key too, what was JSON stays JSON, and a part shown is the beginning of the whole. */
+static void
+check_body(const char *secret, char separator, struct span around, size_t at)
+{
+	struct buf text, clean;
+
+	buf_init(&text, MAX);
+	buf_init(&clean, MAX);
+	CHK(buf_put_span(&text, span_head(around, at)) && buf_putc(&text, separator));
+	CHK(buf_put_span(&text, span_str(secret)) && buf_putc(&text, separator));
+	CHK(buf_put_span(&text, span_skip(around, at)));
+	struct span body = buf_view(&text);
+	CHK(body_has_credential(body) && body_redact(body, body.n, &clean));
+	CHK(span_find_span(buf_view(&clean), SPAN_LIT(SECRET)) >= buf_len(&clean));
+	buf_reset(&clean);
+	CHK(body_redact(body, at, &clean) && buf_len(&clean) <= at + 3);
+	buf_fini(&text);
+	buf_fini(&clean);
+}
+
+static void
+check_json(struct span text)
+{
+	struct json_doc *before = json_parse(text), *after;
+	struct buf clean;
+
+	buf_init(&clean, MAX);
+	CHK(body_redact(text, text.n, &clean));
+	CHK(body_has_credential(text) != span_eq(buf_view(&clean), text) ||
+	    span_find_span(text, SPAN_LIT("***")) < text.n);
+	after = before == NULL ? NULL : json_parse(buf_view(&clean));
+	CHK((before == NULL) == (after == NULL));
+	json_free(before);
+	json_free(after);
+	buf_fini(&clean);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -68,6 +106,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(query_without_credentials, in_query[data[0] % COUNT_OF(in_query)], '&', around, at);
 	check(subprotocols_redact, in_subprotocols[data[0] % COUNT_OF(in_subprotocols)], ',',
 	    around, at);
+	check_body(in_text[data[0] % COUNT_OF(in_text)], separators[data[1] % COUNT_OF(separators)],
+	    around, at);
+	check_json(around);
 	check_twice(text_redact, around);
 	check_twice(query_redact, around);
 	return 0;

@@ -32,7 +32,8 @@ cache_open(struct cache *c)
 	char detail[512];
 
 	assert_int_equal(datadir_open(c->dir.data, &c->data, detail, sizeof(detail)), E_OK);
-	assert_int_equal(entries_open(&c->data, c->max_size, &c->entries, detail, sizeof(detail)), E_OK);
+	assert_int_equal(
+	    entries_open(&c->data, c->max_size, &c->entries, detail, sizeof(detail)), E_OK);
 }
 
 static inline void
@@ -77,7 +78,8 @@ cache_tear_down(void **state)
 static inline void
 cache_settle(struct cache *c)
 {
-	assert_int_equal(entries_purge(c->entries, SPAN_LIT("no such gateway"), SPAN_NONE, SPAN_NONE), 0);
+	assert_int_equal(
+	    entries_purge(c->entries, SPAN_LIT("no such gateway"), SPAN_NONE, SPAN_NONE), 0);
 }
 
 static inline struct entry_key
@@ -177,8 +179,8 @@ sample_read(struct cache *c, struct entry *en, const struct sample *s, uint64_t 
 		assert_true(piece.n > 0 && piece.n <= s->body - offset);
 		for (size_t i = 0; i < piece.n; i++)
 			if (piece.p[i] != sample_byte(s, 2, offset + i))
-				fail_msg("byte %zu of %u is not that of version %u", (size_t)offset + i,
-				    s->number, s->version);
+				fail_msg("byte %zu of %u is not that of version %u",
+				    (size_t)offset + i, s->number, s->version);
 		offset += piece.n;
 		entries_turn_end(c->entries);
 	}

@@ -1,6 +1,6 @@
 /*
- * store_dir: a data directory of its own for each test of src/store, and what the tests do to it from outside: look at what it
- * takes on the disk, flip bits in its files.
+ * store_dir: a data directory of its own for each test of src/store, and what the tests do to it
+ * from outside: look at what it takes on the disk, flip bits in its files.
  */
 #ifndef TESTS_STORE_DIR_H
 #define TESTS_STORE_DIR_H

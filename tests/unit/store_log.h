@@ -1,5 +1,6 @@
 /*
- * store_log: a log in a data directory of its own, and records whose every byte follows from a number.
+ * store_log: a log in a data directory of its own, and records whose every byte follows from a
+ * number.
  */
 #ifndef TESTS_STORE_LOG_H
 #define TESTS_STORE_LOG_H

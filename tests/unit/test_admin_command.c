@@ -116,9 +116,11 @@ logs_filter_by_duration_tokens_and_metadata(void **state)
 	assert_int_equal(lines(WORDS("logs", "--json", "--min-duration", "2s")), 1);
 	assert_int_equal(lines(WORDS("logs", "--json", "--min-duration", "2001ms")), 0);
 	assert_int_equal(lines(WORDS("logs", "--json", "--max-duration=2s")), 1);
-	assert_int_equal(lines(WORDS("logs", "--json", "--min-tokens", "100", "--max-tokens", "100")), 1);
+	assert_int_equal(
+	    lines(WORDS("logs", "--json", "--min-tokens", "100", "--max-tokens", "100")), 1);
 	assert_int_equal(lines(WORDS("logs", "--json", "--min-tokens", "101")), 0);
-	assert_int_equal(lines(WORDS("logs", "--json", "--metadata", "n=7", "--metadata=user==u")), 1);
+	assert_int_equal(
+	    lines(WORDS("logs", "--json", "--metadata", "n=7", "--metadata=user==u")), 1);
 	assert_int_equal(lines(WORDS("logs", "--json", "--metadata", "n=8")), 0);
 	assert_int_equal(lines(WORDS("logs", "--json", "--limit", "2000", "--uncached")), 1202);
 }
@@ -128,7 +130,8 @@ export_gives_all_of_it(void **state)
 {
 	(void)state;
 	assert_int_equal(lines(WORDS("logs", "export")), 1203);
-	assert_int_equal(lines(WORDS("logs", "export", "--format", "ndjson", "--limit", "501")), 501);
+	assert_int_equal(
+	    lines(WORDS("logs", "export", "--format", "ndjson", "--limit", "501")), 501);
 	assert_int_equal(lines(WORDS("logs", "export", "--format=csv")), 1204);
 	assert_int_equal(lines(WORDS("logs", "export", "--format=csv", "--provider", "nobody")), 1);
 	char *text = run(WORDS("logs", "export", "--format", "csv", "--status", "404"), true);
@@ -202,8 +205,8 @@ follow_shows_the_last_and_then_what_comes(void **state)
 	struct journal *j = journal_new(records, key);
 	stores.journal = j;
 	buf_init(&err, 4096);
-	struct command *c =
-	    command_new(&stores, WORDS("logs", "-f", "--json", "--limit", "2", "--provider", "anthropic"), &err);
+	struct command *c = command_new(&stores,
+	    WORDS("logs", "-f", "--json", "--limit", "2", "--provider", "anthropic"), &err);
 	assert_non_null(c);
 	assert_true(command_is_endless(c));
 	command_watch(c, count_call, &woken);
@@ -315,10 +318,13 @@ wrong_words_are_named(void **state)
 	    {{"logs", "export", "--json"}, "--json does not go with export; use --format ndjson"},
 	    {{"logs", "export", "--format", "xml"}, "not understood: 'xml'; ndjson or csv"},
 	    {{"logs", "--format", "csv"}, "--format is for 'logs export'"},
-	    {{"logs", "--metadata", "user"}, "not understood: 'user'; KEY=VALUE, at most four times"},
-	    {{"logs", "--min-tokens", "-1"}, "not understood: '-1'; a number of tokens, in and out together"},
+	    {{"logs", "--metadata", "user"},
+		"not understood: 'user'; KEY=VALUE, at most four times"},
+	    {{"logs", "--min-tokens", "-1"},
+		"not understood: '-1'; a number of tokens, in and out together"},
 	    {{"logs", "--max-duration", "5"}, "not understood: '5'; a duration (500ms, 2s, 1m)"},
-	    {{"logs", "export", "x"}, "not a record's id: 'x'; ids are the UUIDs that 'postern logs' shows"},
+	    {{"logs", "export", "x"},
+		"not a record's id: 'x'; ids are the UUIDs that 'postern logs' shows"},
 	    {{"logs", "x"}, "not a record's id: 'x'; ids are the UUIDs that 'postern logs' shows"},
 	    {{"cache"}, "unknown cache command ''; use 'cache stats' or 'cache purge'"},
 	    {{"cache", "stats"},

@@ -90,6 +90,7 @@ the_defaults_are_printed_whole(void **state)
 	    "      stale_if_error: 0\n"
 	    "      stale_while_revalidate: 0\n"
 	    "      cross_form: false\n"
+	    "      split_embeddings: false\n"
 	    "      respect_upstream: false\n"
 	    "      seal: false\n"
 	    "    log:\n"

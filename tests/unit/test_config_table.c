@@ -161,6 +161,7 @@ every_other_key_has_its_default(void **state)
 	assert_int_equal(g->cache.scope, SCOPE_CREDENTIAL);
 	assert_null(g->cache.ignore[0]);
 	assert_false(g->cache.respect_upstream);
+	assert_false(g->cache.split_embeddings);
 	assert_true(g->log.collect);
 	assert_int_equal(g->log.payload, PAYLOAD_FULL);
 	assert_null(c->providers[0].base_url);
@@ -180,7 +181,7 @@ every_other_key_reaches_its_field(void **state)
 	    "limits: {half_close: true}\n"
 	    "upstream: {ca: /ca.pem}\n"
 	    "gateways: {default: {authentication: false, on_disconnect: finish,\n"
-	    "  cache: {mode: deterministic, scope: shared, ignore: [user], respect_upstream: true},\n"
+	    "  cache: {mode: deterministic, scope: shared, ignore: [user], respect_upstream: true, split_embeddings: true},\n"
 	    "  log: {collect: false, payload: none}}}\n"
 	    "providers: {x: {base_url: \"http://h\", dialect: gemini, allow_private: true, ca: c}}\n");
 	const struct config_gateway *g = &c->gateways[0];
@@ -197,6 +198,7 @@ every_other_key_reaches_its_field(void **state)
 	assert_int_equal(g->cache.scope, SCOPE_SHARED);
 	assert_string_equal(g->cache.ignore[0], "user");
 	assert_true(g->cache.respect_upstream);
+	assert_true(g->cache.split_embeddings);
 	assert_false(g->log.collect);
 	assert_int_equal(g->log.payload, PAYLOAD_NONE);
 	assert_string_equal(c->providers[0].base_url, "http://h");

@@ -86,7 +86,8 @@ sample(void)
 	r.duration_us = 1500000;
 	r.tokens_in = 100;
 	r.tokens_out = 20;
-	r.metadata = SPAN_LIT("{\"user\":\"u\\u0031\",\"n\":1.50,\"beta\":true,\"none\":null,\"e\":\"\"}");
+	r.metadata =
+	    SPAN_LIT("{\"user\":\"u\\u0031\",\"n\":1.50,\"beta\":true,\"none\":null,\"e\":\"\"}");
 	r.cache = RECORD_MISS;
 	return r;
 }

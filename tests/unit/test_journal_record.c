@@ -213,7 +213,9 @@ csv_has_a_name_for_every_cell(void **state)
 	assert_int_equal(commas(buf_view(&names)), commas(buf_view(&cells)));
 	buf_fini(&names);
 	buf_fini(&cells);
-	assert_csv(&r, SPAN_LIT(",200,true,false,MISS,1234.567,1200.001,,42,11,22,11,,,,22,,,,,0,1,1024,2048,0,0,"));
+	assert_csv(&r,
+	    SPAN_LIT(
+		",200,true,false,MISS,1234.567,1200.001,,42,11,22,11,,,,22,,,,,0,1,1024,2048,0,0,"));
 	r.cost_usd12 = 1500000000000;
 	assert_csv(&r, SPAN_LIT(",1.5,0,1,"));
 	r.cost_usd12 = 1;

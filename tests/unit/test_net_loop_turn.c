@@ -261,8 +261,8 @@ connecting_and_writing_are_counted(void **state)
 	ev.opened = open_and_spend;
 	ev.drained = drain_and_spend;
 	end_init(&e, l);
-	e.s = stream_connect(
-	    l, &(struct stream_target){.addresses = &a, .n_addresses = 1}, &ev, &e);
+	e.s =
+	    stream_connect(l, &(struct stream_target){.addresses = &a, .n_addresses = 1}, &ev, &e);
 	stream_read_start(e.s);
 	RUN_UNTIL(l, e.opened == 1);
 	run_turns(l, 2);
@@ -278,6 +278,87 @@ connecting_and_writing_are_counted(void **state)
 	end_fini(&e);
 	close(fd);
 	close(listener);
+	free(much);
+	loop_free(l);
+}
+
+/* ---- nobody keeps the loop from the others ---- */
+
+/* As much as the kernel takes. */
+static size_t
+send_all_that_fits(int fd, const char *bytes, size_t n)
+{
+	size_t sent = 0;
+	ssize_t r;
+
+	while ((r = send(fd, bytes + sent, n - sent, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0)
+		sent += (size_t)r;
+	return sent;
+}
+
+static void
+a_socket_reads_its_share_of_a_turn_and_the_rest_later(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char *much = pattern_bytes(MUCH);
+	size_t before = 0;
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	int fd = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == 1);
+	size_t sent = send_all_that_fits(fd, much, MUCH);
+	assert_true(sent > 2 * LOOP_READ_A_TURN);
+	while (d.ends[0].n < sent) {
+		before = d.ends[0].n;
+		uv_run(&l->uv, UV_RUN_ONCE);
+		assert_true(d.ends[0].n - before < LOOP_READ_A_TURN + LOOP_READ_BYTES);
+	}
+	assert_int_equal(d.ends[0].n, sent);
+	assert_memory_equal(d.ends[0].got, much, sent);
+	shutdown(fd, SHUT_WR);
+	RUN_UNTIL(l, d.ends[0].ended == 1);
+	assert_int_equal(d.ends[0].why, E_EOF);
+	close(fd);
+	door_close(&d);
+	free(much);
+	loop_free(l);
+}
+
+static void
+stop_when_sated(void *ctx)
+{
+	struct end *e = ctx;
+
+	if (e->n >= LOOP_READ_A_TURN)
+		stream_read_stop(e->s);
+}
+
+/* The owner's say is not overruled by the turn's end. */
+static void
+who_stopped_reading_is_left_alone_also_when_sated(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char *much = pattern_bytes(MUCH);
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	int fd = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == 1);
+	size_t sent = send_all_that_fits(fd, much, MUCH);
+	d.ends[0].hook = stop_when_sated;
+	d.ends[0].hook_ctx = &d.ends[0];
+	RUN_UNTIL(l, d.ends[0].n >= LOOP_READ_A_TURN);
+	size_t n = d.ends[0].n;
+	run_turns(l, 5);
+	assert_int_equal(d.ends[0].n, n);
+	d.ends[0].hook = NULL;
+	CALL(stream_read_start(d.ends[0].s));
+	RUN_UNTIL(l, d.ends[0].n == sent);
+	close(fd);
+	door_close(&d);
 	free(much);
 	loop_free(l);
 }
@@ -311,6 +392,8 @@ main(void)
 	    cmocka_unit_test(a_signal_is_counted),
 	    cmocka_unit_test(accepting_and_reading_are_counted),
 	    cmocka_unit_test(connecting_and_writing_are_counted),
+	    cmocka_unit_test(a_socket_reads_its_share_of_a_turn_and_the_rest_later),
+	    cmocka_unit_test(who_stopped_reading_is_left_alone_also_when_sated),
 	};
 
 	return cmocka_run_group_tests(tests, start_clock, let_clock_go);

@@ -294,20 +294,23 @@ assert_body(const char *body, const char *expected)
 static void
 every_form_is_found_wherever_it_stands(void **state)
 {
-	static const char *const forms[] = {"sk-", "sk_", "AIza", "AQ.", "ya29.", "AKIA", "ASIA", "ABSK",
-	    "bedrock-api-key-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xoxa-", "xoxb-", "xoxp-",
-	    "xoxr-", "xoxs-", "xoxe-", "xoxe.", "xapp-", "gsk_", "xai-", "hf_", "r8_", "pplx-", "nvapi-", "csk-",
-	    "fw_", "tgp_v1_", "dapi"};
-	static const char *const before[] = {"", " ", "\"", "abcdefg ", "\\n", "\\t", "\\u0022", "\\\\n", "%20", "="};
+	static const char *const forms[] = {"sk-", "sk_", "AIza", "AQ.", "ya29.", "AKIA", "ASIA",
+	    "ABSK", "bedrock-api-key-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
+	    "xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "xoxe-", "xoxe.", "xapp-", "gsk_", "xai-",
+	    "hf_", "r8_", "pplx-", "nvapi-", "csk-", "fw_", "tgp_v1_", "dapi"};
+	static const char *const before[] = {
+	    "", " ", "\"", "abcdefg ", "\\n", "\\t", "\\u0022", "\\\\n", "%20", "="};
 	char body[128], expected[128];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(forms); i++) {
 		for (size_t k = 0; k < COUNT_OF(before); k++) {
-			snprintf(body, sizeof(body), "%s%sABCDEFGH0123456789XY", before[k], forms[i]);
+			snprintf(
+			    body, sizeof(body), "%s%sABCDEFGH0123456789XY", before[k], forms[i]);
 			snprintf(expected, sizeof(expected), "%s***", before[k]);
 			assert_body(body, expected);
-			snprintf(body, sizeof(body), "%s%sABCDEFGH0123456789XY and more", before[k], forms[i]);
+			snprintf(body, sizeof(body), "%s%sABCDEFGH0123456789XY and more", before[k],
+			    forms[i]);
 			snprintf(expected, sizeof(expected), "%s*** and more", before[k]);
 			assert_body(body, expected);
 		}
@@ -318,8 +321,10 @@ static void
 a_body_loses_its_keys_and_keeps_its_words(void **state)
 {
 	(void)state;
-	assert_body("explain the basic idea of sk-learn, and bearer bonds", "explain the basic idea of sk-learn, and bearer bonds");
-	assert_body("see https://h/x?key=1&code=print and ?token=abc", "see https://h/x?key=1&code=print and ?token=abc");
+	assert_body("explain the basic idea of sk-learn, and bearer bonds",
+	    "explain the basic idea of sk-learn, and bearer bonds");
+	assert_body("see https://h/x?key=1&code=print and ?token=abc",
+	    "see https://h/x?key=1&code=print and ?token=abc");
 	assert_body("see https://h/x?key=0123456789ab", "see https://h/x?key=***");
 	assert_body("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ***");
 	assert_body("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***");
@@ -334,7 +339,8 @@ json_stays_json(void **state)
 {
 	(void)state;
 	assert_body("{\"a\":\"\\r8_0123456789ab\"}", "{\"a\":\"\\r***\"}");
-	assert_body("{\"a\":\"Bearer ab\\/cd0123456789\",\"b\":1}", "{\"a\":\"Bearer ***\",\"b\":1}");
+	assert_body(
+	    "{\"a\":\"Bearer ab\\/cd0123456789\",\"b\":1}", "{\"a\":\"Bearer ***\",\"b\":1}");
 	assert_body("{\"a\":\"sk-0123456789\\nx\"}", "{\"a\":\"***\\nx\"}");
 	assert_body("{\"sk-0123456789\":1}", "{\"***\":1}");
 }
@@ -346,7 +352,8 @@ only_what_begins_within_is_shown(void **state)
 	static const struct {
 		size_t shown;
 		const char *text;
-	} rows[] = {{4, "0123"}, {5, "0123 "}, {6, "0123 ***"}, {18, "0123 ***"}, {19, "0123 *** "}, {23, "0123 *** more"}};
+	} rows[] = {{4, "0123"}, {5, "0123 "}, {6, "0123 ***"}, {18, "0123 ***"}, {19, "0123 *** "},
+	    {23, "0123 *** more"}};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {

@@ -13,7 +13,8 @@
 #include "store/entries_int.h"
 #include "store_cache.h"
 
-/* Sizes about every border: nothing, in the head, in one chunk, in several, in many transactions. */
+/* Sizes about every border: nothing, in the head, in one chunk, in several, in many transactions.
+ * */
 static const size_t sizes[] = {0, 1, 100, 2000, 16000, ENTRY_CHUNK - 1, ENTRY_CHUNK,
     ENTRY_CHUNK + 1, 2 * ENTRY_CHUNK, 100000, 64 * ENTRY_CHUNK, 64 * ENTRY_CHUNK + 1, 3000000};
 #define N_SIZES (sizeof(sizes) / sizeof(sizes[0]))
@@ -212,7 +213,8 @@ replacing_does_not_mix_versions(void **state)
 		}
 }
 
-/* Within a turn the snapshot stays, so that a small body is never lost between look-up and write. */
+/* Within a turn the snapshot stays, so that a small body is never lost between look-up and write.
+ * */
 static void
 within_a_turn_a_found_entry_can_be_read(void **state)
 {
@@ -269,7 +271,8 @@ no_more_than_64_mb_wait(void **state)
 	unsigned kept = 0;
 	enum err e = E_OK;
 
-	/* Readers keep what is committed in memory: so the limit is reached however fast the writer is. */
+	/* Readers keep what is committed in memory: so the limit is reached however fast the
+	 * writer is. */
 	for (unsigned i = 0; kept < 64 && e == E_OK; i++) {
 		struct sample s = {.number = i, .body = 15 << 20};
 
@@ -416,7 +419,8 @@ a_flipped_bit_of_a_large_entry_is_a_miss(void **state)
 	}
 }
 
-/* 64 chunks are looked at beforehand: past them it is an error on the way, but no wrong byte (sample_read looks at each). */
+/* 64 chunks are looked at beforehand: past them it is an error on the way, but no wrong byte
+ * (sample_read looks at each). */
 static void
 a_flipped_bit_of_a_very_large_entry_is_never_served(void **state)
 {
@@ -523,7 +527,8 @@ is_emptied_when_it_is_no_database(void **state)
 	assert_true(sample_hits(c, &s));
 }
 
-/* A child that writes large and small ones is killed at some moment; what is found afterwards is whole. */
+/* A child that writes large and small ones is killed at some moment; what is found afterwards is
+ * whole. */
 static void
 kill_9_leaves_whole_entries_only(void **state)
 {

@@ -37,7 +37,8 @@ resize(struct cache *c, uint64_t max_size)
 	cache_reopen(c);
 }
 
-/* Mixed sizes, several times the cache, with replacements: du never sees more than max_size, and writes do not fail. */
+/* Mixed sizes, several times the cache, with replacements: du never sees more than max_size, and
+ * writes do not fail. */
 static void
 never_takes_more_than_max_size(void **state)
 {
@@ -67,8 +68,9 @@ never_takes_more_than_max_size(void **state)
 		assert_true(store_dir_du(&c->dir, "cache") <= c->max_size);
 		assert_true(cache_stats(c).bytes <= c->max_size);
 		failed = metric_get(M_CACHE_FAILED) - failed;
-		print_message("max_size %llu: %llu entries, %llu failed, %llu%% used\n", (unsigned long long)c->max_size,
-		    (unsigned long long)stored, (unsigned long long)failed,
+		print_message("max_size %llu: %llu entries, %llu failed, %llu%% used\n",
+		    (unsigned long long)c->max_size, (unsigned long long)stored,
+		    (unsigned long long)failed,
 		    (unsigned long long)(cache_stats(c).bytes * 100 / c->max_size));
 		assert_true(cache_stats(c).bytes >= c->max_size / 2);
 		assert_true(failed * 100 <= stored);
@@ -171,7 +173,8 @@ the_hand_takes_what_has_expired(void **state)
 	resize(c, 4 << 20);
 	clock_fake(1, CACHE_NOW);
 	for (unsigned i = 0; i < 700; i++) {
-		struct sample s = {.number = i, .body = 3000, .expires_ms = i % 2 ? CACHE_NOW + 10 : 0};
+		struct sample s = {
+		    .number = i, .body = 3000, .expires_ms = i % 2 ? CACHE_NOW + 10 : 0};
 
 		assert_int_equal(sample_put(c, &s), E_OK);
 		cache_settle(c);
@@ -229,14 +232,18 @@ purge_and_check(struct cache *c, const char *gateway, const char *provider, cons
 		struct sample s = named(i);
 
 		assert_int_equal(sample_put(c, &s), E_OK);
-		expected += is_match(gateway, s.gateway) && is_match(provider, s.provider) && is_match(model, s.model);
+		expected += is_match(gateway, s.gateway) && is_match(provider, s.provider) &&
+		    is_match(model, s.model);
 	}
-	assert_int_equal(entries_purge(c->entries, span_str(gateway), span_str(provider), span_str(model)), expected);
+	assert_int_equal(
+	    entries_purge(c->entries, span_str(gateway), span_str(provider), span_str(model)),
+	    expected);
 	for (unsigned i = 0; i < n; i++) {
 		struct sample s = named(i);
 
-		assert_int_equal(sample_hits(c, &s), !(is_match(gateway, s.gateway) &&
-							 is_match(provider, s.provider) && is_match(model, s.model)));
+		assert_int_equal(sample_hits(c, &s),
+		    !(is_match(gateway, s.gateway) && is_match(provider, s.provider) &&
+			is_match(model, s.model)));
 	}
 	assert_int_equal(cache_stats(c).entries, n - expected);
 	assert_int_equal(entries_purge(c->entries, SPAN_NONE, SPAN_NONE, SPAN_NONE), n - expected);
@@ -283,7 +290,8 @@ find_or_lose(struct cache *c, const struct sample *s)
 	entries_turn_end(c->entries);
 }
 
-/* Two threads purge while the loop puts and finds: nothing is torn, and what is left in the end is counted right. */
+/* Two threads purge while the loop puts and finds: nothing is torn, and what is left in the end
+ * is counted right. */
 static void
 purges_of_other_threads_do_not_disturb_the_loop(void **state)
 {

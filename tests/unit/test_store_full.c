@@ -43,7 +43,8 @@ static void
 fill_disk(const struct store_dir *d)
 {
 	static const char zeros[4096];
-	int fd = open(store_dir_path(d, "ballast"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd =
+	    open(store_dir_path(d, "ballast"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	assert_true(fd >= 0);
 	while (write(fd, zeros, sizeof(zeros)) > 0)
@@ -82,7 +83,8 @@ a_full_disk_stops_the_log_and_nothing_else(void **state)
 	}
 	assert_int_equal(metric_get(M_LOG_FAILING), 1);
 	for (uint32_t i = 0; i < n; i++)
-		assert_true(log_has(&l, log_id(LOG_NOW + i, i), 300)); /* the queue has what the disk has not */
+		assert_true(log_has(
+		    &l, log_id(LOG_NOW + i, i), 300)); /* the queue has what the disk has not */
 	assert_int_equal(metric_get(M_LOG_LOST), lost);
 
 	/* payloads are given up first, records last */
@@ -211,6 +213,7 @@ main(void)
 
 	if (!crypto_init())
 		return 1;
-	has_tmpfs = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	has_tmpfs =
+	    unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

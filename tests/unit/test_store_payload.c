@@ -78,6 +78,8 @@ what_is_not_exactly_it_is_refused(void **state)
 	assert_false(piece_unpack(5, span_head(packed, packed.n - 1), 1000, &out));
 	assert_false(piece_unpack(5, span_head(packed, 15), 1000, &out));
 	assert_false(piece_unpack(5, SPAN_NONE, 1000, &out));
+	/* of a damaged size not a byte is read: it may end behind the file */
+	assert_false(piece_unpack(5, span_of(packed.p, (size_t)1 << 40), 1000, &out));
 	assert_true(buf_put(&out, "x", 1));
 	assert_false(piece_unpack(5, packed, 1000, &out)); /* no room by one */
 	assert_int_equal(buf_len(&out), 1);

@@ -33,7 +33,8 @@ most(void)
 static void
 a_record_is_readable_at_once_and_for_good(void **state)
 {
-	static const long sizes[] = {-1, 0, 1, 500, 4000, PAYLOAD_PIECE - 1, PAYLOAD_PIECE, PAYLOAD_PIECE + 1, 3 * PAYLOAD_PIECE};
+	static const long sizes[] = {-1, 0, 1, 500, 4000, PAYLOAD_PIECE - 1, PAYLOAD_PIECE,
+	    PAYLOAD_PIECE + 1, 3 * PAYLOAD_PIECE};
 	struct logs *l = *state;
 
 	l->o.queue_size = 64 << 20;
@@ -48,8 +49,10 @@ a_record_is_readable_at_once_and_for_good(void **state)
 			if (phase == 0 && i % 20 == 19)
 				log_settle(l);
 			assert_true(log_has(l, id, i * 100));
-			assert_int_equal(log_has_payload(l, id, RECORD_REQUEST, (size_t)request), request >= 0);
-			assert_int_equal(log_has_payload(l, id, RECORD_RESPONSE, (size_t)response), response >= 0);
+			assert_int_equal(
+			    log_has_payload(l, id, RECORD_REQUEST, (size_t)request), request >= 0);
+			assert_int_equal(log_has_payload(l, id, RECORD_RESPONSE, (size_t)response),
+			    response >= 0);
 		}
 		assert_int_equal(log_count(l), 81);
 		if (phase == 1)
@@ -145,10 +148,14 @@ a_scan_is_newest_first_within_its_bounds(void **state)
 		log_append(l, log_id(LOG_NOW + i / 10, i), i % 400, -1, -1);
 	for (int phase = 0; phase < 2; phase++) {
 		assert_int_equal(log_scan(l, least(), most(), &seen), 1000);
-		assert_int_equal(log_scan(l, log_id(LOG_NOW + 10, 100), log_id(LOG_NOW + 19, 199), &seen), 100);
-		assert_int_equal(log_scan(l, log_id(LOG_NOW + 10, 101), log_id(LOG_NOW + 19, 198), &seen), 98);
-		assert_int_equal(log_scan(l, log_id(LOG_NOW + 10, 100), log_id(LOG_NOW + 10, 100), &seen), 1);
-		assert_int_equal(log_scan(l, log_id(LOG_NOW + 10, 101), log_id(LOG_NOW + 10, 100), &seen), 0);
+		assert_int_equal(
+		    log_scan(l, log_id(LOG_NOW + 10, 100), log_id(LOG_NOW + 19, 199), &seen), 100);
+		assert_int_equal(
+		    log_scan(l, log_id(LOG_NOW + 10, 101), log_id(LOG_NOW + 19, 198), &seen), 98);
+		assert_int_equal(
+		    log_scan(l, log_id(LOG_NOW + 10, 100), log_id(LOG_NOW + 10, 100), &seen), 1);
+		assert_int_equal(
+		    log_scan(l, log_id(LOG_NOW + 10, 101), log_id(LOG_NOW + 10, 100), &seen), 0);
 		assert_int_equal(log_scan(l, id_floor_at(LOG_NOW + 99), most(), &seen), 10);
 		assert_int_equal(log_scan(l, id_floor_at(LOG_NOW + 100), most(), &seen), 0);
 		seen.stop_at = 300;
@@ -158,7 +165,8 @@ a_scan_is_newest_first_within_its_bounds(void **state)
 	}
 }
 
-/* A record is appended when its exchange ends, with the id of its beginning: ids come out of order, over midnight too. */
+/* A record is appended when its exchange ends, with the id of its beginning: ids come out of
+ * order, over midnight too. */
 static void
 late_records_are_found_in_their_place(void **state)
 {
@@ -239,7 +247,8 @@ scan_all_the_time(void *arg)
 
 		is_last = a->is_done;
 		n = log_scan(a->l, least(), most(), mine);
-		assert_true(n >= last); /* nothing that was seen is ever missing, queue to segment included */
+		assert_true(n >=
+		    last); /* nothing that was seen is ever missing, queue to segment included */
 		last = n;
 		(*rounds)++;
 	} while (!is_last);
@@ -304,6 +313,55 @@ a_flipped_bit_of_a_record_leaves_out_that_record_alone(void **state)
 		}
 	assert_int_equal(log_count(l), 3);
 	free(record);
+}
+
+/* It stands where it does not belong: log_count sees to the order of the others. */
+static void
+a_flipped_bit_of_an_id_is_no_id_and_disturbs_no_order(void **state)
+{
+	struct logs *l = *state;
+	struct id id = log_id(LOG_NOW, 5), newest = log_id(LOG_NOW, 6), got;
+	char path[FILE_PATH_SIZE], *record = log_fill(&id, 9, 100);
+	off_t at;
+
+	for (uint32_t i = 1; i <= 6; i += 2)
+		log_append(l, log_id(LOG_NOW, i), 100, -1, -1);
+	log_settle(l);
+	rows_path(l, "rows.mdb", path);
+	at = store_dir_find(path, span_of(record, 100), 0) - (off_t)sizeof(struct row_head) - ID_BYTES;
+	assert_true(at > 0);
+	logs_reopen(l);
+	for (uint32_t i = 2; i <= 6; i += 2)
+		log_append(l, log_id(LOG_NOW, i), 100, -1, -1);
+	for (int bit = 0; bit < 8 * ID_BYTES; bit++) {
+		logs_close(l);
+		store_dir_flip(path, at + bit / 8, bit % 8);
+		logs_open(l);
+		got = records_newest(l->r);
+		assert_memory_equal(&got, &newest, sizeof(newest));
+		assert_false(log_has(l, id, 100));
+		assert_in_range(log_count(l), 3, 5);
+		store_dir_flip(path, at + bit / 8, bit % 8);
+	}
+	free(record);
+}
+
+static void
+a_damaged_note_of_the_newest_id_is_not_believed(void **state)
+{
+	struct logs *l = *state;
+	struct id newest = log_id(LOG_NOW, 1), got;
+	const off_t at = offsetof(struct queue_header, newest);
+
+	log_append(l, newest, 10, -1, -1);
+	logs_close(l);
+	store_dir_flip(store_dir_path(&l->dir, "log/queue"), at, 6);
+	logs_open(l);
+	got = records_newest(l->r);
+	assert_memory_equal(&got, &newest, sizeof(newest));
+	logs_reopen(l); /* ... and forgotten */
+	got = records_newest(l->r);
+	assert_memory_equal(&got, &newest, sizeof(newest));
 }
 
 static void
@@ -393,7 +451,8 @@ another_format_is_refused_in_plain_words(void **state)
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	assert_non_null(strstr(l->detail, "newer version"));
 	assert_non_null(strstr(l->detail, l->dir.data));
-	assert_int_equal(records_open_readonly(&l->data, &r, l->detail, sizeof(l->detail)), E_USAGE);
+	assert_int_equal(
+	    records_open_readonly(&l->data, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	store_dir_write(&l->dir, "log/format", "0\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	assert_non_null(strstr(l->detail, "older version"));
@@ -416,7 +475,8 @@ opens_in_less_than_10_ms(void **state)
 
 		records_close(l->r);
 		start = clock_mono_us();
-		assert_int_equal(records_open(&l->data, &l->o, &l->r, l->detail, sizeof(l->detail)), E_OK);
+		assert_int_equal(
+		    records_open(&l->data, &l->o, &l->r, l->detail, sizeof(l->detail)), E_OK);
 		took = clock_mono_us() - start;
 		best = took < best ? took : best;
 	}
@@ -438,7 +498,8 @@ stats_and_metrics_agree(void **state)
 	assert_int_equal(metric_get(M_LOG_WRITTEN), written + 100);
 	STORE_WAIT_UNTIL(metric_get(M_LOG_QUEUE_BYTES) == 0);
 	assert_int_equal(metric_get(M_LOG_FAILING), 0);
-	assert_in_range(log_stats(l).bytes, store_dir_du(&l->dir, "log") - 100000, store_dir_du(&l->dir, "log") + 100000);
+	assert_in_range(log_stats(l).bytes, store_dir_du(&l->dir, "log") - 100000,
+	    store_dir_du(&l->dir, "log") + 100000);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, logs_set_up, logs_tear_down)
@@ -458,6 +519,8 @@ main(void)
 	    TEST(appending_an_id_again_replaces_it),
 	    TEST(readers_of_other_threads_see_every_record_all_the_time),
 	    TEST(a_flipped_bit_of_a_record_leaves_out_that_record_alone),
+	    TEST(a_flipped_bit_of_an_id_is_no_id_and_disturbs_no_order),
+	    TEST(a_damaged_note_of_the_newest_id_is_not_believed),
 	    TEST(a_flipped_bit_of_a_payload_hides_that_payload_alone),
 	    TEST(a_destroyed_segment_takes_no_other_with_it),
 	    TEST(a_truncated_segment_is_survived),

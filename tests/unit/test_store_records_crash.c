@@ -39,8 +39,9 @@ write_until_killed(struct logs *l, uint32_t round, int to)
 		    .request = i % 4 ? -1 : (int32_t)(i * 7919 % 20000)};
 
 		log_append(l, ack.id, ack.size, ack.request, -1);
+		/* Too fast for this disk: the parent will miss acknowledgements, and say so. */
 		if (metric_get(M_LOG_LOST) + metric_get(M_LOG_PAYLOADS_LOST) > 0)
-			_exit(1); /* the test is too fast for this disk: the parent will miss acknowledgements */
+			_exit(1);
 		if (write(to, &ack, sizeof(ack)) != (ssize_t)sizeof(ack))
 			_exit(0);
 	}
@@ -77,7 +78,8 @@ check_all(struct logs *l, const struct ack *acks, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (!log_has(l, acks[i].id, acks[i].size))
 			fail_msg("record %zu of %zu is lost", i, n);
-		assert_int_equal(log_has_payload(l, acks[i].id, RECORD_REQUEST, (size_t)acks[i].request),
+		assert_int_equal(
+		    log_has_payload(l, acks[i].id, RECORD_REQUEST, (size_t)acks[i].request),
 		    acks[i].request >= 0);
 	}
 }
@@ -124,15 +126,18 @@ kill_9_loses_no_record_that_was_appended(void **state)
 
 		n += run_and_kill(l, round, wanted, acks + n, ACKS_MAX - n);
 		/* a command reads it as it was left ... */
-		assert_int_equal(datadir_open_readonly(l->dir.data, &data, l->detail, sizeof(l->detail)), E_OK);
-		assert_int_equal(records_open_readonly(&data, &reader, l->detail, sizeof(l->detail)), E_OK);
+		assert_int_equal(
+		    datadir_open_readonly(l->dir.data, &data, l->detail, sizeof(l->detail)), E_OK);
+		assert_int_equal(
+		    records_open_readonly(&data, &reader, l->detail, sizeof(l->detail)), E_OK);
 		l->r = reader;
 		check_all(l, acks + before, n - before);
 		total = count(l);
 		assert_true(total >= n);
 		records_close(reader);
 		datadir_close(&data);
-		/* ... and so does the next server, which may be killed in its turn before it has committed anything */
+		/* ... and so does the next server, which may be killed in its turn before it has
+		 * committed anything */
 		if (round % 4 == 3)
 			continue;
 		logs_open(l);
@@ -150,7 +155,8 @@ kill_9_loses_no_record_that_was_appended(void **state)
 	free(acks);
 }
 
-/* The machine went down: what the queue still holds may have been committed or not. Nothing is doubled for a reader. */
+/* The machine went down: what the queue still holds may have been committed or not. Nothing is
+ * doubled for a reader. */
 static void
 after_a_power_loss_each_record_is_there_once(void **state)
 {
@@ -202,11 +208,13 @@ opens_within_a_second_with_a_full_queue(void **state)
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	(void)close(ends[0]);
 	(void)close(ends[1]);
-	assert_int_equal(rename(store_dir_path(&l->dir, "log-away"), store_dir_path(&l->dir, "log")), 0);
+	assert_int_equal(
+	    rename(store_dir_path(&l->dir, "log-away"), store_dir_path(&l->dir, "log")), 0);
 	start = clock_mono_us();
 	logs_open(l);
 	took = clock_mono_us() - start;
-	print_message("opened in %llu us with %u records in the queue\n", (unsigned long long)took, n);
+	print_message(
+	    "opened in %llu us with %u records in the queue\n", (unsigned long long)took, n);
 	assert_true(took < 1000000);
 	assert_true(n > 20000);
 	assert_int_equal(count(l), n);

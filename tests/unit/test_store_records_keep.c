@@ -146,7 +146,8 @@ takes_no_more_than_max_size(void **state)
 	logs_reopen(l);
 	for (int i = 0; i < 120; i++) {
 		for (int j = 0; j < 10; j++, n++)
-			log_append(l, log_id(LOG_NOW + n * 1000, n), 20000, (n % 7) * 9000, 100000 * (n % 2));
+			log_append(l, log_id(LOG_NOW + n * 1000, n), 20000, (n % 7) * 9000,
+			    100000 * (n % 2));
 		log_settle(l);
 		assert_true(store_dir_du(&l->dir, "log") <= l->o.max_size);
 	}
@@ -179,7 +180,8 @@ push_out(void *ctx, const struct id *id, struct span record)
 	log_check(record, id, 9);
 	if (u->seen++ == 5)
 		for (int i = 0; i < 300; i++, u->next++) {
-			log_append(u->l, log_id(LOG_NOW + LOG_DAY + u->next, u->next), 60000, -1, -1);
+			log_append(
+			    u->l, log_id(LOG_NOW + LOG_DAY + u->next, u->next), 60000, -1, -1);
 			if (i % 20 == 0)
 				log_settle(u->l);
 		}
@@ -243,8 +245,11 @@ reading_changes_nothing(void **state)
 	for (int i = 0; i < 3; i++) {
 		struct id newest;
 
-		assert_int_equal(datadir_open_readonly(l->dir.data, &l->data, l->detail, sizeof(l->detail)), E_OK);
-		assert_int_equal(records_open_readonly(&l->data, &l->r, l->detail, sizeof(l->detail)), E_OK);
+		assert_int_equal(
+		    datadir_open_readonly(l->dir.data, &l->data, l->detail, sizeof(l->detail)),
+		    E_OK);
+		assert_int_equal(
+		    records_open_readonly(&l->data, &l->r, l->detail, sizeof(l->detail)), E_OK);
 		assert_int_equal(log_count(l), 100);
 		assert_true(log_has_payload(l, log_id(LOG_NOW, 3), RECORD_REQUEST, 500));
 		assert_int_equal(log_stats(l).records, 100);
@@ -266,8 +271,10 @@ an_empty_directory_is_an_empty_log(void **state)
 	logs_close(l);
 	assert_int_equal(unlink(store_dir_path(&l->dir, "log/queue")), 0);
 	assert_int_equal(unlink(store_dir_path(&l->dir, "log/format")), 0);
-	assert_int_equal(datadir_open_readonly(l->dir.data, &l->data, l->detail, sizeof(l->detail)), E_OK);
-	assert_int_equal(records_open_readonly(&l->data, &l->r, l->detail, sizeof(l->detail)), E_OK);
+	assert_int_equal(
+	    datadir_open_readonly(l->dir.data, &l->data, l->detail, sizeof(l->detail)), E_OK);
+	assert_int_equal(
+	    records_open_readonly(&l->data, &l->r, l->detail, sizeof(l->detail)), E_OK);
 	assert_int_equal(log_count(l), 0);
 	assert_false(log_has(l, log_id(LOG_NOW, 1), 0));
 	logs_close(l);
@@ -275,7 +282,8 @@ an_empty_directory_is_an_empty_log(void **state)
 	logs_open(l);
 }
 
-/* A server that starts while a command reads disturbs nothing, and the command what it listed keeps. */
+/* A server that starts while a command reads disturbs nothing, and the command what it listed
+ * keeps. */
 static void
 a_reader_and_a_starting_server_do_not_meet(void **state)
 {
@@ -284,21 +292,25 @@ a_reader_and_a_starting_server_do_not_meet(void **state)
 	for (uint32_t i = 0; i < 500; i++)
 		log_append(l, log_id(LOG_NOW, i), 200, 200, -1);
 	logs_close(l);
-	assert_int_equal(datadir_open_readonly(l->dir.data, &reader.data, l->detail, sizeof(l->detail)), E_OK);
-	assert_int_equal(records_open_readonly(&reader.data, &reader.r, l->detail, sizeof(l->detail)), E_OK);
+	assert_int_equal(
+	    datadir_open_readonly(l->dir.data, &reader.data, l->detail, sizeof(l->detail)), E_OK);
+	assert_int_equal(
+	    records_open_readonly(&reader.data, &reader.r, l->detail, sizeof(l->detail)), E_OK);
 	logs_open(l);
 	for (uint32_t i = 500; i < 3000; i++) {
 		log_append(l, log_id(LOG_NOW, i), 200, 200, -1);
 		if (i % 250 == 0) {
 			log_settle(l);
 			assert_int_equal(log_count(&reader), 500);
-			assert_true(log_has_payload(&reader, log_id(LOG_NOW, i % 500), RECORD_REQUEST, 200));
+			assert_true(log_has_payload(
+			    &reader, log_id(LOG_NOW, i % 500), RECORD_REQUEST, 200));
 		}
 	}
 	assert_int_equal(log_count(l), 3000);
 	records_close(reader.r);
 	/* ... and one that comes too late is told so */
-	assert_int_equal(records_open_readonly(&reader.data, &reader.r, l->detail, sizeof(l->detail)), E_IN_USE);
+	assert_int_equal(
+	    records_open_readonly(&reader.data, &reader.r, l->detail, sizeof(l->detail)), E_IN_USE);
 	datadir_close(&reader.data);
 }
 
