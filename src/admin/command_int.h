@@ -41,6 +41,7 @@ struct command {
 	enum form form;
 	struct query query;
 	struct id id;
+	struct span unseal; /* the credential that opens sealed payloads; empty: none */
 	bool is_json, has_begun;
 	bool has_limit, has_until, has_format;
 	uint64_t left;         /* records still to show; 0 with has_limit false: all */

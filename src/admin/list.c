@@ -1,5 +1,9 @@
 #include "admin/command_int.h"
 
+#include <string.h>
+
+
+#include "journal/sealed.h"
 #include "store/records.h"
 
 #define STEP_RECORDS 500
@@ -65,19 +69,30 @@ command_list(struct command *c, struct buf *out)
 	return is_more && !(has_limit && c->left == 0) ? COMMAND_MORE : COMMAND_DONE;
 }
 
+static const struct sealer *
+sealer_of(const struct command *c, struct sealer *out)
+{
+	if (c->unseal.n == 0 || c->stores.seal_salt == NULL)
+		return NULL;
+	memcpy(out->salt, c->stores.seal_salt, sizeof(out->salt));
+	out->credential = c->unseal;
+	return out;
+}
+
 enum command_result
 command_show(struct command *c, struct buf *out)
 {
 	struct buf bytes;
 	struct record r;
+	struct sealer sealer;
 	buf_init(&bytes, 64 * 1024);
 	enum command_result result = COMMAND_FAILED;
 	if (!record_read(c->stores.records, &c->id, &bytes) ||
 	    !record_decode(buf_view(&bytes), &r)) {
 		bool ok = buf_printf(out, "no record has this id");
 		UNUSED(ok);
-	} else if (c->is_json ? query_show_json(c->stores.records, &r, out) && buf_putc(out, '\n')
-			      : query_show(c->stores.records, &r, out)) {
+	} else if (c->is_json ? query_show_json(c->stores.records, &r, sealer_of(c, &sealer), out) && buf_putc(out, '\n')
+			      : query_show(c->stores.records, &r, sealer_of(c, &sealer), out)) {
 		result = COMMAND_DONE;
 	} else {
 		buf_reset(out);

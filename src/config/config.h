@@ -42,7 +42,7 @@ struct config_gateway {
 		bool coalesce, cross_form, respect_upstream, seal, split_embeddings;
 	} cache;
 	struct {
-		bool collect, scrub;
+		bool collect, scrub, seal;
 		enum payload_mode payload;
 		uint64_t max_payload;
 	} log;

@@ -180,7 +180,8 @@ static const struct config_row rows[] = {
 	    "Most bytes that are kept of one body; the log takes no body over 10MB, and 2MB of a compressed one."),
 	BOOL("gateways.*.log.scrub", GATEWAY(log.scrub), "true",
 	    "Key-shaped strings in the bodies that are kept become ***."),
-	NOT_YET("gateways.*.log.seal", "Encryption of payloads."),
+	BOOL("gateways.*.log.seal", GATEWAY(log.seal), "false",
+	    "Bodies in the log are encrypted under a key that only the caller's credential gives."),
 
 	ROW("providers.*.base_url", STRING, PROVIDER(base_url), NULL,
 	    "http://HOST[:PORT][/PATH] or https://... Not given: the built-in one of this name.",

@@ -307,6 +307,7 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 		return;
 	e->max_payload = payload_max(x->route.gateway);
 	e->scrub = x->route.gateway->log.scrub;
+	e->seal = x->route.gateway->log.seal;
 	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
 	struct span reply = buf_view(&x->capture.body);
 	struct answer_head stored;

@@ -275,6 +275,25 @@ split_store_rest(struct exchange *x)
 	}
 }
 
+static void
+on_later(void *ctx)
+{
+	struct exchange *x = ctx;
+	split_run(x, SIZE_MAX, split_read);
+}
+
+/* In the next turn: this one copies the whole answer into the store, and should not wait for memory that a worker takes. */
+static void
+store_later(struct exchange *x)
+{
+	struct split *s = x->split;
+	/* Sealing takes the captured body away. */
+	if (x->is_sealed && !buf_put_span(&s->answer, buf_view(&x->capture.body)))
+		return;
+	x->is_working = true;
+	timer_start(x->g->loop, &s->timer, 0, on_later, x);
+}
+
 void
 split_store(struct exchange *x)
 {
@@ -289,11 +308,11 @@ split_store(struct exchange *x)
 	if (!s->is_part) {
 		if (x->capture.is_cut)
 			return;
-		/* Sealing takes the captured body away while a worker would read it. */
-		if (x->is_sealed && !buf_put_span(&s->answer, buf_view(&x->capture.body)))
+		if (buf_len(&x->capture.body) > SPLIT_OFF_LOOP) {
+			store_later(x);
 			return;
-		if (split_run(x, buf_len(&x->capture.body), split_read) == STEP_WAIT)
-			return;
+		}
+		split_read(x);
 	}
 	split_store_rest(x);
 }

@@ -7,9 +7,11 @@
 #include "base/num.h"
 #include "crypto/crypto.h"
 #include "crypto/memo.h"
+#include "crypto/seal.h"
 #include "http/message.h"
 #include "http/target.h"
 #include "journal/payload.h"
+#include "journal/sealed.h"
 #include "json/json.h"
 #include "obs/metric.h"
 #include "provider/redact.h"
@@ -19,10 +21,13 @@
 #define PATH_MAX_BYTES 2048
 #define METADATA_MAX 4096
 #define METADATA_MEMBERS 16
+#define SMALL_BUFFER (64 * 1024) /* larger ones are given back */
 
 struct journal {
 	struct records *records;
 	uint8_t key[32];
+	uint8_t seal_salt[32];
+	struct buf sealed[RECORD_PAYLOADS];
 	struct buf encoded; /* reused */
 	struct buf text;
 	struct payload payloads[RECORD_PAYLOADS];
@@ -30,11 +35,12 @@ struct journal {
 };
 
 struct journal *
-journal_new(struct records *records, const uint8_t key[32])
+journal_new(struct records *records, const uint8_t key[32], const uint8_t seal_salt[32])
 {
 	struct journal *j = xcalloc(1, sizeof(*j));
 	j->records = records;
 	memcpy(j->key, key, sizeof(j->key));
+	memcpy(j->seal_salt, seal_salt, sizeof(j->seal_salt));
 	buf_init(&j->encoded, 64 * 1024);
 	buf_init(&j->text, 64 * 1024);
 	list_init(&j->watchers);
@@ -48,8 +54,10 @@ journal_free(struct journal *j)
 		return;
 	buf_fini(&j->encoded);
 	buf_fini(&j->text);
-	for (int i = 0; i < RECORD_PAYLOADS; i++)
+	for (int i = 0; i < RECORD_PAYLOADS; i++) {
 		payload_fini(&j->payloads[i]);
+		buf_fini(&j->sealed[i]);
+	}
 	zeroize(j->key, sizeof(j->key));
 	free(j);
 }
@@ -115,6 +123,27 @@ journal_count(const struct record *r)
 		metric_observe_us(M_TTFB, (uint64_t)r->ttfb_us);
 }
 
+/* What is kept of a body, under the caller's key; nothing where there is none. */
+static void
+seal_payload(struct journal *j, const struct journal_entry *e, int which)
+{
+	struct payload *p = &j->payloads[which];
+	struct buf *out = &j->sealed[which];
+	struct sealer s = {.credential = credential_value(&e->head->headers, e->target->query)};
+	memcpy(s.salt, j->seal_salt, sizeof(s.salt));
+	if (out->cap > SMALL_BUFFER)
+		buf_fini(out);
+	out->max = seal_size(SEALED_BODY_MAX) + 64;
+	buf_reset(out);
+	if (p->bytes.n > SEALED_BODY_MAX) {
+		p->bytes = span_head(p->bytes, SEALED_BODY_MAX);
+		p->kept = SEALED_BODY_MAX;
+	}
+	bool ok = p->bytes.p != NULL && s.credential.n > 0 &&
+	    sealed_put(&s, &e->record.id, which, p->bytes, out);
+	p->bytes = ok ? buf_view(out) : SPAN_NONE;
+}
+
 static void
 make_payloads(struct journal *j, const struct journal_entry *e, struct record *r)
 {
@@ -130,6 +159,8 @@ make_payloads(struct journal *j, const struct journal_entry *e, struct record *r
 	}
 	payload_make(&j->payloads[RECORD_REQUEST], &request, e->max_payload, e->scrub);
 	payload_make(&j->payloads[RECORD_RESPONSE], &reply, e->max_payload, e->scrub);
+	for (int i = 0; e->seal && i < RECORD_PAYLOADS; i++)
+		seal_payload(j, e, i);
 	r->has_payload_request = j->payloads[RECORD_REQUEST].bytes.p != NULL;
 	r->has_payload_response = j->payloads[RECORD_RESPONSE].bytes.p != NULL;
 	r->request_kept = j->payloads[RECORD_REQUEST].kept;

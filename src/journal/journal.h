@@ -18,8 +18,8 @@ struct records;
 struct request_head;
 struct target;
 
-/* key: 32 bytes, for key_id. records is borrowed. */
-struct journal *journal_new(struct records *records, const uint8_t key[32]);
+/* key: 32 bytes, for key_id; seal_salt: for sealed payloads. records is borrowed. */
+struct journal *journal_new(struct records *records, const uint8_t key[32], const uint8_t seal_salt[32]);
 void journal_free(struct journal *j);
 
 /* What the exchange hands over: numbers and words of ours in `record`, what peers sent beside it. */
@@ -34,6 +34,7 @@ struct journal_entry {
 	    reply;             /* the bodies, or what was captured of them; p == NULL: not kept */
 	uint64_t max_payload;  /* payload_max: of each body */
 	bool scrub;            /* the gateway's log.scrub */
+	bool seal;             /* the gateway's log.seal: without a credential no body is kept */
 	struct memo *key_memo; /* of the connection; NULL: none */
 };
 /* Redacts, scrubs, encodes, queues. After it returned a kill -9 does not lose the record. */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "journal/sealed.h"
 #include "json/json.h"
 #include "store/records.h"
 
@@ -246,6 +247,7 @@ query_row(const struct record *r, struct buf *out)
 struct shown {
 	struct buf bytes;
 	int64_t size, kept; /* of the body; kept 0: all of it */
+	bool is_sealed;     /* and could not be opened: bytes is empty */
 };
 
 static struct id
@@ -270,10 +272,23 @@ read_kept(struct records *rs, const struct id *owner, enum record_payload which,
 	buf_fini(&bytes);
 }
 
+static void
+open_sealed(const struct id *owner, enum record_payload which, const struct sealer *sealer, struct shown *out)
+{
+	struct buf plain;
+	buf_init(&plain, PAYLOAD_MAX);
+	out->is_sealed =
+	    sealer == NULL || !sealed_open(sealer, owner, (int)which, buf_view(&out->bytes), &plain);
+	if (out->is_sealed)
+		buf_reset(&plain);
+	buf_fini(&out->bytes);
+	out->bytes = plain;
+}
+
 /* out->bytes is the caller's in any case. */
 static bool
-read_payload(
-    struct records *rs, const struct record *r, enum record_payload which, struct shown *out)
+read_payload(struct records *rs, const struct record *r, enum record_payload which,
+    const struct sealer *sealer, struct shown *out)
 {
 	struct id owner = owner_of(r, which);
 	*out = (struct shown){.size = 0};
@@ -281,22 +296,26 @@ read_payload(
 	if (!record_read_payload(rs, &owner, which, &out->bytes))
 		return false;
 	read_kept(rs, &owner, which, out);
+	if (sealed_is(buf_view(&out->bytes)))
+		open_sealed(&owner, which, sealer, out);
 	return true;
 }
 
 bool
-query_show_json(struct records *rs, const struct record *r, struct buf *out)
+query_show_json(struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out)
 {
 	static const char *const names[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = record_json(r, out);
 	buf_cut(out, buf_len(out) - 1);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
 		struct shown payload;
-		bool is_there = read_payload(rs, r, (enum record_payload)i, &payload);
+		bool is_there = read_payload(rs, r, (enum record_payload)i, sealer, &payload);
 		ok = !is_there || payload.kept == 0 ||
 		    buf_printf(out, ",\"%s_kept\":%lld", names[i], (long long)payload.kept);
+		if (is_there && payload.is_sealed)
+			ok = ok && buf_printf(out, ",\"%s_sealed\":true", names[i]);
 		ok = ok && buf_printf(out, ",\"%s\":", names[i]) &&
-		    (is_there ? json_put_str(out, buf_view(&payload.bytes))
+		    (is_there && !payload.is_sealed ? json_put_str(out, buf_view(&payload.bytes))
 			      : buf_put(out, "null", 4));
 		buf_fini(&payload.bytes);
 	}
@@ -355,13 +374,17 @@ put_title(struct buf *out, const char *title, const struct shown *s)
 }
 
 bool
-query_show(struct records *rs, const struct record *r, struct buf *out)
+query_show(struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out)
 {
 	static const char *const titles[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = show_fields(r, out);
 	for (int i = 0; ok && i < RECORD_PAYLOADS; i++) {
 		struct shown payload;
-		if (read_payload(rs, r, (enum record_payload)i, &payload))
+		bool is_there = read_payload(rs, r, (enum record_payload)i, sealer, &payload);
+		if (is_there && payload.is_sealed)
+			ok = buf_printf(out, "\n--- %s: sealed; --unseal-env VAR opens it with the caller's key ---\n",
+			    titles[i]);
+		else if (is_there)
 			ok = put_title(out, titles[i], &payload) &&
 			    put_printable(out, buf_view(&payload.bytes)) && buf_putc(out, '\n');
 		else

@@ -53,8 +53,11 @@ bool query_run(struct records *rs, struct query *q, query_fn fn, void *ctx);
 MUST_CHECK bool query_row(const struct record *r, struct buf *out);
 MUST_CHECK bool query_heading(struct buf *out);
 /* One record for a person: every field a line, then the payloads (pretty if JSON) when there are any. */
-MUST_CHECK bool query_show(struct records *rs, const struct record *r, struct buf *out);
+struct sealer;
+/* sealer: opens sealed payloads; NULL: they are named as such. */
+MUST_CHECK bool query_show(struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out);
 /* The JSON object of one record plus "request" and "response" members with the payloads as strings. */
-MUST_CHECK bool query_show_json(struct records *rs, const struct record *r, struct buf *out);
+MUST_CHECK bool query_show_json(
+    struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out);
 
 #endif

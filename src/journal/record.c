@@ -7,21 +7,17 @@
 #define FORMAT_VERSION 1
 
 /* The stored fields: tag (never reused, 1 was), kind, member. A field at its initial value is not written. */
-#define RECORD_FIELDS(INT, TEXT)                                                                   \
-	TEXT(2, gateway)                                                                           \
-	TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method) TEXT(7, path)            \
-	    TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent)                \
-		TEXT(12, end_reason) TEXT(13, ending) TEXT(14, metadata)                           \
-		    TEXT(15, request_content_type) TEXT(16, response_content_type) TEXT(17, host)  \
-			INT(18, status) INT(19, step) INT(20, attempts) INT(21, duration_us)       \
-			    INT(22, ttfb_us) INT(23, ttft_us) INT(24, overhead_us)                 \
-				INT(25, request_size) INT(26, response_size) INT(27, bytes_in)     \
-				    INT(28, bytes_out) INT(29, tokens_in) INT(30, tokens_out)      \
-					INT(31, cost_usd12) INT(32, usage[0]) INT(33, usage[1])    \
-					    INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4])  \
-						INT(37, usage[5]) INT(38, usage[6])                \
-						    INT(39, usage[7]) INT(40, request_kept)        \
-							INT(41, response_kept)
+/* clang-format off */
+#define RECORD_FIELDS(INT, TEXT) \
+	TEXT(2, gateway) TEXT(3, account) TEXT(4, provider) TEXT(5, model) TEXT(6, method) TEXT(7, path) \
+	TEXT(8, event_id) TEXT(9, key_id) TEXT(10, client) TEXT(11, user_agent) TEXT(12, end_reason) \
+	TEXT(13, ending) TEXT(14, metadata) TEXT(15, request_content_type) TEXT(16, response_content_type) \
+	TEXT(17, host) INT(18, status) INT(19, step) INT(20, attempts) INT(21, duration_us) INT(22, ttfb_us) \
+	INT(23, ttft_us) INT(24, overhead_us) INT(25, request_size) INT(26, response_size) INT(27, bytes_in) \
+	INT(28, bytes_out) INT(29, tokens_in) INT(30, tokens_out) INT(31, cost_usd12) INT(32, usage[0]) \
+	INT(33, usage[1]) INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4]) INT(37, usage[5]) \
+	INT(38, usage[6]) INT(39, usage[7]) INT(40, request_kept) INT(41, response_kept)
+/* clang-format on */
 
 #define TAG_CREATED 42 /* against the id's time */
 #define TAG_FLAGS 60

@@ -6,12 +6,13 @@
 #include "journal/record_int.h"
 
 /* Texts in their order; the rest of the columns is in the functions below. */
-#define FIRST_TEXTS(X) X(gateway) X(account) X(provider) X(model) X(method) X(path) X(host)
-#define LAST_TEXTS(X)                                                                              \
-	X(metadata)                                                                                \
-	X(event_id)                                                                                \
-	X(key_id) X(client) X(user_agent) X(request_content_type) X(response_content_type)         \
-	    X(end_reason) X(ending)
+/* clang-format off */
+#define FIRST_TEXTS(X) \
+	X(gateway) X(account) X(provider) X(model) X(method) X(path) X(host)
+#define LAST_TEXTS(X) \
+	X(metadata) X(event_id) X(key_id) X(client) X(user_agent) X(request_content_type) \
+	X(response_content_type) X(end_reason) X(ending)
+/* clang-format on */
 
 static bool
 put_quoted(struct buf *out, struct span s)

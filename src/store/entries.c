@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "obs/log.h"
@@ -23,8 +24,8 @@
 
 /* ---- open ---- */
 
-static void
-wipe(const char *dir)
+void
+entries_wipe(const char *dir)
 {
 	static const char *const names[] = {DATA_FILE, DATA_FILE "-lock", "format"};
 	char path[FILE_PATH_SIZE];
@@ -66,12 +67,14 @@ open_env(struct entries *e)
 {
 	static const struct env_dbi dbis[ENTRIES_DBIS] = {[DBI_HEAD] = {"head", 0},
 	    [DBI_CHUNK] = {"chunk", 0},
-	    [DBI_AGE] = {"age", MDB_INTEGERKEY}};
+	    [DBI_AGE] = {"age", MDB_INTEGERKEY},
+	    [DBI_EXPIRY] = {"expiry", 0}};
 	const struct env_options o = {
 	    .dbis = dbis,
 	    .n_dbis = ENTRIES_DBIS,
 	    .map_size = map_size_for(e->max_size),
 	    .flags = MDB_NOSYNC | MDB_NORDAHEAD,
+	    .must_be_whole = true,
 	};
 	char path[FILE_PATH_SIZE];
 
@@ -79,17 +82,17 @@ open_env(struct entries *e)
 	return env_open(path, &o, &e->env);
 }
 
-static enum err
-open_store(struct entries *e, bool was_clean, const struct fault *f)
+enum err
+entries_open_store(struct entries *e, bool was_clean, const struct fault *f)
 {
 	enum err err;
 
 	if (must_wipe(e, was_clean))
-		wipe(e->dir);
+		entries_wipe(e->dir);
 	err = open_env(e);
 	if (err == E_CORRUPT || err == E_EOF) {
 		log_line(LOG_WARN, "cache: %s is damaged; starting empty", e->dir);
-		wipe(e->dir);
+		entries_wipe(e->dir);
 		err = open_env(e);
 	}
 	if (err != E_OK)
@@ -115,6 +118,7 @@ static struct entries *
 make(const struct datadir *d, uint64_t max_size)
 {
 	struct entries *e = xcalloc(1, sizeof(*e));
+	pthread_condattr_t clock;
 
 	e->max_size = max_size;
 	file_path(e->dir, d->path, "cache");
@@ -123,7 +127,11 @@ make(const struct datadir *d, uint64_t max_size)
 	e->visited_mask = visited_bits(max_size) - 1;
 	e->visited = xcalloc((e->visited_mask + 1) / 64, sizeof(*e->visited));
 	CHK(pthread_mutex_init(&e->lock, NULL) == 0);
-	CHK(pthread_cond_init(&e->has_work, NULL) == 0);
+	CHK(pthread_mutex_init(&e->reader_lock, NULL) == 0);
+	CHK(pthread_condattr_init(&clock) == 0);
+	CHK(pthread_condattr_setclock(&clock, CLOCK_MONOTONIC) == 0);
+	CHK(pthread_cond_init(&e->has_work, &clock) == 0);
+	(void)pthread_condattr_destroy(&clock);
 	CHK(pthread_cond_init(&e->has_purged, NULL) == 0);
 	return e;
 }
@@ -133,6 +141,7 @@ unmake(struct entries *e)
 {
 	map_fini(&e->pending);
 	(void)pthread_mutex_destroy(&e->lock);
+	(void)pthread_mutex_destroy(&e->reader_lock);
 	(void)pthread_cond_destroy(&e->has_work);
 	(void)pthread_cond_destroy(&e->has_purged);
 	free(e->visited);
@@ -151,10 +160,11 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 	if (max_size < ENTRIES_SIZE_MIN)
 		return fault_set(&f, E_USAGE, "cache.max_size: at least 1MB is needed");
 	e = make(d, max_size);
-	err = open_store(e, d->was_clean, &f);
+	err = entries_open_store(e, d->was_clean, &f);
 	if (err != E_OK)
 		goto fail_made;
-	e->page_limit = map_size_for(max_size) / e->env.page_size * 9 / 10;
+	e->page_size = e->env.page_size;
+	e->page_limit = map_size_for(max_size) / e->page_size * 9 / 10;
 	if (pthread_create(&e->thread, NULL, entries_writer, e) != 0) {
 		err = fault_set(&f, E_NOMEM, "cache: cannot start the writer's thread");
 		goto fail_opened;
@@ -174,6 +184,7 @@ entries_close(struct entries *e)
 {
 	if (e == NULL)
 		return;
+	entries_turn_end(e);
 	(void)pthread_mutex_lock(&e->lock);
 	e->is_stopping = true;
 	(void)pthread_cond_signal(&e->has_work);
@@ -182,10 +193,10 @@ entries_close(struct entries *e)
 	if (e->reader != NULL)
 		mdb_txn_abort(e->reader);
 	/* The clean mark that the caller sets next promises that all is on the disk. */
-	if (mdb_env_sync(e->env.mdb, 1) != 0) {
+	if (atomic_load(&e->is_damaged) || e->env.mdb == NULL || mdb_env_sync(e->env.mdb, 1) != 0) {
 		log_line(LOG_WARN, "cache: cannot sync %s; starting empty next time", e->dir);
 		env_close(&e->env);
-		wipe(e->dir);
+		entries_wipe(e->dir);
 	}
 	env_close(&e->env);
 	unmake(e);
@@ -277,12 +288,16 @@ static void
 op_push(struct entries *e, struct op *op)
 {
 	(void)pthread_mutex_lock(&e->lock);
-	if (op->kind != OP_PURGE)
+	if (op->request == NULL)
 		op_show(e, op);
+	else
+		e->is_urgent = true;
 	atomic_fetch_add(&e->pending_bytes, op->cost);
 	*e->last = op;
 	e->last = &op->next;
-	if (e->is_asleep)
+	if (e->is_asleep ||
+	    (e->is_gathering &&
+		(e->is_urgent || atomic_load(&e->pending_bytes) >= ENTRIES_GATHER_BYTES)))
 		(void)pthread_cond_signal(&e->has_work);
 	(void)pthread_mutex_unlock(&e->lock);
 }
@@ -346,20 +361,37 @@ entries_remove(struct entries *e, const struct entry_key *k)
 	op_push(e, op);
 }
 
+static void
+ask_and_wait(struct entries *e, enum op_kind kind, struct request *rq)
+{
+	struct op *op = op_new(kind, 0);
+
+	CHK(op != NULL);
+	op->request = rq;
+	op_push(e, op);
+	(void)pthread_mutex_lock(&e->lock);
+	while (!rq->is_done)
+		(void)pthread_cond_wait(&e->has_purged, &e->lock);
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
 uint64_t
 entries_purge(struct entries *e, struct span gateway, struct span provider, struct span model)
 {
-	struct purge p = {.gateway = gateway, .provider = provider, .model = model};
-	struct op *op = op_new(OP_PURGE, 0);
+	struct request rq = {.gateway = gateway, .provider = provider, .model = model};
 
-	CHK(op != NULL);
-	op->purge = &p;
-	op_push(e, op);
-	(void)pthread_mutex_lock(&e->lock);
-	while (!p.is_done)
-		(void)pthread_cond_wait(&e->has_purged, &e->lock);
-	(void)pthread_mutex_unlock(&e->lock);
-	return p.removed;
+	ask_and_wait(e, OP_PURGE, &rq);
+	return rq.count;
+}
+
+enum err
+entries_compact(struct entries *e, uint64_t *freed)
+{
+	struct request rq = {.err = E_OK};
+
+	ask_and_wait(e, OP_COMPACT, &rq);
+	*freed = rq.count;
+	return rq.err;
 }
 
 void
@@ -367,7 +399,7 @@ entries_stats(struct entries *e, struct entries_stats *out)
 {
 	*out = (struct entries_stats){
 	    .entries = atomic_load(&e->entries),
-	    .bytes = atomic_load(&e->pages) * e->env.page_size,
+	    .bytes = atomic_load(&e->pages) * e->page_size,
 	    .max_bytes = e->max_size,
 	    .pending = atomic_load(&e->pending_bytes),
 	};

@@ -7,11 +7,14 @@
  *            until it is committed it is served from memory.
  * An entry   = key (16 bytes) -> preimage (compared whole before a hit), status, a few headers,
  *            times, body. Values over 16 KB - 16 B are stored in chunks (feasibility.md 4).
- * Limits     max_size bytes on disk, as du counts DIR/cache: eviction starts at 90 % of it (oldest
- *            first that was not read since: SIEVE), the map is never larger than the cap. Entries
- *            over max_size / 4 are refused. What cannot be trusted (the machine went down with the
- *            server running, another format, a smaller max_size) is not asked about but emptied.
- * Threads    all functions on the loop's thread, but entries_stats and entries_purge: any thread.
+ * Limits     max_size bytes on disk, as du counts DIR/cache: eviction starts at 90 % of it
+ *            (first what has expired, then what was least recently used, approximately: CLOCK), the
+ *            map is never larger than the cap. Expired entries go within seconds too when there is
+ *            room. Entries over max_size / 4 are refused. What cannot be trusted (the machine went
+ *            down with the server running, another format, a smaller max_size, a file cut short,
+ *            damaged pages) is not asked about but emptied, while running too.
+ * Threads    all functions on the loop's thread, but entries_stats, entries_purge and
+ *            entries_compact: any thread.
  */
 #ifndef STORE_ENTRIES_H
 #define STORE_ENTRIES_H
@@ -56,7 +59,7 @@ MUST_CHECK enum err entries_open(const struct datadir *d, uint64_t max_size, str
     char *detail, size_t detail_size);
 void entries_close(struct entries *e); /* waits for the writer to finish what it was given */
 
-/* Copies and queues. E_FULL: more than 64 MB are waiting, or the entry, its headers or a name (1
+/* Copies and queues. E_FULL: more than 32 MB are waiting, or the entry, its headers or a name (1
  * KB) is too large; nothing kept. E_NOMEM. */
 MUST_CHECK enum err entries_put(struct entries *e, const struct entry_new *n);
 void entries_remove(struct entries *e, const struct entry_key *k);
@@ -87,5 +90,9 @@ void entries_stats(struct entries *e, struct entries_stats *out);
  * until done: never on the loop. Returns how many. */
 uint64_t entries_purge(
     struct entries *e, struct span gateway, struct span provider, struct span model);
+/* Gives the pages that hold nothing back to the file system: du shrinks, the file's length does
+ * not. Blocks the caller until done, which waits for the loop's turn to end: never on the loop.
+ * E_IO: the file system cannot do that. *freed: bytes, as it counts them. */
+MUST_CHECK enum err entries_compact(struct entries *e, uint64_t *freed);
 
 #endif

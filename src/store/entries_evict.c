@@ -162,7 +162,7 @@ struct age_row {
 
 /* The first row at or after from. */
 static int
-row_at(struct entries *e, MDB_cursor *c, uint64_t from, struct age_row *out)
+row_at(MDB_cursor *c, uint64_t from, struct age_row *out)
 {
 	MDB_val key = val_of(&from, sizeof(from)), value;
 	int rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
@@ -203,7 +203,7 @@ entries_bury_unfinished(struct entries *e, uint64_t generation)
 	if (mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &txn) != 0)
 		return;
 	if (mdb_cursor_open(txn, e->env.dbi[DBI_AGE], &c) == 0) {
-		if (row_at(e, c, generation, &row) == 0 && row.generation == generation)
+		if (row_at(c, generation, &row) == 0 && row.generation == generation)
 			is_dead = !is_live(e, txn, &row);
 		mdb_cursor_close(c);
 	}
@@ -224,7 +224,7 @@ expire_one(struct entries *e, struct slice *s, int64_t expires_ms, uint64_t gene
 
 	if (rc != 0)
 		return rc;
-	rc = row_at(e, c, generation, &row);
+	rc = row_at(c, generation, &row);
 	mdb_cursor_close(c);
 	if (rc == MDB_NOTFOUND || (rc == 0 && row.generation != generation))
 		return delete_expiry(e, s->txn, expires_ms, generation);
@@ -264,6 +264,8 @@ expire_slice(struct entries *e, struct slice *s, uint64_t target)
 	MDB_cursor *c;
 	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_EXPIRY], &c);
 
+	if (rc != 0)
+		return rc;
 	while (rc == 0 && !is_enough(e, s, target)) {
 		rc = next_expiry(c, from, &at, &generation);
 		if (rc == 0 && now_ms < at)
@@ -299,13 +301,13 @@ entries_expire(struct entries *e)
 static int
 row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
 {
-	int rc = row_at(e, c, e->hand, row);
+	int rc = row_at(c, e->hand, row);
 
 	if (rc != MDB_NOTFOUND && (rc != 0 || row->generation < e->lap_end))
 		return rc;
 	e->hand = 0;
 	e->lap_end = e->next_generation;
-	return row_at(e, c, 0, row);
+	return row_at(c, 0, row);
 }
 
 static int
@@ -404,7 +406,7 @@ purge_slice(
 	if (rc != 0)
 		return rc;
 	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && s->budget > 1; i++) {
-		rc = row_at(e, c, *at, &row);
+		rc = row_at(c, *at, &row);
 		if (rc == 0 && row.generation >= end)
 			rc = MDB_NOTFOUND;
 		if (rc != 0)

@@ -28,6 +28,7 @@
 #include "store/file_int.h"
 
 #define ENTRIES_PENDING_MAX (UINT64_C(32) << 20)
+#define ENTRIES_GATHER_BYTES (UINT64_C(512) << 10)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
 #define ENTRIES_FORMAT 3
@@ -76,7 +77,7 @@ struct entries {
 	pthread_cond_t has_work, has_purged;
 	struct map pending;
 	struct op *first, **last;
-	bool is_stopping, is_asleep, is_urgent;
+	bool is_stopping, is_asleep, is_gathering, is_urgent, is_suspected;
 	_Atomic bool is_damaged; /* nothing is read or written until there is a new file */
 	_Atomic uint64_t pending_ops, pending_bytes;
 	_Atomic uint64_t commits, entries, pages;

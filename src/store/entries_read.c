@@ -23,17 +23,21 @@ static bool
 begin_reading(struct entries *e, bool is_fresh)
 {
 	uint64_t commits = atomic_load(&e->commits);
-	int rc = 0;
+	int rc;
 
 	if (e->is_reading && is_fresh && e->reader_stamp != commits)
 		entries_turn_end(e);
 	if (e->is_reading)
-		return true;
-	if (e->reader == NULL)
+		return !atomic_load(&e->is_damaged);
+	(void)pthread_mutex_lock(&e->reader_lock);
+	if (atomic_load(&e->is_damaged))
+		rc = MDB_PANIC; /* there may be no file at this moment */
+	else if (e->reader == NULL)
 		rc = mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &e->reader);
 	else
 		rc = mdb_txn_renew(e->reader);
 	e->is_reading = rc == 0;
+	(void)pthread_mutex_unlock(&e->reader_lock);
 	e->reader_stamp = commits;
 	e->turn++;
 	return e->is_reading;
@@ -44,8 +48,10 @@ entries_turn_end(struct entries *e)
 {
 	if (!e->is_reading)
 		return;
+	(void)pthread_mutex_lock(&e->reader_lock);
 	mdb_txn_reset(e->reader);
 	e->is_reading = false;
+	(void)pthread_mutex_unlock(&e->reader_lock);
 }
 
 /* An entry of the future was stored before the clock was set back: its end would come as much too
@@ -113,6 +119,16 @@ find_pending(struct entries *e, struct op *op, struct span preimage, int64_t now
 
 /* ---- served from the disk ---- */
 
+/* Damaged pages are noted: nothing is read from them any more. */
+static int
+get(struct entries *e, enum entries_dbi dbi, MDB_val *key, MDB_val *value)
+{
+	int rc = mdb_get(e->reader, e->env.dbi[dbi], key, value);
+
+	entries_suspect(e, rc);
+	return rc;
+}
+
 static int
 get_chunk(struct entries *e, uint64_t generation, uint32_t i, MDB_val *value)
 {
@@ -120,7 +136,7 @@ get_chunk(struct entries *e, uint64_t generation, uint32_t i, MDB_val *value)
 	MDB_val key = val_of(bytes, sizeof(bytes));
 
 	entry_chunk_key(generation, i, bytes);
-	return mdb_get(e->reader, e->env.dbi[DBI_CHUNK], &key, value);
+	return get(e, DBI_CHUNK, &key, value);
 }
 
 /* Compares the bytes themselves: no checksum needed, a flipped bit is a difference. */
@@ -187,7 +203,7 @@ get_view(struct entries *e, const struct entry_key *k, struct entry_view *v, boo
 {
 	MDB_val key = val_of(k, sizeof(*k)), value;
 
-	*is_there = mdb_get(e->reader, e->env.dbi[DBI_HEAD], &key, &value) == 0;
+	*is_there = get(e, DBI_HEAD, &key, &value) == 0;
 	return *is_there && entry_decode(span_of_val(value), v) &&
 	    memcmp(&v->head.key, k, sizeof(*k)) == 0;
 }

@@ -1,10 +1,17 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
-#define TREE_PAGES 24 /* copied on the way to the leaves of all tables */
+#define TREE_PAGES 32  /* copied on the way to the leaves of all tables */
+#define GROUP_PAGES 320 /* dirty ones of a transaction are memory that stays with LMDB */
+#define GATHER_MS 2
+#define EXPIRE_MS 10000 /* what has expired is removed this often */
+#define WAIT_MAX_MS 60000 /* the wall clock may be set meanwhile */
 
 /* Pages that an op may take; to be on the safe side, every value half empty. */
 static uint64_t
@@ -18,8 +25,8 @@ finish(struct entries *e, struct op *op)
 {
 	(void)pthread_mutex_lock(&e->lock);
 	op_hide(e, op);
-	if (op->purge != NULL) {
-		op->purge->is_done = true;
+	if (op->request != NULL) {
+		op->request->is_done = true;
 		(void)pthread_cond_broadcast(&e->has_purged);
 	}
 	op = op_unref(e, op);
@@ -33,7 +40,7 @@ is_superseded(struct entries *e, const struct op *op)
 	bool is_old;
 
 	(void)pthread_mutex_lock(&e->lock);
-	is_old = op->kind != OP_PURGE && !op->is_pending;
+	is_old = op->request == NULL && !op->is_pending;
 	(void)pthread_mutex_unlock(&e->lock);
 	return is_old;
 }
@@ -68,8 +75,8 @@ gather(struct entries *e, struct op **list, struct op **ops, uint64_t *pages)
 		struct op *op = *list;
 
 		bytes += op->cost;
-		if (op->kind == OP_PURGE || bytes > (uint64_t)GROUP_CHUNKS * ENTRY_CHUNK ||
-		    *pages > e->page_limit / 8)
+		if (op->request != NULL || bytes > (uint64_t)GROUP_CHUNKS * ENTRY_CHUNK ||
+		    *pages > GROUP_PAGES || *pages > e->page_limit / 8)
 			break;
 		*list = op->next;
 		if (is_superseded(e, op)) {
@@ -86,7 +93,9 @@ static void
 run_large(struct entries *e, struct op *op)
 {
 	if (op->kind == OP_PURGE)
-		entries_run_purge(e, op->purge);
+		entries_run_purge(e, op->request);
+	else if (op->kind == OP_COMPACT)
+		entries_run_compact(e, op->request);
 	else if (!is_superseded(e, op)) {
 		entries_make_room(e, pages_for(e, op) + TREE_PAGES);
 		entries_write_alone(e, op);
@@ -113,22 +122,91 @@ run_ops(struct entries *e, struct op *list)
 	}
 }
 
-/* Waits; NULL when all is done and the store closes. */
-static struct op *
-take_ops(struct entries *e)
+/* ---- waiting ---- */
+
+/* Not base/clock's time: the kernel compares it with its own. */
+static struct timespec
+in_ms(int ms)
 {
-	struct op *list;
+	struct timespec t;
+
+	CHK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
+}
+
+/* Until there is an op or damage, or a time has passed; -1: never. */
+static void
+wait_for_any(struct entries *e, int timeout_ms)
+{
+	struct timespec until = in_ms(timeout_ms < 0 ? 0 : timeout_ms);
+	int rc = timeout_ms == 0 ? ETIMEDOUT : 0;
+
+	e->is_asleep = true;
+	while (e->first == NULL && !e->is_stopping && !e->is_suspected && rc != ETIMEDOUT)
+		rc = timeout_ms < 0 ? pthread_cond_wait(&e->has_work, &e->lock)
+				    : pthread_cond_timedwait(&e->has_work, &e->lock, &until);
+	e->is_asleep = e->is_suspected = false;
+}
+
+/* A commit costs about as much for one as for many: so the first waits a little for others. */
+static void
+wait_for_more(struct entries *e)
+{
+	struct timespec until = in_ms(GATHER_MS);
+	int rc = 0;
+
+	e->is_gathering = true;
+	while (!e->is_urgent && !e->is_stopping && rc != ETIMEDOUT &&
+	    atomic_load(&e->pending_bytes) < ENTRIES_GATHER_BYTES)
+		rc = pthread_cond_timedwait(&e->has_work, &e->lock, &until);
+	e->is_gathering = e->is_urgent = false;
+}
+
+/* False: all is done and the store closes. */
+static bool
+take_ops(struct entries *e, int timeout_ms, struct op **list)
+{
+	bool goes_on;
 
 	(void)pthread_mutex_lock(&e->lock);
-	e->is_asleep = true;
-	while (e->first == NULL && !e->is_stopping)
-		(void)pthread_cond_wait(&e->has_work, &e->lock);
-	e->is_asleep = false;
-	list = e->first;
+	wait_for_any(e, timeout_ms);
+	if (e->first != NULL)
+		wait_for_more(e);
+	*list = e->first;
 	e->first = NULL;
 	e->last = &e->first;
+	goes_on = *list != NULL || !e->is_stopping;
 	(void)pthread_mutex_unlock(&e->lock);
-	return list;
+	return goes_on;
+}
+
+/* ---- what nobody asks for ---- */
+
+/* Removes what has expired, a slice at a time. Returns when to come again. */
+static int
+expire_if_due(struct entries *e, bool *is_behind)
+{
+	uint64_t now = clock_mono_ns() / 1000000;
+	int64_t left = e->expires_next - clock_wall_ms();
+
+	if (*is_behind || (left <= 0 && now - e->expired_ms >= EXPIRE_MS)) {
+		*is_behind = entries_expire(e);
+		e->expired_ms = now;
+		left = e->expires_next - clock_wall_ms();
+	}
+	if (*is_behind)
+		return 0;
+	if (e->expires_next == INT64_MAX)
+		return -1;
+	if (left < EXPIRE_MS)
+		return EXPIRE_MS;
+	return left < WAIT_MAX_MS ? (int)left : WAIT_MAX_MS;
 }
 
 static int
@@ -154,6 +232,7 @@ start(struct entries *e)
 	MDB_val key;
 	bool has_chunks = false;
 
+	e->expired_ms = clock_mono_ns() / 1000000;
 	if (entries_begin(e, &s.txn) != 0)
 		return;
 	if (last_key(e, s.txn, DBI_AGE, &key) == 0 && key.mv_size == sizeof(last))
@@ -174,9 +253,15 @@ entries_writer(void *arg)
 {
 	struct entries *e = arg;
 	struct op *list;
+	bool is_behind = false;
+	int wait_ms = EXPIRE_MS;
 
 	start(e);
-	while ((list = take_ops(e)) != NULL)
+	while (take_ops(e, wait_ms, &list)) {
 		run_ops(e, list);
+		if (atomic_load(&e->is_damaged))
+			entries_renew(e);
+		wait_ms = atomic_load(&e->is_damaged) ? EXPIRE_MS : expire_if_due(e, &is_behind);
+	}
 	return NULL;
 }

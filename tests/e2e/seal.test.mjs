@@ -13,7 +13,7 @@ let provider, gateway;
 before(async () => {
   provider = await startProvider();
   gateway = await gatewayFor(provider, {
-    config: { gateways: { default: { cache: { seal: true }, log: { payload: 'none' } }, open: { cache: { seal: false } } } },
+    config: { gateways: { default: { cache: { seal: true }, log: { payload: 'none' } }, open: { cache: { seal: false } }, log: { cache: { seal: true }, log: { payload: 'full', seal: true } } } },
   });
 });
 beforeEach(() => provider.reset());
@@ -89,4 +89,55 @@ test('seal with scope: shared is refused', async () => {
   const r = await postern(['check', '--data', gateway.data, '--set', 'gateways.default.cache={seal: true, scope: shared}']);
   assert.equal(r.code, 1);
   assert.match(r.stderr, /gateways\.default\.cache\.seal is true while its scope is shared/);
+});
+
+describe('a sealed payload, log.seal', () => {
+  const at = `/v1/a/log${CHAT}`;
+  const show = async (id, env, ...more) => {
+    const r = await postern(['logs', '--data', gateway.data, '--json', id, ...more], { env });
+    return { ...r, record: r.code === 0 ? JSON.parse(r.stdout) : null };
+  };
+
+  test('is read with the caller\'s key, beside the server and without it, and not otherwise', async () => {
+    const [prompt, secret] = [canary(), canary()];
+    const body = b.chatRequest(prompt);
+    provider.answer = (rq) => rq.json({ ...b.completion(), id: secret });
+    const reply = await ask(body, 'sk-one', at);
+    const hit = await ask(body, 'sk-one', at);
+    assert.equal(verdict(hit), 'HIT');
+    for (const id of [reply, hit].map((r) => r.header('cf-aig-log-id'))) {
+      const closed = (await show(id)).record;
+      assert.deepEqual([closed.request, closed.response, closed.request_sealed, closed.response_sealed], [null, null, true, true]);
+      const open = (await show(id, { KEY: 'sk-one' }, '--unseal-env', 'KEY')).record;
+      assert.deepEqual([open.request, open.response], [JSON.stringify(body), reply.text]);
+      const other = (await show(id, { KEY: 'sk-two' }, '--unseal-env=KEY')).record;
+      assert.deepEqual([other.request, other.response], [null, null]);
+    }
+    await gateway.stop();
+    const open = (await show(reply.header('cf-aig-log-id'), { KEY: 'sk-one' }, '--unseal-env', 'KEY')).record;
+    assert.equal(open.response, reply.text);
+    assert.deepEqual(filesWith(prompt), []);
+    assert.deepEqual(filesWith(secret), []);
+    gateway = await gateway.restart();
+  });
+
+  test('without a credential no body is kept', async () => {
+    const reply = await ask(b.chatRequest(canary()), null, at);
+    const { record } = await show(reply.header('cf-aig-log-id'));
+    assert.deepEqual([record.request, record.request_sealed], [null, undefined]);
+  });
+
+  test('a large one keeps its first megabyte', async () => {
+    const body = b.chatRequest(canary() + 'z'.repeat(2_000_000));
+    const reply = await ask(body, 'sk-one', at);
+    const { record } = await show(reply.header('cf-aig-log-id'), { KEY: 'sk-one' }, '--unseal-env', 'KEY');
+    assert.equal(record.request, JSON.stringify(body).slice(0, 1024 * 1024));
+    assert.equal(record.request_kept, 1024 * 1024);
+  });
+
+  test('a key on the command line is refused, a variable that is not set too', async () => {
+    const id = (await ask(b.chatRequest(canary()), 'sk-one', at)).header('cf-aig-log-id');
+    assert.match((await show(id, {}, '--unseal', 'sk-one')).stderr, /use --unseal-env/);
+    assert.match((await show(id, {}, '--unseal-env', 'NO_SUCH_VARIABLE')).stderr, /NO_SUCH_VARIABLE/);
+  });
 });

@@ -202,7 +202,7 @@ follow_shows_the_last_and_then_what_comes(void **state)
 	struct buf err;
 	int woken = 0;
 	(void)state;
-	struct journal *j = journal_new(records, key);
+	struct journal *j = journal_new(records, key, key);
 	stores.journal = j;
 	buf_init(&err, 4096);
 	struct command *c = command_new(&stores,
@@ -250,7 +250,7 @@ a_follower_that_lags_is_told(void **state)
 	struct buf err;
 	int woken = 0;
 	(void)state;
-	struct journal *j = journal_new(records, key);
+	struct journal *j = journal_new(records, key, key);
 	stores.journal = j;
 	buf_init(&err, 4096);
 	struct command *c = command_new(&stores, WORDS("logs", "--follow", "--limit", "0"), &err);

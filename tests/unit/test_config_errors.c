@@ -98,8 +98,6 @@ keys_of_later_versions_are_named(void **state)
 		"postern.yaml:1:10: limits.memory is not in this version; remove it"},
 	    {"upstream: {proxy: \"${HTTPS_PROXY:-}\"}",
 		"postern.yaml:1:12: upstream.proxy is not in this version; remove it"},
-	    {"gateways: {gw: {log: {seal: false}}}",
-		"postern.yaml:1:23: gateways.gw.log.seal is not in this version; remove it"},
 	    {"gateways: {gw: {authentication: true}}",
 		"postern.yaml:1:33: gateways.gw.authentication: true is not in this version; write false"},
 	};
@@ -367,8 +365,8 @@ other_sources_are_named_as_the_place(void **state)
 	    "--set cache.max_size: cache.max_size is '1G'; write a size such as 64KB, 25MB or 10GB");
 	case_set_refuses("gateways.gw.cache={tll: 1h}",
 	    "--set gateways.gw.cache: unknown key 'tll'; did you mean 'ttl'?");
-	case_set_refuses("gateways.gw.log.seal=true",
-	    "--set gateways.gw.log.seal: gateways.gw.log.seal is not in this version; remove it");
+	case_set_refuses("default_provider=openai",
+	    "--set default_provider: default_provider is not in this version; remove it");
 	case_set_refuses("admin.token=sk-secret",
 	    "--set admin.token: admin.token is not in this version; remove it");
 	case_set_refuses("data=", "--set data: data has no value; write one or remove the key");

@@ -97,7 +97,8 @@ the_defaults_are_printed_whole(void **state)
 	    "      collect: true\n"
 	    "      payload: \"full\"\n"
 	    "      max_payload: 10MB\n"
-	    "      scrub: true\n");
+	    "      scrub: true\n"
+	    "      seal: false\n");
 	free(text);
 	config_unref(c);
 }

@@ -492,7 +492,7 @@ is_emptied_when_the_machine_went_down_hard(void **state)
 static void
 is_emptied_when_it_is_of_another_format_or_too_large(void **state)
 {
-	static const char *const formats[] = {"0\n", "1\n", "x\n", ""};
+	static const char *const formats[] = {"0\n", "2\n", "x\n", ""};
 	struct cache *c = *state;
 	struct sample s = {.number = 1, .body = 5000000};
 
