@@ -168,6 +168,17 @@ every_key_of_this_version_is_in_it(void **state)
 	free(text);
 }
 
+/* As the manual sets a key: at the beginning of a bold line. "--min-tokens" does not describe admin.token. */
+static bool
+is_described(const char *manual, const char *key)
+{
+	char bold[128], mixed[128];
+
+	(void)snprintf(bold, sizeof(bold), "\n.B %s\n", key);
+	(void)snprintf(mixed, sizeof(mixed), "\n.BR %s ", key);
+	return strstr(manual, bold) != NULL || strstr(manual, mixed) != NULL;
+}
+
 static void
 the_manual_names_every_key_of_this_version(void **state)
 {
@@ -180,7 +191,7 @@ the_manual_names_every_key_of_this_version(void **state)
 		if (table_is_available(table_at(i)))
 			assert_non_null(strstr(text, dot == NULL ? path : dot + 1));
 		else
-			assert_null(strstr(text, dot == NULL ? path : dot + 1));
+			assert_false(is_described(text, dot == NULL ? path : dot + 1));
 	}
 	free(text);
 }
