@@ -199,7 +199,8 @@ main(int argc, char **argv)
 			return 2;
 	}
 	if (optind + 1 != argc || !crypto_init())
-		return fail("usage: storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] DIR");
+		return fail(
+		    "usage: storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] DIR");
 	if (datadir_open(argv[optind], &d, detail, sizeof(detail)) != E_OK ||
 	    records_open(&d, &o, &f.records, detail, sizeof(detail)) != E_OK)
 		return fail(detail);

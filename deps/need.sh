@@ -17,8 +17,9 @@ llvm=${LLVM:-19}         # one version of clang's tools everywhere, for they dif
 missing=
 
 has() { command -v "$1" >/dev/null 2>&1; }
-cmd() { has "$1" || missing="$missing $2"; }
-file() { [ -e "$1" ] || missing="$missing $2"; }
+add() { case "$missing " in *" $1 "*) ;; *) missing="$missing $1" ;; esac; }
+cmd() { has "$1" || add "$2"; }
+file() { [ -e "$1" ] || add "$2"; }
 die() { echo "need: $*" >&2; exit 2; }
 
 need_build() {
@@ -104,7 +105,8 @@ bring_modules() {
 			[ ! -f "$e2e/$f" ] || cp "$e2e/$f" "$npm/$f"
 		done
 		[ ! -f "$npm/package-lock.json" ] || verb=ci
-		PATH=$build/node/bin:$PATH npm $verb --prefix "$npm" --no-audit --no-fund >"$build/need.log" 2>&1 ||
+		# npm under the node it came with, not build/node: Debian's trusts the machine's own root certificates, npm's does not
+		npm $verb --prefix "$npm" --no-audit --no-fund >"$build/need.log" 2>&1 ||
 			die "npm $verb failed for tests/e2e (log: build/need.log)"
 		: >"$npm/done"
 	fi

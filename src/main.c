@@ -58,7 +58,8 @@ static const char usage[] =
     "                        [--status 5xx] [--cached | --uncached] [--min-duration D] [--max-duration D]\n"
     "                        [--min-tokens N] [--max-tokens N] [--metadata KEY=VALUE]... [--limit N] [--json] [ID]\n"
     "       postern logs export [--format ndjson | csv] [the same filters]\n"
-    "       postern cache    stats [--json] | purge [--gateway G] [--provider P] [--model M]\n"
+    "       postern cache    stats [--json] | purge [--gateway G] [--provider P] [--model M] | compact\n"
+    "       postern backup DIR\n"
     "       postern version | help [COMMAND]\n";
 
 struct help {
@@ -87,14 +88,19 @@ static const struct help helps[] = {
 	"  --limit N         at most N records (50)\n"
 	"  --json            one JSON object a line\n"
 	"  --unseal-env VAR  opens sealed bodies (log.seal) with the caller's key, which VAR holds\n"
-    "  --unseal-env VAR  opens sealed payloads (log.seal) with the caller's key that VAR holds\n"
+	"  --unseal-env VAR  opens sealed payloads (log.seal) with the caller's key that VAR holds\n"
 	"  -f, --follow      the last 10 (--limit N), oldest first, then new ones as they come; asks the running server\n"
 	"postern logs export: all of them on standard output, newest first; the same filters.\n"
 	"  --format F        ndjson (one JSON object a line) or csv (RFC 4180, with a line of names)\n"},
     {"cache",
 	"postern cache stats: entries and size.   --json\n"
 	"postern cache purge: remove entries.     --gateway G  --provider P  --model M\n"
-	"Both ask the running server.\n"},
+	"postern cache compact: give the space of what was removed back to the file system.\n"
+	"All ask the running server.\n"},
+    {"backup",
+	"postern backup DIR: copy the log and the secret, not the cache, into DIR, which must be new or empty;\n"
+	"works beside a running server (which writes the copy) and without one.\n"
+	"The copy is a data directory: postern logs --data DIR, postern serve --data DIR.\n"},
     {"version", "postern version: print the version.\n"},
     {"help", "postern help [COMMAND]: print this.\n"},
 };
@@ -196,7 +202,7 @@ parse(struct options *o, int argc, char **argv)
 	if (help_of(o->command) == NULL)
 		return complain(EXIT_USE, "no command '%s'; see 'postern help'", o->command);
 	bool passes_rest = strcmp(o->command, "logs") == 0 || strcmp(o->command, "cache") == 0 ||
-	    strcmp(o->command, "help") == 0;
+	    strcmp(o->command, "backup") == 0 || strcmp(o->command, "help") == 0;
 	if (!passes_rest && o->n_rest > 0)
 		return complain(EXIT_USE,
 		    "'%s' is not an option of '%s', or lacks its value; see 'postern help %s'",
@@ -318,8 +324,8 @@ run_on_store(const char *data, const char *const *args)
 	} else {
 		struct buf err;
 		buf_init(&err, 4096);
-		struct command *c =
-		    command_new(&(struct command_stores){.records = records, .seal_salt = salt}, args, &err);
+		struct command *c = command_new(
+		    &(struct command_stores){.records = records, .seal_salt = salt}, args, &err);
 		code =
 		    c != NULL ? run_steps(c) : complain(EXIT_USE, "%.*s", SPAN_FMT(buf_view(&err)));
 		command_free(c);
@@ -348,13 +354,16 @@ take_rest(const struct options *o, const char **args)
 	for (size_t i = 0; i < o->n_rest; i++) {
 		const char *word = o->rest[i], *name = NULL;
 		if (strncmp(word, "--unseal", 8) == 0 && strncmp(word, "--unseal-env", 12) != 0)
-			return complain(EXIT_USE, "a key does not belong on the command line; use --unseal-env VAR") < 0;
+			return complain(EXIT_USE,
+				   "a key does not belong on the command line; use --unseal-env VAR") <
+			    0;
 		if (strncmp(word, "--unseal-env=", 13) == 0)
 			name = word + 13;
 		else if (strcmp(word, "--unseal-env") == 0)
 			name = i + 1 < o->n_rest ? o->rest[++i] : "";
 		if (name != NULL && (getenv(name) == NULL || *getenv(name) == '\0'))
-			return complain(EXIT_USE, "--unseal-env: the variable '%s' is not set", name) < 0;
+			return complain(EXIT_USE, "--unseal-env: the variable '%s' is not set",
+				   name) < 0;
 		if (name != NULL)
 			args[n++] = "--unseal";
 		args[n++] = name != NULL ? getenv(name) : word;
@@ -363,16 +372,29 @@ take_rest(const struct options *o, const char **args)
 	return true;
 }
 
+/* A directory as it is named from where the caller stands: the server stands elsewhere. */
+static const char *
+from_here(const char *dir, char *out, size_t size)
+{
+	char here[PATH_SIZE];
+	if (dir == NULL || *dir == '/' || *dir == '-' || *dir == '\0' || getcwd(here, sizeof(here)) == NULL)
+		return dir;
+	snprintf(out, size, "%s/%s", here, dir);
+	return out;
+}
+
 static int
 run_command(const struct options *o)
 {
 	const char *args[LIST_MAX + 3] = {o->command};
-	char path[PATH_SIZE];
+	char path[PATH_SIZE], target[2 * PATH_SIZE];
 	if (!take_rest(o, args + 1) || !crypto_init())
 		return EXIT_USE;
 	struct config *c = load_or_complain(o);
 	if (c == NULL)
 		return EXIT_USE;
+	if (strcmp(o->command, "backup") == 0)
+		args[1] = from_here(args[1], target, sizeof(target));
 	control_path(c->data, path, sizeof(path));
 	int code = control_ask(path, args);
 	if (code < 0)
@@ -461,9 +483,11 @@ open_control(struct server *s)
 	char path[PATH_SIZE];
 	control_path(s->datadir.path, path, sizeof(path));
 	s->control = control_new(s->loop, path,
-	    &(struct command_stores){.records = s->records, .entries = s->entries, .journal = s->journal, .seal_salt = s->seal_salt},
-	    s->detail,
-	    sizeof(s->detail));
+	    &(struct command_stores){.records = s->records,
+		.entries = s->entries,
+		.journal = s->journal,
+		.seal_salt = s->seal_salt},
+	    s->detail, sizeof(s->detail));
 	return s->control != NULL;
 }
 

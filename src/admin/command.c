@@ -6,6 +6,7 @@
 #include "admin/command_int.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "store/backup.h"
 #include "store/entries.h"
 
 #define DEFAULT_LIMIT 50
@@ -162,6 +163,16 @@ static const struct option stats_options[] = {
     {"--json", false, set_json, NULL},
     {NULL, false, NULL, NULL},
 };
+static const struct option no_options[] = {{NULL, false, NULL, NULL}};
+static const struct {
+	const char *word;
+	enum verb verb;
+	const struct option *options;
+} cache_words[] = {
+    {"stats", VERB_CACHE_STATS, stats_options},
+    {"purge", VERB_CACHE_PURGE, purge_options},
+    {"compact", VERB_CACHE_COMPACT, no_options},
+};
 
 static bool
 complain(struct buf *err, const char *what, const char *arg, const char *mend)
@@ -268,17 +279,16 @@ parse_logs(struct command *c, char **args, struct buf *err)
 static bool
 parse_cache(struct command *c, char **args, struct buf *err)
 {
-	const struct option *options = stats_options;
-	if (args[0] == NULL || (strcmp(args[0], "stats") != 0 && strcmp(args[0], "purge") != 0))
+	size_t w = 0;
+	while (w < COUNT_OF(cache_words) &&
+	    (args[0] == NULL || strcmp(args[0], cache_words[w].word) != 0))
+		w++;
+	if (w == COUNT_OF(cache_words))
 		return complain(err, "unknown cache command", args[0] == NULL ? "" : args[0],
-		    "use 'cache stats' or 'cache purge'");
-	c->verb = VERB_CACHE_STATS;
-	if (strcmp(args[0], "purge") == 0) {
-		c->verb = VERB_CACHE_PURGE;
-		options = purge_options;
-	}
+		    "use 'cache stats', 'cache purge' or 'cache compact'");
+	c->verb = cache_words[w].verb;
 	for (size_t i = 1; args[i] != NULL; i++)
-		if (!take_option(c, options, args, &i, err))
+		if (!take_option(c, cache_words[w].options, args, &i, err))
 			return false;
 	if (c->stores.entries == NULL) {
 		bool ok = buf_printf(err,
@@ -286,6 +296,16 @@ parse_cache(struct command *c, char **args, struct buf *err)
 		UNUSED(ok);
 		return false;
 	}
+	return true;
+}
+
+static bool
+parse_backup(struct command *c, char **args, struct buf *err)
+{
+	if (args[0] == NULL || args[0][0] == '-' || args[1] != NULL)
+		return complain(err, "wrong use of", "backup", "it takes one directory: postern backup DIR");
+	c->verb = VERB_BACKUP;
+	c->backup = backup_new(c->stores.records, args[0]);
 	return true;
 }
 
@@ -305,6 +325,8 @@ command_new(const struct command_stores *stores, const char *const *args, struct
 		ok = parse_logs(c, c->copies + 1, err);
 	else if (n > 0 && strcmp(c->copies[0], "cache") == 0)
 		ok = parse_cache(c, c->copies + 1, err);
+	else if (n > 0 && strcmp(c->copies[0], "backup") == 0)
+		ok = parse_backup(c, c->copies + 1, err);
 	else
 		ok = complain(
 		    err, "unknown command", n > 0 ? c->copies[0] : "", "see 'postern help'");
@@ -320,6 +342,7 @@ command_free(struct command *c)
 	if (c == NULL)
 		return;
 	follow_free(c->follow);
+	backup_free(c->backup);
 	for (size_t i = 0; i < COUNT_OF(c->copies); i++)
 		free(c->copies[i]);
 	free(c);
@@ -344,6 +367,38 @@ show_stats(struct command *c, struct buf *out)
 	return ok ? COMMAND_DONE : COMMAND_FAILED;
 }
 
+static enum command_result
+compact(struct command *c, struct buf *out)
+{
+	uint64_t freed;
+	char size[NUM_TEXT_SIZE];
+	bool ok = entries_compact(c->stores.entries, &freed) == E_OK;
+	if (!ok)
+		fail(out, "the cache's file system cannot give back space within a file; see the server's messages");
+	return ok && buf_printf(out, "%s given back\n", num_size_text(freed, size)) ? COMMAND_DONE
+									       : COMMAND_FAILED;
+}
+
+static enum command_result
+back_up(struct command *c, struct buf *out)
+{
+	struct backup_figures f;
+	char detail[1024], size[NUM_TEXT_SIZE];
+	enum backup_result r = backup_step(c->backup, detail, sizeof(detail));
+	if (r == BACKUP_MORE)
+		return COMMAND_MORE;
+	if (r == BACKUP_FAILED) {
+		fail(out, detail);
+		return COMMAND_FAILED;
+	}
+	backup_figures(c->backup, &f);
+	return buf_printf(out, "copied %llu records (%llu segments, %s) and the secret to %s\n",
+		   (unsigned long long)f.records, (unsigned long long)f.segments,
+		   num_size_text(f.bytes, size), c->copies[1])
+	    ? COMMAND_DONE
+	    : COMMAND_FAILED;
+}
+
 enum command_result
 command_step(struct command *c, struct buf *out)
 {
@@ -364,6 +419,10 @@ command_step(struct command *c, struct buf *out)
 		    ? COMMAND_DONE
 		    : COMMAND_FAILED;
 	}
+	case VERB_CACHE_COMPACT:
+		return compact(c, out);
+	case VERB_BACKUP:
+		return back_up(c, out);
 	}
 	return COMMAND_FAILED;
 }

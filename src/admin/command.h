@@ -1,5 +1,5 @@
 /*
- * command: what `postern logs` and `postern cache` do, whoever runs them: the server for a caller on its control
+ * command: what `postern logs`, `postern cache` and `postern backup` do, whoever runs them: the server for a caller on its control
  * socket, or the command line itself when no server runs.
  *
  * A command works in steps, so that a long list neither fills memory nor holds anybody up. Steps run off the loop.
@@ -19,12 +19,12 @@ struct records;
 
 struct command_stores {
 	struct records *records;
-	struct entries *entries; /* NULL: the cache is not open (no server runs) */
+	struct entries *entries;  /* NULL: the cache is not open (no server runs) */
 	const uint8_t *seal_salt; /* 32 bytes; NULL: sealed payloads stay closed */
-	struct journal *journal; /* NULL: nothing is being written (no server runs) */
+	struct journal *journal;  /* NULL: nothing is being written (no server runs) */
 };
 
-/* args: "logs" or "cache" and what follows, NULL-terminated; copied. NULL, and one line in err, when they are wrong. */
+/* args: "logs", "cache" or "backup" and what follows, NULL-terminated; copied. NULL, and one line in err, when they are wrong. */
 struct command *command_new(
     const struct command_stores *stores, const char *const *args, struct buf *err);
 void command_free(struct command *c);

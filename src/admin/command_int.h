@@ -1,7 +1,7 @@
 /*
  * command_int: the parts of a command.
  *
- *   command.c  its words     list.c  records as rows, JSON, CSV; one record     follow.c  logs -f     stats and purge: command.c
+ *   command.c  its words     list.c  records as rows, JSON, CSV; one record     follow.c  logs -f     cache and backup: command.c
  */
 #ifndef ADMIN_COMMAND_INT_H
 #define ADMIN_COMMAND_INT_H
@@ -13,7 +13,16 @@
 #define FOLLOW_LIMIT 10 /* records before the first new one */
 #define FOLLOW_LIMIT_MAX 1000
 
-enum verb { VERB_LOGS, VERB_LOG, VERB_EXPORT, VERB_FOLLOW, VERB_CACHE_STATS, VERB_CACHE_PURGE };
+enum verb {
+	VERB_LOGS,
+	VERB_LOG,
+	VERB_EXPORT,
+	VERB_FOLLOW,
+	VERB_CACHE_STATS,
+	VERB_CACHE_PURGE,
+	VERB_CACHE_COMPACT,
+	VERB_BACKUP
+};
 enum form { FORM_ROW, FORM_JSON, FORM_CSV };
 
 /*
@@ -46,6 +55,7 @@ struct command {
 	bool has_limit, has_until, has_format;
 	uint64_t left;         /* records still to show; 0 with has_limit false: all */
 	struct follow *follow; /* VERB_FOLLOW */
+	struct backup *backup; /* VERB_BACKUP */
 	char *copies[64];      /* the arguments, which the query points into */
 };
 

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-
 #include "journal/sealed.h"
 #include "store/records.h"
 
@@ -91,8 +90,10 @@ command_show(struct command *c, struct buf *out)
 	    !record_decode(buf_view(&bytes), &r)) {
 		bool ok = buf_printf(out, "no record has this id");
 		UNUSED(ok);
-	} else if (c->is_json ? query_show_json(c->stores.records, &r, sealer_of(c, &sealer), out) && buf_putc(out, '\n')
-			      : query_show(c->stores.records, &r, sealer_of(c, &sealer), out)) {
+	} else if (c->is_json
+		? query_show_json(c->stores.records, &r, sealer_of(c, &sealer), out) &&
+		    buf_putc(out, '\n')
+		: query_show(c->stores.records, &r, sealer_of(c, &sealer), out)) {
 		result = COMMAND_DONE;
 	} else {
 		buf_reset(out);

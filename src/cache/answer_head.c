@@ -12,7 +12,8 @@ answer_head_write(const struct headers *h, uint64_t size, uint64_t request_hash,
 {
 	static const enum header_id kept[] = {
 	    H_CONTENT_TYPE, H_CONTENT_ENCODING, H_CONTENT_DISPOSITION};
-	bool ok = buf_put(out, &size, sizeof(size)) && buf_put(out, &request_hash, sizeof(request_hash));
+	bool ok =
+	    buf_put(out, &size, sizeof(size)) && buf_put(out, &request_hash, sizeof(request_hash));
 	for (size_t i = 0; ok && i < COUNT_OF(kept); i++) {
 		struct span value = headers_value(h, kept[i]);
 		if (value.p != NULL)

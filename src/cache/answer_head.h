@@ -18,7 +18,8 @@ struct answer_head {
 	struct span fields;    /* "content-type: ...\r\n" ...; a view */
 };
 /* Of the fields: content-type, content-encoding, content-disposition. */
-MUST_CHECK bool answer_head_write(const struct headers *h, uint64_t size, uint64_t request_hash, struct buf *out);
+MUST_CHECK bool answer_head_write(
+    const struct headers *h, uint64_t size, uint64_t request_hash, struct buf *out);
 /* False: not what answer_head_write makes. */
 MUST_CHECK bool answer_head_read(struct span stored, struct answer_head *out);
 

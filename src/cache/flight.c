@@ -65,7 +65,8 @@ hash_of(const struct entry_key *key)
 struct flight *
 flight_find(struct flights *fs, const struct entry_key *key, struct span preimage)
 {
-	for (struct map_node *n = map_first(&fs->by_key, hash_of(key)); n != NULL; n = map_next(n)) {
+	for (struct map_node *n = map_first(&fs->by_key, hash_of(key)); n != NULL;
+	    n = map_next(n)) {
 		struct flight *f = CONTAINER_OF(n, struct flight, node);
 		if (memcmp(f->key.b, key->b, sizeof(key->b)) == 0 && span_eq(f->preimage, preimage))
 			return f;
@@ -117,7 +118,8 @@ free_if_left(struct flight *f)
 static void
 tell(struct flight *f)
 {
-	LIST_EACH(node, &f->followers) {
+	LIST_EACH(node, &f->followers)
+	{
 		struct follower *m = CONTAINER_OF(node, struct follower, link);
 		m->moved(m->ctx);
 	}

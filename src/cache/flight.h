@@ -40,8 +40,8 @@ uint64_t flights_bytes(const struct flights *fs);
 /* A flight of these bytes that can be joined, or NULL. */
 struct flight *flight_find(struct flights *fs, const struct entry_key *key, struct span preimage);
 /* The caller leads. Copies the preimage. max: of the window. lonely: nobody follows any more (again). */
-struct flight *flight_open(struct flights *fs, const struct entry_key *key, struct span preimage, uint64_t max,
-    void (*lonely)(void *ctx), void *ctx);
+struct flight *flight_open(struct flights *fs, const struct entry_key *key, struct span preimage,
+    uint64_t max, void (*lonely)(void *ctx), void *ctx);
 
 /* The leader's. */
 /* 2xx: its status and the fields that followers write (copied); record: the leader's exchange. */
@@ -58,7 +58,8 @@ void flight_leave(struct follower *m); /* idempotent */
 enum flight_state flight_state(const struct flight *f);
 int flight_status(const struct flight *f);
 struct span flight_fields(const struct flight *f);
-const struct entry_meta *flight_meta(const struct flight *f); /* when complete; before, only its record */
+const struct entry_meta *flight_meta(
+    const struct flight *f);                  /* when complete; before, only its record */
 uint64_t flight_size(const struct flight *f); /* bytes that arrived so far */
 /* What is there from `offset` on (empty: nothing new). False: it has gone; the follower is cut. Valid until the next
  * call that changes the flight. */

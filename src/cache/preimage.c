@@ -104,8 +104,8 @@ collect_credentials(const struct cache_request *rq, struct span *parts, bool *to
 
 /* HMAC over the parts with a length before each and names in lower case. False: no room. */
 static bool
-mac_credentials(const struct cache_keys *k, const struct cache_request *rq, const struct span *parts,
-    size_t n, uint8_t mac[SHA256_BYTES])
+mac_credentials(const struct cache_keys *k, const struct cache_request *rq,
+    const struct span *parts, size_t n, uint8_t mac[SHA256_BYTES])
 {
 	struct buf text;
 	bool ok = true;
@@ -141,7 +141,8 @@ put_scope(const struct cache_keys *k, const struct cache_request *rq, struct buf
 		return false;
 	if (n == 0)
 		return put(out, F_SCOPE, SPAN_LIT("anonymous"));
-	return mac_credentials(k, rq, parts, n, mac) && put(out, F_SCOPE, span_of(mac, sizeof(mac)));
+	return mac_credentials(k, rq, parts, n, mac) &&
+	    put(out, F_SCOPE, span_of(mac, sizeof(mac)));
 }
 
 uint64_t
@@ -226,7 +227,7 @@ put_body(const struct cache_request *rq, struct buf *out)
 	if (rq->is_item)
 		ignore[n++] = SPAN_LIT("input");
 	for (char *const *name = rq->ignore; name != NULL && *name != NULL && n < IGNORE_MAX;
-	     name++)
+	    name++)
 		ignore[n++] = span_str(*name);
 	size_t before = buf_len(out);
 	if (!put_length(out, F_CANONICAL, 0))

@@ -35,8 +35,8 @@ drop(struct revoked *r, struct one *o)
 void
 revoked_free(struct revoked *r)
 {
-	LIST_EACH (node, &r->order)
-		drop(r, CONTAINER_OF(node, struct one, link));
+	LIST_EACH(node, &r->order)
+	drop(r, CONTAINER_OF(node, struct one, link));
 	map_fini(&r->map);
 	free(r);
 }

@@ -112,5 +112,6 @@ check_trust(const struct config *c, const struct node *root, struct buf *err)
 bool
 config_check(const struct config *c, const struct node *root, struct buf *err)
 {
-	return check_scopes(c, root, err) && check_seals(c, root, err) && check_admin(c, root, err) && check_trust(c, root, err);
+	return check_scopes(c, root, err) && check_seals(c, root, err) &&
+	    check_admin(c, root, err) && check_trust(c, root, err);
 }

@@ -6,7 +6,8 @@
 #define AAD_SIZE (SEAL_PLACE_MAX + 5)
 
 void
-seal_key_derive(const uint8_t salt[32], struct span credential, struct span purpose, struct seal_key *out)
+seal_key_derive(
+    const uint8_t salt[32], struct span credential, struct span purpose, struct seal_key *out)
 {
 	hkdf_sha256(span_of(salt, 32), credential, purpose, out->bytes, sizeof(out->bytes));
 }
@@ -45,7 +46,8 @@ seal_put(const struct seal_key *k, struct span place, struct span plain, struct 
 		if (to == NULL)
 			return false;
 		random_bytes(to, AEAD_NONCE_BYTES);
-		aead_seal(k->bytes, to, bind(place, i, i + 1 == n, aad), piece, to + AEAD_NONCE_BYTES);
+		aead_seal(
+		    k->bytes, to, bind(place, i, i + 1 == n, aad), piece, to + AEAD_NONCE_BYTES);
 		buf_commit(out, piece.n + SEAL_OVERHEAD);
 	}
 	return true;
@@ -78,7 +80,9 @@ open_chunk(struct unseal *u, struct buf *out)
 	size_t n = sealed.n - SEAL_OVERHEAD;
 	char *to = buf_reserve(out, n + 1);
 	struct span bound = bind(span_of(u->place, u->place_n), u->next++, u->left == 0, aad);
-	if (to == NULL || !aead_open(u->key.bytes, nonce, bound, span_skip(sealed, AEAD_NONCE_BYTES), (uint8_t *)(void *)to))
+	if (to == NULL ||
+	    !aead_open(u->key.bytes, nonce, bound, span_skip(sealed, AEAD_NONCE_BYTES),
+		(uint8_t *)(void *)to))
 		return false;
 	buf_commit(out, n);
 	buf_reset(&u->part);

@@ -21,20 +21,22 @@ struct seal_key {
 	uint8_t bytes[AEAD_KEY_BYTES];
 };
 
-void seal_key_derive(const uint8_t salt[32], struct span credential, struct span purpose, struct seal_key *out);
+void seal_key_derive(
+    const uint8_t salt[32], struct span credential, struct span purpose, struct seal_key *out);
 
 /* How many bytes n bytes become. */
 size_t seal_size(size_t n);
 /* Appends the sealed form of plain. place: at most SEAL_PLACE_MAX bytes. False: no room. */
-MUST_CHECK bool seal_put(const struct seal_key *k, struct span place, struct span plain, struct buf *out);
+MUST_CHECK bool seal_put(
+    const struct seal_key *k, struct span place, struct span plain, struct buf *out);
 
 /* Opens a sealed form that comes in pieces. Caller's storage; `total` is its whole length. */
 struct unseal {
 	struct seal_key key;
 	char place[SEAL_PLACE_MAX];
 	size_t place_n;
-	uint64_t left; /* sealed bytes that have not been fed */
-	uint32_t next; /* chunk */
+	uint64_t left;   /* sealed bytes that have not been fed */
+	uint32_t next;   /* chunk */
 	struct buf part; /* of a chunk */
 };
 void unseal_init(struct unseal *u, const struct seal_key *k, struct span place, uint64_t total);
@@ -43,6 +45,7 @@ void unseal_fini(struct unseal *u); /* wipes the key; fine on a zeroed one */
 MUST_CHECK bool unseal_feed(struct unseal *u, struct span sealed, struct buf *out);
 bool unseal_is_complete(const struct unseal *u);
 /* All at once. */
-MUST_CHECK bool unseal_all(const struct seal_key *k, struct span place, struct span sealed, struct buf *out);
+MUST_CHECK bool unseal_all(
+    const struct seal_key *k, struct span place, struct span sealed, struct buf *out);
 
 #endif

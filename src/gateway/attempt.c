@@ -156,7 +156,8 @@ warn(struct exchange *x, enum err why)
 	}
 	char more[64] = "";
 	if (g->warnings_left_out > 0)
-		snprintf(more, sizeof(more), " (and %u more since the last line)", g->warnings_left_out);
+		snprintf(
+		    more, sizeof(more), " (and %u more since the last line)", g->warnings_left_out);
 	log_line(LOG_WARN, "%.*s: %s: %s%s", SPAN_FMT(x->to.host), err_row(why)->word,
 	    upstream_detail(x->up), more);
 	g->warn_from_ms = now_ms + WARN_EVERY_MS;

@@ -140,8 +140,11 @@ step_route(struct exchange *x)
 		return refuse(x, e, x->route.hint);
 	const struct provider *p = x->route.provider;
 	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
-	struct span rest = provider_rest_with_account(p, x->route.account, x->route.rest, &x->arena);
-	e = rest.p == NULL && x->route.rest.p != NULL ? E_NOMEM : provider_join(p, rest, fal, &x->arena, &x->to);
+	struct span rest =
+	    provider_rest_with_account(p, x->route.account, x->route.rest, &x->arena);
+	e = rest.p == NULL && x->route.rest.p != NULL
+	    ? E_NOMEM
+	    : provider_join(p, rest, fal, &x->arena, &x->to);
 	if (e == E_OK && x->to.query.p == NULL)
 		x->to.query = x->target.query;
 	if (e == E_OK &&
@@ -237,7 +240,8 @@ prepare(void *ctx)
 		return;
 	struct json_val none = {NULL};
 	request_facts_read(&x->endpoint, x->doc == NULL ? none : json_root(x->doc), &x->facts);
-	x->plan = cache_plan_make(x->route.gateway, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
+	x->plan =
+	    cache_plan_make(x->route.gateway, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
 	if (!x->plan.may_store)
 		return;
 	x->has_preimage = exchange_preimage(x, form_of(x), &x->preimage) == PREIMAGE_OK;

@@ -113,13 +113,13 @@ struct exchange {
 	struct follower follow; /* of the one it follows */
 	uint64_t followed;      /* bytes taken */
 	int flights_failed;
-	bool is_shared_hit;     /* answered as a follower */
-	struct entry *stale;    /* past its time, in case the provider fails */
-	bool is_stale;          /* answered with one */
-	bool is_converted;      /* answered from an entry of the other form */
-	struct split *split;    /* a batch of embeddings that can be taken apart */
-	bool is_composed;       /* answered with what was put together of it */
-	bool is_refresh;        /* has no client: it fetches what was answered stale */
+	bool is_shared_hit;  /* answered as a follower */
+	struct entry *stale; /* past its time, in case the provider fails */
+	bool is_stale;       /* answered with one */
+	bool is_converted;   /* answered from an entry of the other form */
+	struct split *split; /* a batch of embeddings that can be taken apart */
+	bool is_composed;    /* answered with what was put together of it */
+	bool is_refresh;     /* has no client: it fetches what was answered stale */
 
 	/* attempt */
 	struct upstream_target to;
@@ -187,22 +187,25 @@ void follow_or_lead(struct exchange *x); /* sets the step */
 /* seal.c: entries under the caller's key (cache.seal) */
 bool seal_begin(struct exchange *x); /* false: the request has no credential */
 /* The entry of that preimage, sealed or not. */
-struct entry *find_entry(struct exchange *x, const struct entry_key *key, struct span preimage, int64_t now_ms);
-void put_entry(struct exchange *x, struct entry_new *n); /* n->body: the answer; takes x->capture.body if it must */
+struct entry *find_entry(
+    struct exchange *x, const struct entry_key *key, struct span preimage, int64_t now_ms);
+void put_entry(struct exchange *x,
+    struct entry_new *n); /* n->body: the answer; takes x->capture.body if it must */
 /* stale.c */
 void look_up(struct exchange *x); /* sets entry, or stale; starts a refresh */
 /* Instead of an error, before anything was sent. False: there is nothing to serve. */
 bool serve_stale(struct exchange *x);
 /* form.c */
-struct span form_of(struct exchange *x); /* empty: forms are kept apart */
+struct span form_of(struct exchange *x);     /* empty: forms are kept apart */
 bool look_up_other_form(struct exchange *x); /* true: the answer is in the box */
 /* split.c, split_answer.c: batches of embeddings, input by input (cache.split_embeddings) */
 bool split_begin(struct exchange *x); /* true: the inputs are looked up next */
 void split_free(struct exchange *x);
 enum step_result step_items(struct exchange *x);
-struct span split_request(const struct exchange *x); /* the body to send: all of it, or what is missing */
+struct span split_request(
+    const struct exchange *x);                /* the body to send: all of it, or what is missing */
 bool split_is_part(const struct exchange *x); /* the request that was sent is not the client's */
-bool split_is_again(struct exchange *x); /* once: the whole request is to be sent after all */
+bool split_is_again(struct exchange *x);      /* once: the whole request is to be sent after all */
 size_t split_capture_max(const struct exchange *x);
 /* The answer is put together when it is whole: its pieces go into split_body, its batches to split_batch. */
 bool split_captures(struct exchange *x);

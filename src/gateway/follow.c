@@ -38,8 +38,8 @@ follow_or_lead(struct exchange *x)
 		return;
 	struct flight *f = flight_find(x->g->flights, &x->key, buf_view(&x->preimage));
 	if (f == NULL) {
-		x->flight = flight_open(x->g->flights, &x->key, buf_view(&x->preimage), cg->cache.max_entry,
-		    on_lonely, x);
+		x->flight = flight_open(x->g->flights, &x->key, buf_view(&x->preimage),
+		    cg->cache.max_entry, on_lonely, x);
 		return;
 	}
 	flight_join(f, &x->follow, on_moved, x);
@@ -64,7 +64,9 @@ put_head(struct exchange *x, const struct flight *f)
 	if (!answer_head_read(flight_fields(f), &stored))
 		return false;
 	x->status = flight_status(f);
-	x->out_framing = is_whole ? BODY_LENGTH : x->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
+	x->out_framing = is_whole ? BODY_LENGTH
+	    : x->head.minor == 0  ? BODY_UNTIL_CLOSE
+				  : BODY_CHUNKED;
 	x->is_kept_alive = x->out_framing != BODY_UNTIL_CLOSE && client_may_keep(x->client);
 	x->replied_us = clock_mono_us();
 	buf_reset(&x->out);
@@ -134,7 +136,8 @@ step_follow(struct exchange *x)
 	if (!take(x, f))
 		return settle(x, E_OVERLOADED);
 	/* The last bytes wait for the rest to be read, and go out behind the record. */
-	if (state != FLIGHT_COMPLETE || x->followed < flight_size(f) || client_backlog(x->client) > 0)
+	if (state != FLIGHT_COMPLETE || x->followed < flight_size(f) ||
+	    client_backlog(x->client) > 0)
 		return STEP_WAIT;
 	x->found = *flight_meta(f);
 	return settle(x, E_OK);

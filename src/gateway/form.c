@@ -40,8 +40,9 @@ other_form(const struct exchange *x)
 {
 	if (x->facts.is_stream)
 		return plain_form;
-	return x->endpoint.dialect == DIALECT_ANTHROPIC ? SPAN_LIT("stream") :
-	                                                  SPAN_LIT("stream{\"include_usage\":true}");
+	return x->endpoint.dialect == DIALECT_ANTHROPIC
+	    ? SPAN_LIT("stream")
+	    : SPAN_LIT("stream{\"include_usage\":true}");
 }
 
 static struct entry *
@@ -53,7 +54,8 @@ find_other(struct exchange *x, struct buf *preimage, struct entry_key *key)
 		*key = preimage_key(x->g->parts.cache_keys, buf_view(preimage));
 		e = find_entry(x, key, buf_view(preimage), now_ms);
 	}
-	if (e != NULL && (entry_meta(e)->fresh_ms <= now_ms || entry_meta(e)->body_size > CONVERT_MAX)) {
+	if (e != NULL &&
+	    (entry_meta(e)->fresh_ms <= now_ms || entry_meta(e)->body_size > CONVERT_MAX)) {
 		entry_release(e);
 		e = NULL;
 	}
@@ -90,8 +92,8 @@ decode(struct span fields, struct buf *body)
 	struct buf plain;
 	buf_init(&plain, CONVERT_MAX * 8);
 	struct gunzip *g = gunzip_new(CONVERT_MAX * 8);
-	bool ok = g != NULL && gunzip_feed(g, buf_view(body), put_plain, &plain) && gunzip_is_complete(g) &&
-	    plain.max != 0;
+	bool ok = g != NULL && gunzip_feed(g, buf_view(body), put_plain, &plain) &&
+	    gunzip_is_complete(g) && plain.max != 0;
 	gunzip_free(g);
 	buf_fini(body);
 	*body = plain;
@@ -109,7 +111,8 @@ convert(struct exchange *x, struct reader *from)
 	out->max = CONVERT_MAX * 16;
 	enum convert_result r = CONVERT_UNKNOWN;
 	bool with_usage = false;
-	bool ok = answer_head_read(entry_headers(from->entry), &head) && read_body(from, &stored) && decode(head.fields, &stored);
+	bool ok = answer_head_read(entry_headers(from->entry), &head) && read_body(from, &stored) &&
+	    decode(head.fields, &stored);
 	json_bool(json_path(json_root(x->doc), "stream_options.include_usage"), &with_usage);
 	if (ok && x->facts.is_stream)
 		r = convert_json_to_stream(&x->endpoint, buf_view(&stored), with_usage, out);
@@ -122,9 +125,10 @@ convert(struct exchange *x, struct reader *from)
 static bool
 put_answer(struct exchange *x)
 {
-	struct span fields = x->facts.is_stream ?
-	    SPAN_LIT("content-type: text/event-stream; charset=utf-8\r\npostern-cache-form: converted\r\n") :
-	    SPAN_LIT("content-type: application/json\r\npostern-cache-form: converted\r\n");
+	struct span fields = x->facts.is_stream
+	    ? SPAN_LIT(
+		  "content-type: text/event-stream; charset=utf-8\r\npostern-cache-form: converted\r\n")
+	    : SPAN_LIT("content-type: application/json\r\npostern-cache-form: converted\r\n");
 	int64_t age_s = (clock_wall_ms() - x->found.stored_ms) / 1000;
 	x->status = x->found.status;
 	x->response_size = buf_len(&x->capture.body);
@@ -132,16 +136,16 @@ put_answer(struct exchange *x)
 	x->replied_us = clock_mono_us();
 	buf_reset(&x->out);
 	return own_response(x->status, gateway_date(x->g), fields,
-	           &(struct gateway_fields){.id = x->id_text,
-	               .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
-	               .cache_status = "HIT",
-	               .age_s = age_s > 0 ? age_s : 0,
-	               .overhead_us = (int64_t)(x->replied_us - x->ready_us),
-	               .framing = BODY_LENGTH,
-	               .length = x->response_size,
-	               .is_http10 = x->head.minor == 0,
-	               .keep_alive = x->is_kept_alive},
-	           &x->out) &&
+		   &(struct gateway_fields){.id = x->id_text,
+		       .event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
+		       .cache_status = "HIT",
+		       .age_s = age_s > 0 ? age_s : 0,
+		       .overhead_us = (int64_t)(x->replied_us - x->ready_us),
+		       .framing = BODY_LENGTH,
+		       .length = x->response_size,
+		       .is_http10 = x->head.minor == 0,
+		       .keep_alive = x->is_kept_alive},
+		   &x->out) &&
 	    box_put(x, buf_view(&x->out), false) && box_put(x, buf_view(&x->capture.body), true);
 }
 
@@ -159,7 +163,8 @@ look_up_other_form(struct exchange *x)
 	struct entry *e = find_other(x, &preimage, &key);
 	bool ok = e != NULL && answer_head_read(entry_headers(e), &head);
 	if (ok) {
-		reader_init(&x->reader, e, x->is_sealed ? &x->seal_key : NULL, &key, buf_view(&preimage), head.size);
+		reader_init(&x->reader, e, x->is_sealed ? &x->seal_key : NULL, &key,
+		    buf_view(&preimage), head.size);
 		ok = convert(x, &x->reader);
 		reader_fini(&x->reader);
 	}

@@ -28,13 +28,14 @@ struct span accepted_coding(const struct request_head *head);
 
 /* The fields of ours on every answer. */
 struct gateway_fields {
-	const char *id;            /* log id; NULL: no record was made */
-	struct span event_id;      /* the client's own, else empty */
-	const char *cache_status;  /* "HIT" ...; NULL: none */
-	const char *cache_items;   /* "2/3": so many of an answer's parts from the cache; NULL: none */
-	int64_t age_s;             /* -1: none */
-	int64_t overhead_us;       /* -1: none */
-	const char *error_word;    /* NULL: not a refusal */
+	const char *id;           /* log id; NULL: no record was made */
+	struct span event_id;     /* the client's own, else empty */
+	const char *cache_status; /* "HIT" ...; NULL: none */
+	const char
+	    *cache_items;       /* "2/3": so many of an answer's parts from the cache; NULL: none */
+	int64_t age_s;          /* -1: none */
+	int64_t overhead_us;    /* -1: none */
+	const char *error_word; /* NULL: not a refusal */
 	enum body_framing framing; /* towards the client */
 	uint64_t length;
 	bool is_http10, keep_alive;

@@ -5,10 +5,11 @@
 #define PREFIX_SIZE sizeof(uint32_t) /* the preimage's length */
 
 void
-reader_init(struct reader *r, struct entry *e, const struct seal_key *key, const struct entry_key *place,
-    struct span preimage, uint64_t size)
+reader_init(struct reader *r, struct entry *e, const struct seal_key *key,
+    const struct entry_key *place, struct span preimage, uint64_t size)
 {
-	*r = (struct reader){.entry = e, .size = size, .preimage = preimage, .is_sealed = key != NULL};
+	*r = (struct reader){
+	    .entry = e, .size = size, .preimage = preimage, .is_sealed = key != NULL};
 	if (!r->is_sealed)
 		return;
 	unseal_init(&r->unseal, key, span_of(place->b, sizeof(place->b)), entry_meta(e)->body_size);
@@ -48,7 +49,8 @@ take_preimage(struct reader *r)
 	uint32_t length;
 	struct span front = buf_view(&r->plain);
 	memcpy(&length, front.p, sizeof(length));
-	if (length != r->preimage.n || !span_eq(span_head(span_skip(front, PREFIX_SIZE), length), r->preimage))
+	if (length != r->preimage.n ||
+	    !span_eq(span_head(span_skip(front, PREFIX_SIZE), length), r->preimage))
 		return E_CORRUPT;
 	buf_drop(&r->plain, n);
 	return E_OK;

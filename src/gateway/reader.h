@@ -13,9 +13,9 @@
 #include "store/entries.h"
 
 struct reader {
-	struct entry *entry; /* borrowed */
-	uint64_t size;       /* of the answer */
-	uint64_t given;      /* of it, so far */
+	struct entry *entry;  /* borrowed */
+	uint64_t size;        /* of the answer */
+	uint64_t given;       /* of it, so far */
 	struct span preimage; /* sealed: what must stand in front; borrowed */
 	bool is_sealed;
 	uint64_t at; /* sealed: stored bytes read */
@@ -24,15 +24,15 @@ struct reader {
 };
 
 /* key NULL: not sealed. size: of the answer, as the entry's head says. */
-void reader_init(struct reader *r, struct entry *e, const struct seal_key *key, const struct entry_key *place,
-    struct span preimage, uint64_t size);
+void reader_init(struct reader *r, struct entry *e, const struct seal_key *key,
+    const struct entry_key *place, struct span preimage, uint64_t size);
 void reader_fini(struct reader *r); /* fine on a zeroed one */
 /* The next piece, at least one byte; valid until the next call into the reader or the store, or the end of the callback.
  * E_CORRUPT: damaged, gone, or not of this request. Not to be called when given == size. */
 MUST_CHECK enum err reader_piece(struct reader *r, struct span *piece);
 
 /* What goes into a sealed entry: its body, appended to out. */
-MUST_CHECK bool reader_seal(const struct seal_key *key, const struct entry_key *place, struct span preimage,
-    struct span answer, struct buf *out);
+MUST_CHECK bool reader_seal(const struct seal_key *key, const struct entry_key *place,
+    struct span preimage, struct span answer, struct buf *out);
 
 #endif

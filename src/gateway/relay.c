@@ -68,7 +68,8 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		*last = &x->meter.tap;
 		last = &x->meter.tap.next;
 	}
-	uint64_t keep = x->log_wishes.collect && x->log_wishes.payload ? payload_capture_max(cg) : 0;
+	uint64_t keep =
+	    x->log_wishes.collect && x->log_wishes.payload ? payload_capture_max(cg) : 0;
 	if (x->plan.may_store && cg->cache.max_entry > keep)
 		keep = cg->cache.max_entry;
 	if (x->plan.may_store && split_capture_max(x) > keep)
@@ -88,7 +89,8 @@ hang_taps(struct exchange *x, const struct response_head *head)
 static bool
 has_stated_length(const struct response_head *head, uint64_t *length)
 {
-	return head->status != 204 && num_u64(headers_value(&head->headers, H_CONTENT_LENGTH), length);
+	return head->status != 204 &&
+	    num_u64(headers_value(&head->headers, H_CONTENT_LENGTH), length);
 }
 
 static const char *
@@ -112,7 +114,8 @@ lead(struct exchange *x)
 	struct flight *f = x->flight;
 	buf_init(&head, 8192);
 	if (x->status / 100 == 2 && exchange_stored_head(x, &head)) {
-		flight_answer(f, x->status, buf_view(&head), x->log_wishes.collect ? x->id.b : (const uint8_t[16]){0});
+		flight_answer(f, x->status, buf_view(&head),
+		    x->log_wishes.collect ? x->id.b : (const uint8_t[16]){0});
 	} else {
 		x->flight = NULL;
 		flight_fail(f);

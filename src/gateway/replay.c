@@ -63,8 +63,8 @@ begin(struct exchange *x, struct span *first)
 		return E_CORRUPT;
 	x->found = *entry_meta(x->entry);
 	x->status = x->found.status;
-	reader_init(&x->reader, x->entry, x->is_sealed ? &x->seal_key : NULL, &x->key, buf_view(&x->preimage),
-	    stored.size);
+	reader_init(&x->reader, x->entry, x->is_sealed ? &x->seal_key : NULL, &x->key,
+	    buf_view(&x->preimage), stored.size);
 	*first = SPAN_NONE;
 	return stored.size > 0 ? reader_piece(&x->reader, first) : E_OK;
 }

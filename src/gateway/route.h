@@ -19,9 +19,10 @@ struct provider;
 struct setup;
 
 struct route {
-	const struct config_gateway *gateway; /* never NULL: the default one where the path names none that is known */
-	struct span gateway_name;             /* as it was asked for */
-	const struct provider *provider;      /* NULL: local, or unknown */
+	const struct config_gateway
+	    *gateway; /* never NULL: the default one where the path names none that is known */
+	struct span gateway_name;        /* as it was asked for */
+	const struct provider *provider; /* NULL: local, or unknown */
 	struct span account;
 	struct span slug; /* as it was asked for */
 	struct span rest; /* behind the slug: empty or from its '/' on */

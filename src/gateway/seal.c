@@ -60,7 +60,8 @@ static void
 seal_work(void *ctx)
 {
 	struct seal_job *j = ctx;
-	j->is_sealed = reader_seal(&j->key, &j->entry.key, buf_view(&j->preimage), buf_view(&j->answer), &j->sealed);
+	j->is_sealed = reader_seal(
+	    &j->key, &j->entry.key, buf_view(&j->preimage), buf_view(&j->answer), &j->sealed);
 }
 
 static void
@@ -81,7 +82,8 @@ seal_done(void *ctx)
 static bool
 own_names(struct seal_job *j)
 {
-	struct span *parts[] = {&j->entry.preimage, &j->entry.gateway, &j->entry.provider, &j->entry.model, &j->entry.headers};
+	struct span *parts[] = {&j->entry.preimage, &j->entry.gateway, &j->entry.provider,
+	    &j->entry.model, &j->entry.headers};
 	size_t at = 0;
 	buf_init(&j->names, 64 * 1024);
 	for (size_t i = 0; i < COUNT_OF(parts); i++)

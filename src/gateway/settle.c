@@ -311,7 +311,8 @@ fill_payloads(struct exchange *x, struct journal_entry *e)
 	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
 	struct span reply = buf_view(&x->capture.body);
 	struct answer_head stored;
-	bool has_stored = is_hit(x) && !x->is_converted && !x->is_composed && answer_head_read(stored_head_of(x), &stored);
+	bool has_stored = is_hit(x) && !x->is_converted && !x->is_composed &&
+	    answer_head_read(stored_head_of(x), &stored);
 	struct id none = {{0}};
 	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
@@ -379,7 +380,8 @@ record(struct exchange *x)
 	r->bytes_out = (int64_t)(x->sent_bytes + last_bytes(x));
 	fill_times(x, r);
 	fill_usage(x, r);
-	r->is_stream = is_hit(x) && (x->is_converted ? x->facts.is_stream : x->found.flags & ENTRY_STREAM);
+	r->is_stream =
+	    is_hit(x) && (x->is_converted ? x->facts.is_stream : x->found.flags & ENTRY_STREAM);
 	e.model = x->facts.model;
 	if (x->meter.meter != NULL) {
 		const struct meter_result *m = meter_result(x->meter.meter);

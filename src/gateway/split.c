@@ -21,7 +21,8 @@
 static bool
 is_signed(const struct headers *h)
 {
-	static const char *const names[] = {"content-md5", "digest", "content-digest", "signature", "x-signature"};
+	static const char *const names[] = {
+	    "content-md5", "digest", "content-digest", "signature", "x-signature"};
 	for (size_t i = 0; i < h->n; i++) {
 		for (size_t j = 0; j < COUNT_OF(names); j++)
 			if (span_eq_nocase(h->items[i].name, span_str(names[j])))
@@ -230,8 +231,8 @@ look(struct exchange *x)
 	if (s->hits == 0)
 		return go_whole(x);
 	s->phase = s->hits == s->n ? SPLIT_JOIN : SPLIT_REDUCE;
-	return s->hits == s->n ? split_run(x, buf_len(&s->held), split_join) :
-	                         split_run(x, buf_len(&x->body), reduce);
+	return s->hits == s->n ? split_run(x, buf_len(&s->held), split_join)
+			       : split_run(x, buf_len(&x->body), reduce);
 }
 
 /* ---- the request with what is missing, and its answer ---- */
@@ -362,7 +363,8 @@ begin_write(struct exchange *x)
 	if (x->client == NULL) {
 		x->step = STEP_SETTLE;
 	} else if (!split_put_head(x)) {
-		exchange_fail(x, E_UPSTREAM_PROTOCOL, "the head of the answer is larger than the gateway takes");
+		exchange_fail(x, E_UPSTREAM_PROTOCOL,
+		    "the head of the answer is larger than the gateway takes");
 	} else {
 		x->is_head_sent = true;
 		CHK(box_put(x, buf_view(&x->out), false));

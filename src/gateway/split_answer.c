@@ -31,10 +31,12 @@ decode(const struct headers *h, struct span body, struct buf *plain)
 	struct span coding = headers_value(h, H_CONTENT_ENCODING);
 	if (coding.n == 0 || span_eq_nocase(coding, SPAN_LIT("identity")))
 		return body;
-	if (!span_eq_nocase(coding, SPAN_LIT("gzip")) && !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
+	if (!span_eq_nocase(coding, SPAN_LIT("gzip")) &&
+	    !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
 		return SPAN_NONE;
 	struct gunzip *g = gunzip_new(SPLIT_MAX);
-	bool ok = g != NULL && gunzip_feed(g, body, put_plain, plain) && gunzip_is_complete(g) && plain->max != 0;
+	bool ok = g != NULL && gunzip_feed(g, body, put_plain, plain) && gunzip_is_complete(g) &&
+	    plain->max != 0;
 	gunzip_free(g);
 	return ok ? buf_view(plain) : SPAN_NONE;
 }
@@ -78,7 +80,9 @@ compose(struct exchange *x, struct span usage)
 	buf_reset(out);
 	out->max = buf_len(&s->held) + s->n * AROUND + buf_len(&s->model) * 6 + usage.n + 256;
 	bool ok = embeddings_write(
-	    &(struct embeddings_parts){.values = values, .n = s->n, .model = buf_view(&s->model), .usage = usage}, out);
+	    &(struct embeddings_parts){
+		.values = values, .n = s->n, .model = buf_view(&s->model), .usage = usage},
+	    out);
 	free(values);
 	return ok;
 }
@@ -88,7 +92,8 @@ compose_fresh(struct exchange *x, const struct embeddings *e)
 {
 	struct buf usage;
 	buf_init(&usage, 64 * 1024);
-	bool ok = (e->usage_said.v == NULL || json_write(e->usage_said, &usage)) && compose(x, buf_view(&usage));
+	bool ok = (e->usage_said.v == NULL || json_write(e->usage_said, &usage)) &&
+	    compose(x, buf_view(&usage));
 	buf_fini(&usage);
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
 		x->found.usage[i] = e->usage.tokens[i];
@@ -103,7 +108,8 @@ split_read(void *ctx)
 	struct embeddings e;
 	struct buf plain;
 	buf_init(&plain, SPLIT_MAX);
-	struct span body = buf_len(&s->answer) > 0 ? buf_view(&s->answer) : buf_view(&x->capture.body);
+	struct span body =
+	    buf_len(&s->answer) > 0 ? buf_view(&s->answer) : buf_view(&x->capture.body);
 	struct span text = decode(&x->answer.headers, body, &plain);
 	s->is_good = false;
 	if (text.p != NULL && embeddings_read(text, s->n - s->hits, &e)) {
@@ -136,8 +142,8 @@ split_join(void *ctx)
 	char usage[96] = "";
 	int64_t tokens = tokens_of_all(x->split);
 	if (tokens >= 0)
-		snprintf(usage, sizeof(usage), "{\"prompt_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64 "}", tokens,
-		    tokens);
+		snprintf(usage, sizeof(usage),
+		    "{\"prompt_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64 "}", tokens, tokens);
 	for (size_t i = 0; i < USAGE_CLASSES; i++)
 		x->found.usage[i] = -1;
 	x->found.usage[USAGE_INPUT] = tokens;
@@ -151,8 +157,8 @@ split_join(void *ctx)
 static void
 strip(struct headers *h)
 {
-	static const char *const names[] = {
-	    "content-encoding", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"};
+	static const char *const names[] = {"content-encoding", "etag", "content-md5", "digest",
+	    "content-digest", "repr-digest", "accept-ranges"};
 	size_t n = 0;
 	for (size_t i = 0; i < h->n; i++) {
 		bool is_kept = true;
@@ -193,7 +199,8 @@ split_put_head(struct exchange *x)
 	}
 	f.age_s = age_s > 0 ? age_s : 0;
 	f.overhead_us = (int64_t)(now - x->ready_us);
-	return own_response(200, gateway_date(x->g), SPAN_LIT("content-type: application/json\r\n"), &f, &x->out);
+	return own_response(
+	    200, gateway_date(x->g), SPAN_LIT("content-type: application/json\r\n"), &f, &x->out);
 }
 
 /* Piece by piece, never more than the high-water mark ahead of the client; the last one goes out behind the record, when

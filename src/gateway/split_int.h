@@ -17,10 +17,10 @@
 #include "gateway/exchange_int.h"
 #include "provider/embeddings.h"
 
-#define SPLIT_MAX (64 * 1024 * 1024)    /* bytes of an answer, and of the values that are held */
-#define SPLIT_OFF_LOOP (256 * 1024)     /* what is larger is read and written by a worker */
-#define SPLIT_SLICE (1024 * 1024)       /* bytes between the store and us in one turn of the loop */
-#define SPLIT_VALUE_MAX (128 * 1024)    /* a larger embedding is not stored */
+#define SPLIT_MAX (64 * 1024 * 1024) /* bytes of an answer, and of the values that are held */
+#define SPLIT_OFF_LOOP (256 * 1024)  /* what is larger is read and written by a worker */
+#define SPLIT_SLICE (1024 * 1024)    /* bytes between the store and us in one turn of the loop */
+#define SPLIT_VALUE_MAX (128 * 1024) /* a larger embedding is not stored */
 
 enum split_phase { SPLIT_LOOK, SPLIT_JOIN, SPLIT_REDUCE, SPLIT_READ, SPLIT_WRITE };
 

@@ -19,7 +19,8 @@ struct request_head;
 struct target;
 
 /* key: 32 bytes, for key_id; seal_salt: for sealed payloads. records is borrowed. */
-struct journal *journal_new(struct records *records, const uint8_t key[32], const uint8_t seal_salt[32]);
+struct journal *journal_new(
+    struct records *records, const uint8_t key[32], const uint8_t seal_salt[32]);
 void journal_free(struct journal *j);
 
 /* What the exchange hands over: numbers and words of ours in `record`, what peers sent beside it. */

@@ -273,12 +273,13 @@ read_kept(struct records *rs, const struct id *owner, enum record_payload which,
 }
 
 static void
-open_sealed(const struct id *owner, enum record_payload which, const struct sealer *sealer, struct shown *out)
+open_sealed(const struct id *owner, enum record_payload which, const struct sealer *sealer,
+    struct shown *out)
 {
 	struct buf plain;
 	buf_init(&plain, PAYLOAD_MAX);
-	out->is_sealed =
-	    sealer == NULL || !sealed_open(sealer, owner, (int)which, buf_view(&out->bytes), &plain);
+	out->is_sealed = sealer == NULL ||
+	    !sealed_open(sealer, owner, (int)which, buf_view(&out->bytes), &plain);
 	if (out->is_sealed)
 		buf_reset(&plain);
 	buf_fini(&out->bytes);
@@ -302,7 +303,8 @@ read_payload(struct records *rs, const struct record *r, enum record_payload whi
 }
 
 bool
-query_show_json(struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out)
+query_show_json(
+    struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out)
 {
 	static const char *const names[RECORD_PAYLOADS] = {"request", "response"};
 	bool ok = record_json(r, out);
@@ -316,7 +318,7 @@ query_show_json(struct records *rs, const struct record *r, const struct sealer 
 			ok = ok && buf_printf(out, ",\"%s_sealed\":true", names[i]);
 		ok = ok && buf_printf(out, ",\"%s\":", names[i]) &&
 		    (is_there && !payload.is_sealed ? json_put_str(out, buf_view(&payload.bytes))
-			      : buf_put(out, "null", 4));
+						    : buf_put(out, "null", 4));
 		buf_fini(&payload.bytes);
 	}
 	return ok && buf_putc(out, '}');
@@ -382,7 +384,8 @@ query_show(struct records *rs, const struct record *r, const struct sealer *seal
 		struct shown payload;
 		bool is_there = read_payload(rs, r, (enum record_payload)i, sealer, &payload);
 		if (is_there && payload.is_sealed)
-			ok = buf_printf(out, "\n--- %s: sealed; --unseal-env VAR opens it with the caller's key ---\n",
+			ok = buf_printf(out,
+			    "\n--- %s: sealed; --unseal-env VAR opens it with the caller's key ---\n",
 			    titles[i]);
 		else if (is_there)
 			ok = put_title(out, titles[i], &payload) &&

@@ -55,7 +55,8 @@ MUST_CHECK bool query_heading(struct buf *out);
 /* One record for a person: every field a line, then the payloads (pretty if JSON) when there are any. */
 struct sealer;
 /* sealer: opens sealed payloads; NULL: they are named as such. */
-MUST_CHECK bool query_show(struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out);
+MUST_CHECK bool query_show(
+    struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out);
 /* The JSON object of one record plus "request" and "response" members with the payloads as strings. */
 MUST_CHECK bool query_show_json(
     struct records *rs, const struct record *r, const struct sealer *sealer, struct buf *out);

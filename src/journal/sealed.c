@@ -23,13 +23,15 @@ key_of(const struct sealer *s, struct seal_key *out)
 }
 
 bool
-sealed_put(const struct sealer *s, const struct id *record, int which, struct span body, struct buf *out)
+sealed_put(
+    const struct sealer *s, const struct id *record, int which, struct span body, struct buf *out)
 {
 	char place[ID_BYTES + 1];
 	struct seal_key key;
 	place_of(record, which, place);
 	key_of(s, &key);
-	bool ok = buf_put_span(out, magic) && seal_put(&key, span_of(place, sizeof(place)), body, out);
+	bool ok =
+	    buf_put_span(out, magic) && seal_put(&key, span_of(place, sizeof(place)), body, out);
 	zeroize(&key, sizeof(key));
 	return ok;
 }
@@ -41,7 +43,8 @@ sealed_is(struct span stored)
 }
 
 bool
-sealed_open(const struct sealer *s, const struct id *record, int which, struct span stored, struct buf *out)
+sealed_open(
+    const struct sealer *s, const struct id *record, int which, struct span stored, struct buf *out)
 {
 	char place[ID_BYTES + 1];
 	struct seal_key key;

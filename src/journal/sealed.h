@@ -22,9 +22,11 @@ struct sealer {
 };
 
 /* which: enum record_payload. Appends to out. */
-MUST_CHECK bool sealed_put(const struct sealer *s, const struct id *record, int which, struct span body, struct buf *out);
+MUST_CHECK bool sealed_put(
+    const struct sealer *s, const struct id *record, int which, struct span body, struct buf *out);
 bool sealed_is(struct span stored);
 /* False: not sealed, or not under this credential and for this place. */
-MUST_CHECK bool sealed_open(const struct sealer *s, const struct id *record, int which, struct span stored, struct buf *out);
+MUST_CHECK bool sealed_open(const struct sealer *s, const struct id *record, int which,
+    struct span stored, struct buf *out);
 
 #endif

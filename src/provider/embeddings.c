@@ -10,10 +10,10 @@
 /* ---- the request ---- */
 
 /* Members that mean the same for each input alone: OpenAI's, and those that others have beside them. */
-static const char *const known_members[] = {"input", "model", "user", "encoding_format", "dimensions",
-    "safety_identifier", "metadata",
-    "input_type", "truncation", "output_dimension", "output_dtype", /* Voyage, Mistral */
-    "task", "normalized", "embedding_type", "truncate"};            /* Jina, NVIDIA */
+static const char *const known_members[] = {"input", "model", "user", "encoding_format",
+    "dimensions", "safety_identifier", "metadata", "input_type", "truncation", "output_dimension",
+    "output_dtype",                                      /* Voyage, Mistral */
+    "task", "normalized", "embedding_type", "truncate"}; /* Jina, NVIDIA */
 
 static bool
 is_named(struct span name, char *const *list)
@@ -186,7 +186,8 @@ embeddings_read(struct span answer, size_t n, struct embeddings *out)
 		return false;
 	root = json_root(out->doc);
 	out->values = xcalloc(n, sizeof(*out->values));
-	if (!json_str_is(json_get(root, "object"), "list") || is_error_value(json_get(root, "error")) ||
+	if (!json_str_is(json_get(root, "object"), "list") ||
+	    is_error_value(json_get(root, "error")) ||
 	    !read_data(json_get(root, "data"), out->values, n)) {
 		embeddings_free(out);
 		return false;
@@ -244,7 +245,7 @@ embeddings_write(const struct embeddings_parts *p, struct buf *out)
 
 	for (size_t i = 0; ok && i < p->n; i++)
 		ok = buf_printf(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":",
-		         i == 0 ? "" : ",", i) &&
+			 i == 0 ? "" : ",", i) &&
 		    buf_put_span(out, p->values[i]) && buf_putc(out, '}');
 	ok = ok && buf_putc(out, ']');
 	if (ok && p->model.n > 0)

@@ -27,7 +27,8 @@ MUST_CHECK bool embeddings_reduce(struct json_val request, const bool *is_wanted
 /* What an answer to n inputs says. Owns what its values point into. */
 struct embeddings {
 	struct json_doc *doc;
-	struct json_val *values; /* "embedding" of each input, in order: an array of numbers, or base64 */
+	struct json_val
+	    *values; /* "embedding" of each input, in order: an array of numbers, or base64 */
 	struct json_val usage_said;
 	struct usage usage;
 	int64_t tokens;    /* of the inputs together; -1: not said */

@@ -19,15 +19,10 @@ struct provider_row {
 };
 
 #define ROW(slug_, aliases_, name_, url_, dialect_, credentials_, join_, roots_)                   \
-	{                                                                                          \
-		slug_, aliases_, name_, url_, DIALECT_##dialect_, credentials_, JOIN_##join_,      \
-		    roots_, false                                                                  \
-	}
+	{slug_, aliases_, name_, url_, DIALECT_##dialect_, credentials_, JOIN_##join_, roots_,     \
+	    false}
 #define LOCAL_ROW(slug_, aliases_, name_, url_, dialect_, credentials_, join_, roots_)             \
-	{                                                                                          \
-		slug_, aliases_, name_, url_, DIALECT_##dialect_, credentials_, JOIN_##join_,      \
-		    roots_, true                                                                   \
-	}
+	{slug_, aliases_, name_, url_, DIALECT_##dialect_, credentials_, JOIN_##join_, roots_, true}
 
 struct base_url {
 	bool is_tls;

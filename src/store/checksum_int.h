@@ -1,9 +1,6 @@
 /*
- * checksum_int: tells damaged bytes from whole ones. 64 bits, fast (over 10 GB/s); against
- * accidents, not against an attacker.
- *
- * Any change within one 8-byte word changes the sum for certain; anything else goes unseen with a
- * chance of about 2^-64. The result depends on the machine's byte order, as LMDB's files do.
+ * checksum_int: tells damaged bytes from whole ones (XXH3, 64 bits); against accidents, not against
+ * an attacker. Damage goes unseen with a chance of about 2^-64.
  */
 #ifndef STORE_CHECKSUM_INT_H
 #define STORE_CHECKSUM_INT_H

@@ -8,10 +8,11 @@
  * Who goes, when there is no room: what has expired, in the order of expiry, wherever it lies; then
  * what was least recently used, approximately (CLOCK). `age` is the dial, oldest first. The hand
  * walks it; an entry that was read since the hand last passed loses its mark and stays, another
- * goes. A lap ends with the rows that were there when it began, so what is new is looked at a lap
- * later: what is read at least once while the cache's fill is exchanged once stays, and what is
- * read no more goes within two laps. A hit writes nothing but one bit in memory; a restart loses
- * those bits and the hand's place.
+ * goes. A lap ends before the newest quarter of what was there when it began: so nobody is judged
+ * before he had time to be read, however fast the hand passes over what is. What is read at least
+ * once while three quarters of the cache's fill are exchanged stays, and what is read no more goes
+ * within two laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
+ * hand's place.
  */
 #define SLICE_ENTRIES 64
 #define SLICE_ROWS 500      /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
@@ -297,6 +298,14 @@ entries_expire(struct entries *e)
 
 /* ---- eviction ---- */
 
+static uint64_t
+next_lap_end(struct entries *e)
+{
+	uint64_t newest = atomic_load(&e->entries) / 4;
+
+	return e->next_generation > newest ? e->next_generation - newest : 0;
+}
+
 /* The row under the hand. */
 static int
 row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
@@ -306,7 +315,7 @@ row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
 	if (rc != MDB_NOTFOUND && (rc != 0 || row->generation < e->lap_end))
 		return rc;
 	e->hand = 0;
-	e->lap_end = e->next_generation;
+	e->lap_end = next_lap_end(e);
 	return row_at(c, 0, row);
 }
 

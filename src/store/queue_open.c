@@ -11,7 +11,7 @@
 #include "store/queue_int.h"
 
 #define HEADER_SIZE (UINT64_C(64) << 10) /* a multiple of every page size */
-#define VERSION 1
+#define VERSION 2
 
 static const char magic[8] = "PSTNQUE";
 

@@ -34,7 +34,7 @@
 #include "store/queue_int.h"
 #include "store/records.h"
 
-#define LOG_FORMAT 1
+#define LOG_FORMAT 2
 #define DAY_MS INT64_C(86400000)
 
 enum segment_part { PART_ROWS, PART_PAYLOADS, SEGMENT_PARTS };

@@ -34,7 +34,8 @@ opens(const struct seal_key *k, struct span where, struct span sealed, struct sp
 static void
 what_is_sealed_opens_again_at_every_length(void **state)
 {
-	static const size_t lengths[] = {0, 1, SEAL_CHUNK - 1, SEAL_CHUNK, SEAL_CHUNK + 1, 3 * SEAL_CHUNK, 100000};
+	static const size_t lengths[] = {
+	    0, 1, SEAL_CHUNK - 1, SEAL_CHUNK, SEAL_CHUNK + 1, 3 * SEAL_CHUNK, 100000};
 	char *bytes = malloc(100000);
 	(void)state;
 	for (size_t i = 0; i < 100000; i++)
@@ -74,7 +75,8 @@ no_bit_can_be_changed_and_no_byte_cut(void **state)
 		b.p[b.off + i / 8] = (char)(b.p[b.off + i / 8] ^ (1 << i % 8));
 	}
 	for (size_t n = 0; n < sealed.n; n++)
-		assert_false(opens(&key, place, span_head(sealed, n), span_of(plain, sizeof(plain))));
+		assert_false(
+		    opens(&key, place, span_head(sealed, n), span_of(plain, sizeof(plain))));
 	buf_fini(&b);
 }
 
@@ -115,7 +117,8 @@ pieces_of_any_size_open_alike(void **state)
 		buf_init(&out, 1 << 20);
 		unseal_init(&u, &key, place, sealed.n);
 		for (size_t at = 0; at < sealed.n; at += sizes[i])
-			assert_true(unseal_feed(&u, span_head(span_skip(sealed, at), sizes[i]), &out));
+			assert_true(
+			    unseal_feed(&u, span_head(span_skip(sealed, at), sizes[i]), &out));
 		assert_true(unseal_is_complete(&u));
 		assert_true(span_eq(buf_view(&out), span_of(plain, 40000)));
 		assert_false(unseal_feed(&u, SPAN_LIT("x"), &out));

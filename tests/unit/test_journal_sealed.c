@@ -15,7 +15,8 @@ opens(const struct sealer *s, const struct id *id, int which, struct span stored
 {
 	struct buf out;
 	buf_init(&out, 4096);
-	bool ok = sealed_open(s, id, which, stored, &out) && span_eq(buf_view(&out), SPAN_LIT("the body"));
+	bool ok = sealed_open(s, id, which, stored, &out) &&
+	    span_eq(buf_view(&out), SPAN_LIT("the body"));
 	buf_fini(&out);
 	return ok;
 }
@@ -23,7 +24,8 @@ opens(const struct sealer *s, const struct id *id, int which, struct span stored
 static void
 a_body_opens_for_its_caller_in_its_place_only(void **state)
 {
-	struct sealer one = {.salt = {1}, .credential = SPAN_LIT("sk-one")}, two = one, elsewhere = one;
+	struct sealer one = {.salt = {1}, .credential = SPAN_LIT("sk-one")}, two = one,
+		      elsewhere = one;
 	struct buf stored;
 	(void)state;
 	two.credential = SPAN_LIT("sk-two");

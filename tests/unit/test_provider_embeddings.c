@@ -103,7 +103,10 @@ a_member_that_is_not_known_keeps_it_whole_unless_it_does_not_count(void **state)
 	char *ignore[] = {(char[]){"trace"}, NULL};
 
 	UNUSED(state);
-	assert_int_equal(count("{'input':['a','b'],'model':'m','user':'u','dimensions':3,'encoding_format':'float'}"), 2);
+	assert_int_equal(
+	    count(
+		"{'input':['a','b'],'model':'m','user':'u','dimensions':3,'encoding_format':'float'}"),
+	    2);
 	assert_int_equal(count("{'input':['a','b'],'late_chunking':true}"), 0);
 	assert_int_equal(count("{'input':['a','b'],'trace':1}"), 0);
 	assert_int_equal(embeddings_count(parsed("{'input':['a','b'],'trace':1}"), ignore), 2);
@@ -118,9 +121,11 @@ the_reduced_request_has_the_wanted_inputs_and_the_rest_as_it_was(void **state)
 	struct json_val rq;
 
 	UNUSED(state);
-	rq = parsed("{'user' : 'u\\u00e4', 'input':['a', 'b', '\\u00e4\\n'], 'dimensions': 256.0, 'model':'m'}");
+	rq = parsed(
+	    "{'user' : 'u\\u00e4', 'input':['a', 'b', '\\u00e4\\n'], 'dimensions': 256.0, 'model':'m'}");
 	assert_true(embeddings_reduce(rq, outer, &out));
-	assert_text(&out, "{'user':'u\xc3\xa4','input':['a','\xc3\xa4\\n'],'dimensions':256.0,'model':'m'}");
+	assert_text(&out,
+	    "{'user':'u\xc3\xa4','input':['a','\xc3\xa4\\n'],'dimensions':256.0,'model':'m'}");
 	rq = parsed("{'input':[[1, 2],[3],[4]]}");
 	assert_true(embeddings_reduce(rq, first, &out));
 	assert_text(&out, "{'input':[[1,2]]}");
@@ -132,7 +137,9 @@ the_reduced_request_has_the_wanted_inputs_and_the_rest_as_it_was(void **state)
 }
 
 #define ITEM(index, value) "{'object':'embedding','index':" index ",'embedding':" value "}"
-#define LIST(data) "{'object':'list','data':[" data "],'model':'m-1','usage':{'prompt_tokens':8,'total_tokens':8}}"
+#define LIST(data)                                                                                 \
+	"{'object':'list','data':[" data                                                           \
+	"],'model':'m-1','usage':{'prompt_tokens':8,'total_tokens':8}}"
 
 static bool
 reads(const char *answer, size_t n)
@@ -152,7 +159,8 @@ values_are_read_in_the_order_of_their_index(void **state)
 	struct embeddings e;
 
 	UNUSED(state);
-	assert_true(embeddings_read(quoted(LIST(ITEM("1", "[-0.10, 2e-05]") "," ITEM("0", "'AAA='"))), 2, &e));
+	assert_true(embeddings_read(
+	    quoted(LIST(ITEM("1", "[-0.10, 2e-05]") "," ITEM("0", "'AAA='"))), 2, &e));
 	assert_true(json_write(e.values[0], &out) && json_write(e.values[1], &out));
 	assert_text(&out, "'AAA='[-0.10,2e-05]");
 	assert_true(span_eq(e.model, SPAN_LIT("m-1")));
@@ -170,13 +178,15 @@ model_and_usage_may_be_missing_or_said_as_a_total(void **state)
 	struct embeddings e;
 
 	UNUSED(state);
-	assert_true(embeddings_read(quoted("{'object':'list','data':[" ITEM("0", "[1]") "]}"), 1, &e));
+	assert_true(
+	    embeddings_read(quoted("{'object':'list','data':[" ITEM("0", "[1]") "]}"), 1, &e));
 	assert_int_equal(e.model.n, 0);
 	assert_int_equal(e.tokens, -1);
 	assert_null(e.usage_said.v);
 	embeddings_free(&e);
 	assert_true(embeddings_read(
-	    quoted("{'object':'list','data':[" ITEM("0", "[1]") "],'usage':{'total_tokens':5}}"), 1, &e));
+	    quoted("{'object':'list','data':[" ITEM("0", "[1]") "],'usage':{'total_tokens':5}}"), 1,
+	    &e));
 	assert_int_equal(e.tokens, 5);
 	embeddings_free(&e);
 }
@@ -184,22 +194,24 @@ model_and_usage_may_be_missing_or_said_as_a_total(void **state)
 static void
 what_is_not_exactly_an_answer_to_so_many_inputs_is_refused(void **state)
 {
-	static const char *const odd[] = {
-	    LIST(ITEM("0", "[1]")),                                                          /* too few */
-	    LIST(ITEM("0", "[1]") "," ITEM("1", "[1]") "," ITEM("2", "[1]")),                /* too many */
-	    LIST(ITEM("0", "[1]") "," ITEM("0", "[1]")),                                     /* twice */
-	    LIST(ITEM("0", "[1]") "," ITEM("2", "[1]")),                                     /* not asked for */
-	    LIST(ITEM("0", "[1]") "," ITEM("-1", "[1]")),                                    /* likewise */
-	    LIST(ITEM("0", "[1]") "," ITEM("0.5", "[1]")), LIST(ITEM("0", "[1]") "," ITEM("'1'", "[1]")),
+	static const char *const odd[] = {LIST(ITEM("0", "[1]")),             /* too few */
+	    LIST(ITEM("0", "[1]") "," ITEM("1", "[1]") "," ITEM("2", "[1]")), /* too many */
+	    LIST(ITEM("0", "[1]") "," ITEM("0", "[1]")),                      /* twice */
+	    LIST(ITEM("0", "[1]") "," ITEM("2", "[1]")),                      /* not asked for */
+	    LIST(ITEM("0", "[1]") "," ITEM("-1", "[1]")),                     /* likewise */
+	    LIST(ITEM("0", "[1]") "," ITEM("0.5", "[1]")),
+	    LIST(ITEM("0", "[1]") "," ITEM("'1'", "[1]")),
 	    LIST(ITEM("0", "[1]") "," ITEM("1", "[]")), LIST(ITEM("0", "[1]") "," ITEM("1", "''")),
-	    LIST(ITEM("0", "[1]") "," ITEM("1", "[[1]]")), LIST(ITEM("0", "[1]") "," ITEM("1", "[null]")),
+	    LIST(ITEM("0", "[1]") "," ITEM("1", "[[1]]")),
+	    LIST(ITEM("0", "[1]") "," ITEM("1", "[null]")),
 	    LIST(ITEM("0", "[1]") "," ITEM("1", "{'float':[1]}")), LIST(ITEM("0", "[1]") ",null"),
-	    LIST(ITEM("0", "[1]") ",{'index':1,'embedding':[1]}"),                           /* no object */
+	    LIST(ITEM("0", "[1]") ",{'index':1,'embedding':[1]}"), /* no object */
 	    LIST(ITEM("0", "[1]") ",{'object':'other','index':1,'embedding':[1]}"),
 	    LIST(ITEM("0", "[1]") ",{'object':'embedding','index':1,'embedding':[1],'sparse':[]}"),
 	    "{'object':'other','data':[" ITEM("0", "[1]") "," ITEM("1", "[1]") "]}",
 	    "{'data':[" ITEM("0", "[1]") "," ITEM("1", "[1]") "]}",
-	    "{'object':'list','data':[" ITEM("0", "[1]") "," ITEM("1", "[1]") "],'error':{'message':'x'}}",
+	    "{'object':'list','data':[" ITEM("0", "[1]") "," ITEM(
+		"1", "[1]") "],'error':{'message':'x'}}",
 	    "{'object':'list','data':{'0':" ITEM("0", "[1]") ",'1':" ITEM("1", "[1]") "}}",
 	    "{'error':{'message':'x'}}", "[]", "", "{"};
 
@@ -245,16 +257,20 @@ an_answer_is_put_together(void **state)
 	struct buf out = {.max = 1000};
 
 	UNUSED(state);
-	assert_true(embeddings_write(
-	    &(struct embeddings_parts){values, 2, SPAN_LIT("m\"1"), SPAN_LIT("{\"total_tokens\":3}")}, &out));
+	assert_true(embeddings_write(&(struct embeddings_parts){values, 2, SPAN_LIT("m\"1"),
+					 SPAN_LIT("{\"total_tokens\":3}")},
+	    &out));
 	assert_text(&out,
 	    "{'object':'list','data':[{'object':'embedding','index':0,'embedding':[1.50,-2]},"
 	    "{'object':'embedding','index':1,'embedding':'AA=='}],'model':'m\\'1','usage':{'total_tokens':3}}");
-	assert_true(embeddings_write(&(struct embeddings_parts){values, 1, SPAN_NONE, SPAN_NONE}, &out));
-	assert_text(&out, "{'object':'list','data':[{'object':'embedding','index':0,'embedding':[1.50,-2]}]}");
+	assert_true(
+	    embeddings_write(&(struct embeddings_parts){values, 1, SPAN_NONE, SPAN_NONE}, &out));
+	assert_text(&out,
+	    "{'object':'list','data':[{'object':'embedding','index':0,'embedding':[1.50,-2]}]}");
 	for (size_t most = 0; most < 83; most++) {
 		out.max = most;
-		assert_false(embeddings_write(&(struct embeddings_parts){values, 1, SPAN_LIT("m"), SPAN_NONE}, &out));
+		assert_false(embeddings_write(
+		    &(struct embeddings_parts){values, 1, SPAN_LIT("m"), SPAN_NONE}, &out));
 		buf_fini(&out);
 	}
 }

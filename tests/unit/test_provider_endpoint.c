@@ -186,7 +186,7 @@ some_are_deterministic_by_nature(void **state)
 	assert_false(
 	    endpoint_classify(DIALECT_OPENAI, true, SPAN_LIT("/v1/rerank")).is_deterministic);
 	assert_false(endpoint_classify(DIALECT_OPENAI, true, SPAN_LIT("/v1/chat/completions"))
-			 .is_deterministic);
+		.is_deterministic);
 }
 
 static void
@@ -267,7 +267,7 @@ a_stream_is_asked_for_in_each_dialects_way(void **state)
 	    read_facts(DIALECT_GEMINI, "/v1beta/models/g:streamGenerateContent", "{}")->is_stream);
 	assert_true(read_facts(DIALECT_BEDROCK, "/model/m/converse-stream", "{}")->is_stream);
 	assert_true(read_facts(DIALECT_OPENAI, "/v1/audio/speech", "{\"stream_format\":\"sse\"}")
-			->is_stream);
+		->is_stream);
 }
 
 static void
@@ -302,18 +302,18 @@ a_request_is_deterministic_at_temperature_zero_or_with_a_seed(void **state)
 	assert_false(chat("{\"seed\":\"7\"}")->is_deterministic);
 	assert_true(read_facts(DIALECT_GEMINI, "/v1beta/models/g:generateContent",
 	    "{\"generationConfig\":{\"temperature\":0}}")
-			->is_deterministic);
+		->is_deterministic);
 	assert_true(read_facts(DIALECT_GEMINI, "/v1beta/models/g:generateContent",
 	    "{\"generationConfig\":{\"seed\":5}}")
-			->is_deterministic);
+		->is_deterministic);
 	assert_false(read_facts(DIALECT_GEMINI, "/v1beta/models/g:generateContent",
 	    "{\"generationConfig\":{\"temperature\":1}}")
-			 ->is_deterministic);
+		->is_deterministic);
 	assert_true(read_facts(
 	    DIALECT_BEDROCK, "/model/m/converse", "{\"inferenceConfig\":{\"temperature\":0}}")
-			->is_deterministic);
+		->is_deterministic);
 	assert_true(read_facts(DIALECT_OLLAMA, "/api/chat", "{\"options\":{\"seed\":1}}")
-			->is_deterministic);
+		->is_deterministic);
 	assert_true(read_facts(DIALECT_OPENAI, "/v1/embeddings", "{}")->is_deterministic);
 }
 

@@ -64,7 +64,7 @@ an_error_is_an_error(void **state)
 	(void)state;
 	assert_true(read_answer(MESSAGES, JSON,
 	    "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}")
-			->has_error);
+		->has_error);
 }
 
 #define START(usage)                                                                               \
@@ -116,7 +116,7 @@ a_stream_is_complete_with_message_stop_only(void **state)
 	assert_false(read_answer(MESSAGES, SSE, START("\"input_tokens\":1") DELTA)->is_complete);
 	assert_false(read_answer(
 	    MESSAGES, SSE, START("\"input_tokens\":1") DELTA MESSAGE_DELTA("\"output_tokens\":2"))
-			 ->is_complete);
+		->is_complete);
 	assert_false(read_answer(MESSAGES, SSE, START("\"input_tokens\":1"))->has_output);
 }
 

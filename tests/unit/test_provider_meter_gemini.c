@@ -140,7 +140,7 @@ a_blocked_prompt_is_an_end_too(void **state)
 	assert_true(read_answer(STREAM, SSE,
 	    "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"},\"usageMetadata\":"
 	    "{\"promptTokenCount\":4}}\n\n")
-			->is_complete);
+		->is_complete);
 }
 
 static void
@@ -160,7 +160,7 @@ counting_tokens_uses_none(void **state)
 	(void)state;
 	assert_false(read_answer("/v1beta/models/g:countTokens", JSON,
 	    "{\"totalTokens\":31,\"usageMetadata\":{\"promptTokenCount\":31}}")
-			 ->usage.is_present);
+		->usage.is_present);
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, forget)

@@ -284,11 +284,11 @@ errors_inside_a_stream_are_seen(void **state)
 		assert_true(read_answer(CHAT, SSE, body)->has_error);
 	}
 	assert_false(read_answer(CHAT, SSE, STREAM "data: {\"error\":null,\"choices\":[]}\n\n" DONE)
-			 ->has_error);
+		->has_error);
 	assert_false(read_answer(CHAT, SSE,
 	    STREAM "data: {\"choices\":[{\"delta\":{\"content\":"
 		   "\"{\\\"error\\\":1}\"}}]}\n\n" DONE)
-			 ->has_error);
+		->has_error);
 }
 
 #define RESPONSE "{\"id\":\"resp_1\",\"object\":\"response\",\"model\":\"gpt-5\",\"error\":null,"

@@ -47,7 +47,7 @@ cohere_bills_units(void **state)
 	assert_usage(m, USAGE(2, -1, -1, -1, -1, -1, -1, -1));
 	assert_false(read_answer(DIALECT_COHERE, "/v2/rerank", JSON,
 	    "{\"results\":[],\"meta\":{\"billed_units\":{\"search_units\":1}}}")
-			 ->usage.is_present);
+		->usage.is_present);
 }
 
 #define COHERE_STREAM                                                                              \
@@ -125,13 +125,13 @@ an_ollama_stream_ends_with_a_line_that_is_done(void **state)
 	assert_true(span_eq(r->model, SPAN_LIT("llama3.2")));
 	assert_true(read_answer(
 	    DIALECT_OLLAMA, "/api/chat", "application/x-ndjson", OLLAMA_LINE("a") OLLAMA_DONE)
-			->is_complete);
+		->is_complete);
 	assert_false(read_answer(
 	    DIALECT_OLLAMA, "/api/chat", "application/x-ndjson", OLLAMA_LINE("a") OLLAMA_LINE("b"))
-			 ->is_complete);
+		->is_complete);
 	assert_true(read_answer(DIALECT_OLLAMA, "/api/chat", "application/x-ndjson",
 	    OLLAMA_LINE("a") "{\"error\":\"out of memory\"}\n")
-			->has_error);
+		->has_error);
 }
 
 static void

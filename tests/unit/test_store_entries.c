@@ -263,7 +263,7 @@ a_pending_entry_is_pinned_by_its_reader(void **state)
 }
 
 static void
-no_more_than_64_mb_wait(void **state)
+no_more_than_32_mb_wait(void **state)
 {
 	struct cache *c = *state;
 	uint64_t before = metric_get(M_CACHE_FAILED);
@@ -285,7 +285,7 @@ no_more_than_64_mb_wait(void **state)
 		entries_turn_end(c->entries);
 	}
 	assert_int_equal(e, E_FULL);
-	assert_in_range(cache_stats(c).pending, 49 << 20, 64 << 20);
+	assert_in_range(cache_stats(c).pending, 17 << 20, 32 << 20);
 	assert_int_equal(metric_get(M_CACHE_FAILED), before + 1);
 	cache_settle(c);
 	while (kept > 0)
@@ -643,7 +643,7 @@ main(void)
 	    TEST(replacing_does_not_mix_versions),
 	    TEST(within_a_turn_a_found_entry_can_be_read),
 	    TEST(a_pending_entry_is_pinned_by_its_reader),
-	    TEST(no_more_than_64_mb_wait),
+	    TEST(no_more_than_32_mb_wait),
 	    TEST(body_ends_where_it_ends),
 	    TEST(a_flipped_bit_of_a_small_entry_is_a_miss),
 	    TEST(a_flipped_bit_of_a_large_entry_is_a_miss),

@@ -447,18 +447,18 @@ another_format_is_refused_in_plain_words(void **state)
 
 	log_append(l, log_id(LOG_NOW, 1), 10, -1, -1);
 	records_close(l->r);
-	store_dir_write(&l->dir, "log/format", "2\n");
+	store_dir_write(&l->dir, "log/format", "3\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	assert_non_null(strstr(l->detail, "newer version"));
 	assert_non_null(strstr(l->detail, l->dir.data));
 	assert_int_equal(
 	    records_open_readonly(&l->data, &r, l->detail, sizeof(l->detail)), E_USAGE);
-	store_dir_write(&l->dir, "log/format", "0\n");
+	store_dir_write(&l->dir, "log/format", "1\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	assert_non_null(strstr(l->detail, "older version"));
 	store_dir_write(&l->dir, "log/format", "cheese\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
-	store_dir_write(&l->dir, "log/format", "1\n");
+	store_dir_write(&l->dir, "log/format", "2\n");
 	assert_int_equal(records_open(&l->data, &l->o, &l->r, l->detail, sizeof(l->detail)), E_OK);
 	assert_int_equal(log_count(l), 1);
 }
