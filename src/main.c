@@ -350,25 +350,26 @@ control_path(const char *data, char *out, size_t size)
 static bool
 take_rest(const struct options *o, const char **args)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < o->n_rest; i++) {
-		const char *word = o->rest[i], *name = NULL;
-		if (strncmp(word, "--unseal", 8) == 0 && strncmp(word, "--unseal-env", 12) != 0)
-			return complain(EXIT_USE,
-				   "a key does not belong on the command line; use --unseal-env VAR") <
-			    0;
-		if (strncmp(word, "--unseal-env=", 13) == 0)
-			name = word + 13;
-		else if (strcmp(word, "--unseal-env") == 0)
-			name = i + 1 < o->n_rest ? o->rest[++i] : "";
-		if (name != NULL && (getenv(name) == NULL || *getenv(name) == '\0'))
-			return complain(EXIT_USE, "--unseal-env: the variable '%s' is not set",
-				   name) < 0;
+	for (const char *const *word = o->rest; *word != NULL; word++) {
+		const char *name = NULL;
+		if (strcmp(*word, "--unseal") == 0 || strncmp(*word, "--unseal=", 9) == 0) {
+			complain(EXIT_USE, "a key does not belong on the command line; use --unseal-env VAR");
+			return false;
+		}
+		if (strncmp(*word, "--unseal-env=", 13) == 0)
+			name = *word + 13;
+		else if (strcmp(*word, "--unseal-env") == 0)
+			name = word[1] != NULL ? *++word : "";
+		const char *key = name == NULL ? NULL : getenv(name);
+		if (name != NULL && (key == NULL || *key == '\0')) {
+			complain(EXIT_USE, "--unseal-env: the variable '%s' is not set", name);
+			return false;
+		}
 		if (name != NULL)
-			args[n++] = "--unseal";
-		args[n++] = name != NULL ? getenv(name) : word;
+			*args++ = "--unseal";
+		*args++ = name != NULL ? key : *word;
 	}
-	args[n] = NULL;
+	*args = NULL;
 	return true;
 }
 

@@ -8,10 +8,10 @@
  * Who goes, when there is no room: what has expired, in the order of expiry, wherever it lies; then
  * what was least recently used, approximately (CLOCK). `age` is the dial, oldest first. The hand
  * walks it; an entry that was read since the hand last passed loses its mark and stays, another
- * goes. A lap ends before the newest quarter of what was there when it began: so nobody is judged
+ * goes. A lap ends before the newest half of what was there when it began: so nobody is judged
  * before he had time to be read, however fast the hand passes over what is. What is read at least
- * once while three quarters of the cache's fill are exchanged stays, and what is read no more goes
- * within two laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
+ * once while half of the cache's fill is exchanged stays, and what is read no more goes within two
+ * laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
  * hand's place.
  */
 #define SLICE_ENTRIES 64
@@ -301,7 +301,7 @@ entries_expire(struct entries *e)
 static uint64_t
 next_lap_end(struct entries *e)
 {
-	uint64_t newest = atomic_load(&e->entries) / 4;
+	uint64_t newest = atomic_load(&e->entries) / 2;
 
 	return e->next_generation > newest ? e->next_generation - newest : 0;
 }

@@ -92,15 +92,22 @@ punch_list(const struct entries *e, int fd, const size_t *pages, size_t n)
 	return true;
 }
 
+/* LMDB shows its list to read transactions only. */
 static int
-punch_all(struct entries *e, MDB_txn *txn, int fd)
+punch_all(struct entries *e, int fd)
 {
 	MDB_cursor *c;
 	MDB_val key, value;
-	int rc = mdb_cursor_open(txn, FREE_DBI, &c);
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
 		return rc;
+	rc = mdb_cursor_open(txn, FREE_DBI, &c);
+	if (rc != 0) {
+		mdb_txn_abort(txn);
+		return rc;
+	}
 	while ((rc = mdb_cursor_get(c, &key, &value, MDB_NEXT)) == 0) {
 		const size_t *list = value.mv_data;
 
@@ -114,6 +121,7 @@ punch_all(struct entries *e, MDB_txn *txn, int fd)
 		}
 	}
 	mdb_cursor_close(c);
+	mdb_txn_abort(txn);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -147,7 +155,7 @@ entries_run_compact(struct entries *e, struct request *rq)
 	before = disk_bytes(fd);
 	await_turn(e);
 	(void)pthread_mutex_unlock(&e->reader_lock);
-	rc = punch_all(e, txn, fd);
+	rc = punch_all(e, fd);
 	mdb_txn_abort(txn);
 	entries_suspect(e, rc);
 	if (before > disk_bytes(fd))
