@@ -22,6 +22,7 @@
 #define OFF_LOOP_BYTES (256 * 1024) /* bodies above are canonicalised by a worker */
 #define KEEP_BYTES (64 * 1024)      /* buffers above are given back when the exchange ends */
 #define SPARES_MAX 256
+#define LAST_CHUNK_MS 5000 /* for the end of an answer whose content is whole */
 
 static enum step_result step_route(struct exchange *x);
 static enum step_result step_receive(struct exchange *x);
@@ -558,12 +559,28 @@ goes_on_alone(const struct exchange *x, enum err why)
 	return is_followed || fills_cache;
 }
 
+/* Clients leave as soon as they have read "[DONE]", while the provider's last chunk is still on its way: the answer is
+ * whole for them, and for the cache too when that chunk has come. */
+static bool
+has_seen_the_end(const struct exchange *x)
+{
+	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
+	return x->step == STEP_RELAY && m != NULL && m->is_stream && m->is_complete;
+}
+
 void
 exchange_client_gone(struct exchange *x, enum err why)
 {
+	bool has_all = x->client != NULL && client_backlog(x->client) == 0;
 	x->client = NULL;
 	if (x->is_over)
 		return;
+	if (why == E_CLIENT_GONE && has_all && has_seen_the_end(x)) {
+		relay_batch(x);
+		if (!x->is_over && x->step == STEP_RELAY)
+			exchange_watch_idle(x, LAST_CHUNK_MS);
+		return;
+	}
 	metric_add(M_CLIENT_GONE, 1);
 	x->why = why;
 	x->ended_in = x->step;

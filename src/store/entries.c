@@ -16,11 +16,11 @@
 
 #define DATA_FILE "data.mdb"
 #define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
-/* `visited`: 1 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its
+/* `visited`: 2 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its
  * second chance: so there are many more bits than entries. */
-#define VISITED_MIN (UINT64_C(1) << 15)
+#define VISITED_MIN (UINT64_C(1) << 19)
 #define VISITED_MAX (UINT64_C(1) << 25)
-#define BYTES_A_BIT 256
+#define BYTES_A_BIT 128
 
 /* ---- open ---- */
 

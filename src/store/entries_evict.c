@@ -9,9 +9,8 @@
  * what was least recently used, approximately (CLOCK). `age` is the dial, oldest first. The hand
  * walks it; an entry that was read since the hand last passed loses its mark and stays, another
  * goes. A lap ends before the newest half of what was there when it began: so nobody is judged
- * before he had time to be read, however fast the hand passes over what is. What is read at least
- * once while half of the cache's fill is exchanged stays, and what is read no more goes within two
- * laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
+ * before he had time to be read, however fast the hand passes over what is. What is read a few times
+ * while the cache's fill is exchanged once stays, and what is read no more goes within two laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
  * hand's place.
  */
 #define SLICE_ENTRIES 64

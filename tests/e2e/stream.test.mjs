@@ -35,6 +35,25 @@ function hashOf(bytes) {
 }
 
 describe('a stream', () => {
+  test('a client that leaves when it has read [DONE] has seen it whole: the answer is stored, and it ended well', async () => {
+    const asked = streamed('leaves at DONE');
+    const taken = provider.next();
+    const c = await connect(gateway);
+    const reply = c.request(asked);
+    const s = (await taken).stream();
+    for (const e of chatEvents(['one', ' two'])) s.send(e);
+    await reply.has('[DONE]');
+    c.close();
+    const { text } = await request(gateway, { path: '/-/metrics' });
+    assert.match(text, /^postern_exchanges_active \d+$/m);
+    s.end();
+    const record = await gateway.logWhere((r) => r.id === reply.header('cf-aig-log-id'));
+    assert.deepEqual([record.ending, record.truncated, record.status_code], ['--', false, 200]);
+    const again = await request(gateway, asked);
+    assert.equal(again.header('cf-aig-cache-status'), 'HIT');
+    assert.equal(again.text, reply.text);
+  });
+
   test('each event reaches the client before the provider sends the next', async () => {
     const events = chatEvents(['one', ' two', ' three', ' four']);
     const c = await connect(gateway);

@@ -17,6 +17,8 @@ check_same(struct json_val a, struct json_val b)
 {
 	struct buf x = {.max = MAX}, y = {.max = MAX};
 
+	if (a.v == NULL && b.v == NULL)
+		return;
 	CHK(json_write(a, &x) && json_write(b, &y));
 	CHK(span_eq(buf_view(&x), buf_view(&y)));
 	buf_fini(&x);
@@ -81,7 +83,8 @@ check_answer(struct span answer, size_t n)
 		for (size_t i = 0; i < n; i++)
 			parts[i] = span_of(values.p + ends[i], ends[i + 1] - ends[i]);
 		CHK(e.usage_said.v == NULL || json_write(e.usage_said, &usage));
-		CHK(embeddings_write(&(struct embeddings_parts){parts, n, e.model, buf_view(&usage)}, &out));
+		CHK(embeddings_write(
+		    &(struct embeddings_parts){parts, n, e.model, buf_view(&usage)}, &out));
 		CHK(embeddings_read(buf_view(&out), n, &again));
 		for (size_t i = 0; i < n; i++)
 			check_same(e.values[i], again.values[i]);

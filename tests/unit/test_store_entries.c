@@ -527,6 +527,62 @@ is_emptied_when_it_is_no_database(void **state)
 	assert_true(sample_hits(c, &s));
 }
 
+/* Its pages are read from memory: past the end of the file that would be the server's end. */
+static void
+is_emptied_when_it_was_cut_short(void **state)
+{
+	struct cache *c = *state;
+	struct stat st;
+	const struct sample s = {.number = 1, .body = 100000};
+
+	for (int tenths = 9; tenths >= 0; tenths -= 3) {
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_close(c);
+		assert_int_equal(stat(data_file(c), &st), 0);
+		assert_int_equal(truncate(data_file(c), st.st_size * tenths / 10 + 9000), 0);
+		cache_open(c);
+		assert_false(sample_hits(c, &s));
+		assert_int_equal(cache_stats(c).entries, 0);
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_settle(c);
+		assert_true(sample_hits(c, &s));
+	}
+}
+
+/* Found by the loop, in the middle of a body: what is not trusted is served no more, and soon there
+ * is a new file. */
+static void
+is_emptied_when_its_pages_prove_damaged(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.number = 1, .body = 100000}, later = {.number = 2, .body = 3000};
+
+	for (int round = 0; round < 5; round++) {
+		struct entry *en;
+		struct span piece;
+
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_settle(c);
+		en = sample_find(c, &s);
+		assert_non_null(en);
+		assert_int_equal(entry_body(en, 0, &piece), E_OK);
+		entries_suspect(c->entries, round % 2 ? MDB_CORRUPTED : MDB_PAGE_NOTFOUND);
+		assert_int_not_equal(entry_body(en, piece.n, &piece), E_OK);
+		entries_turn_end(c->entries);
+		STORE_WAIT_UNTIL(!c->entries->is_damaged);
+		assert_int_not_equal(entry_body(en, 0, &piece), E_OK);
+		entry_release(en);
+		entries_turn_end(c->entries);
+		assert_false(sample_hits(c, &s));
+		assert_int_equal(sample_put(c, &later), E_OK);
+		cache_settle(c);
+		assert_true(sample_hits(c, &later));
+		assert_int_equal(cache_stats(c).entries, 1);
+	}
+	cache_reopen(c);
+	assert_true(sample_hits(c, &later));
+}
+
 /* A child that writes large and small ones is killed at some moment; what is found afterwards is
  * whole. */
 static void
@@ -652,6 +708,8 @@ main(void)
 	    TEST(is_emptied_when_the_machine_went_down_hard),
 	    TEST(is_emptied_when_it_is_of_another_format_or_too_large),
 	    TEST(is_emptied_when_it_is_no_database),
+	    TEST(is_emptied_when_it_was_cut_short),
+	    TEST(is_emptied_when_its_pages_prove_damaged),
 	    TEST(kill_9_leaves_whole_entries_only),
 	    TEST(too_small_a_cache_is_refused),
 	    TEST(opens_in_less_than_10_ms),

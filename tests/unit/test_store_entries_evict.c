@@ -199,6 +199,240 @@ the_hand_takes_what_has_expired(void **state)
 	clock_fake(0, 0);
 }
 
+static unsigned
+hits(struct cache *c, unsigned from, unsigned n, size_t body)
+{
+	unsigned found = 0;
+
+	for (unsigned i = from; i < from + n; i++) {
+		struct sample s = {.number = i, .body = body};
+
+		found += sample_hits(c, &s);
+	}
+	return found;
+}
+
+static void
+put_many(struct cache *c, unsigned from, unsigned n, const struct sample *like)
+{
+	for (unsigned i = from; i < from + n; i++) {
+		struct sample s = *like;
+
+		s.number = i;
+		assert_int_equal(sample_put(c, &s), E_OK);
+		if (i % 16 == 0)
+			cache_settle(c);
+	}
+	cache_settle(c);
+}
+
+/* Sets of 40 % of the cache, each read once right after: there is room for each, whatever was read
+ * before and whatever has expired meanwhile. Once the hand never turned back, and what it had
+ * passed stayed for ever. */
+static void
+what_was_just_stored_is_there(void **state)
+{
+	struct cache *c = *state;
+
+	resize(c, 8 << 20);
+	for (unsigned set = 0; set < 12; set++) {
+		const struct sample like = {.body = 3000,
+		    .expires_ms = CACHE_NOW + (set < 4 ? 1000 : 1000000)};
+
+		clock_fake(1, CACHE_NOW + (set < 4 ? 0 : 1000));
+		put_many(c, set * 700, 700, &like);
+		assert_int_equal(hits(c, set * 700, 700, 3000), 700);
+	}
+	clock_fake(0, 0);
+}
+
+/* 20 % of the cache, read now and then, and four times the cache that nobody asks for again. */
+static void
+what_is_read_regularly_survives_a_flood(void **state)
+{
+	const struct sample like = {.body = 3000};
+	struct cache *c = *state;
+	const unsigned hot = 400, flood = 4 * 2000;
+
+	clock_fake(1, CACHE_NOW);
+	resize(c, 8 << 20);
+	put_many(c, 0, hot, &like);
+	for (unsigned i = 0; i < flood; i += 250) {
+		assert_int_equal(hits(c, 0, hot, 3000), hot);
+		put_many(c, 10000 + i, 250, &like);
+	}
+	assert_int_equal(hits(c, 0, hot, 3000), hot);
+	assert_int_equal(hits(c, 10000, 1000, 3000), 0);
+	clock_fake(0, 0);
+}
+
+/* However old the live ones are and however often the expired ones were read. */
+static void
+what_has_expired_goes_before_what_lives(void **state)
+{
+	const struct sample live = {.body = 3000}, brief = {.body = 3000, .expires_ms = CACHE_NOW + 10};
+	struct cache *c = *state;
+
+	clock_fake(1, CACHE_NOW);
+	resize(c, 8 << 20);
+	put_many(c, 0, 600, &live);
+	put_many(c, 1000, 600, &brief);
+	put_many(c, 2000, 400, &live);
+	assert_int_equal(hits(c, 1000, 600, 3000), 600);
+	clock_fake(1, CACHE_NOW + 10);
+	put_many(c, 3000, 700, &live);
+	assert_int_equal(hits(c, 0, 600, 3000), 600);
+	assert_int_equal(hits(c, 2000, 400, 3000), 400);
+	assert_int_equal(hits(c, 3000, 700, 3000), 700);
+	clock_fake(0, 0);
+}
+
+/* Nobody has to need the room. Large ones too, which take several slices. */
+static void
+what_has_expired_goes_by_itself(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.number = 1, .body = 10 << 20, .expires_ms = CACHE_NOW + 10};
+	const struct sample brief = {.body = 300, .expires_ms = CACHE_NOW + 10},
+			    live = {.number = 5000, .body = 300};
+	uint64_t evicted = metric_get(M_CACHE_EVICTED);
+
+	clock_fake(1, CACHE_NOW);
+	cache_reopen(c);
+	assert_int_equal(sample_put(c, &s), E_OK);
+	put_many(c, 100, 500, &brief);
+	assert_int_equal(cache_stats(c).entries, 501);
+	/* a look every ten seconds; an op wakes who would sleep that long */
+	clock_fake(UINT64_C(11000000000), CACHE_NOW + 10);
+	assert_int_equal(sample_put(c, &live), E_OK);
+	STORE_WAIT_UNTIL(cache_stats(c).entries == 1);
+	assert_true(cache_stats(c).bytes < 64 * 4096);
+	assert_int_equal(metric_get(M_CACHE_EVICTED), evicted + 501);
+	assert_true(sample_hits(c, &live));
+	clock_fake(0, 0);
+}
+
+/* ---- what du says ---- */
+
+static void
+flood_and_measure(struct cache *c, uint64_t max_size, size_t body, unsigned n)
+{
+	uint64_t failed = metric_get(M_CACHE_FAILED);
+	struct sample s = {.preimage = 60, .body = body};
+
+	resize(c, max_size);
+	for (unsigned i = 0; i < n; i++) {
+		s.number = i;
+		assert_int_equal(sample_put(c, &s), E_OK);
+		if (body > 100000 || i % 256 == 0)
+			cache_settle(c);
+		if (body > 100000 || i % 4096 == 0)
+			assert_true(store_dir_du(&c->dir, "cache") <= max_size);
+	}
+	cache_settle(c);
+	print_message("%zu bytes: %llu entries, du %llu of %llu\n", body,
+	    (unsigned long long)cache_stats(c).entries,
+	    (unsigned long long)store_dir_du(&c->dir, "cache"), (unsigned long long)max_size);
+	assert_true(store_dir_du(&c->dir, "cache") <= max_size);
+	assert_true(sample_hits(c, &s));
+	assert_int_equal(metric_get(M_CACHE_FAILED), failed);
+}
+
+static void
+du_stays_below_with_25_mb_each(void **state)
+{
+	struct cache *c = *state;
+
+	flood_and_measure(c, 100 << 20, (25 << 20) - 200, 12);
+	assert_in_range(cache_stats(c).entries, 2, 3);
+}
+
+static void
+du_stays_below_with_100_bytes_each(void **state)
+{
+	struct cache *c = *state;
+
+	flood_and_measure(c, 16 << 20, 100, 60000);
+	assert_true(cache_stats(c).entries > 14000);
+}
+
+static void
+du_stays_below_with_as_many_of_1_kb_as_fit(void **state)
+{
+	struct cache *c = *state;
+
+	flood_and_measure(c, 32 << 20, 1024, 40000);
+	assert_true(cache_stats(c).entries > 10000);
+}
+
+/* ---- compact ---- */
+
+static void
+compact_gives_back_what_was_removed(void **state)
+{
+	const struct sample gone = {.body = 20000, .gateway = "gone"}, kept = {.body = 3000};
+	struct cache *c = *state;
+	uint64_t freed, before;
+	struct sample s = {.number = 2000, .body = 3000};
+	struct entry *en;
+
+	put_many(c, 0, 1000, &gone);
+	put_many(c, 2000, 1000, &kept);
+	put_many(c, 5000, 500, &gone);
+	assert_int_equal(entries_purge(c->entries, SPAN_LIT("gone"), SPAN_NONE, SPAN_NONE), 1500);
+	before = store_dir_du(&c->dir, "cache");
+	/* a found one goes on after it */
+	en = sample_find(c, &s);
+	assert_non_null(en);
+	entries_turn_end(c->entries);
+	assert_int_equal(entries_compact(c->entries, &freed), E_OK);
+	assert_int_equal(sample_read(c, en, &s, 0), E_OK);
+	entry_release(en);
+	entries_turn_end(c->entries);
+	assert_true(freed > 1500 * 20000);
+	assert_int_equal(store_dir_du(&c->dir, "cache"), before - freed);
+	assert_true(store_dir_du(&c->dir, "cache") < 1000 * 3000 * 3);
+	assert_int_equal(hits(c, 2000, 1000, 3000), 1000);
+	/* holes are written again, and a reopened one is whole */
+	put_many(c, 7000, 1500, &kept);
+	assert_int_equal(hits(c, 7000, 1500, 3000), 1500);
+	cache_reopen(c);
+	assert_int_equal(hits(c, 2000, 1000, 3000), 1000);
+	assert_int_equal(hits(c, 7000, 1500, 3000), 1500);
+}
+
+static void *
+compact_often(void *arg)
+{
+	struct cache *c = arg;
+	uint64_t freed;
+
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(entries_compact(c->entries, &freed), E_OK);
+	return NULL;
+}
+
+static void
+compact_does_not_disturb_the_loop(void **state)
+{
+	struct cache *c = *state;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, compact_often, c), 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		struct sample s = {.number = i % 300, .version = i / 300, .body = i % 7 * 9000};
+
+		assert_int_equal(sample_put(c, &s), E_OK);
+		assert_true(sample_hits(c, &s));
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (unsigned i = 4700; i < 5000; i++) {
+		struct sample s = {.number = i % 300, .version = i / 300, .body = i % 7 * 9000};
+
+		assert_true(sample_hits(c, &s));
+	}
+}
+
 /* ---- purge ---- */
 
 static const char *const gateways[] = {"default", "team", ""};
@@ -353,6 +587,15 @@ main(void)
 	    TEST(what_is_read_stays),
 	    TEST(the_oldest_goes_first),
 	    TEST(the_hand_takes_what_has_expired),
+	    TEST(what_was_just_stored_is_there),
+	    TEST(what_is_read_regularly_survives_a_flood),
+	    TEST(what_has_expired_goes_before_what_lives),
+	    TEST(what_has_expired_goes_by_itself),
+	    TEST(du_stays_below_with_25_mb_each),
+	    TEST(du_stays_below_with_100_bytes_each),
+	    TEST(du_stays_below_with_as_many_of_1_kb_as_fit),
+	    TEST(compact_gives_back_what_was_removed),
+	    TEST(compact_does_not_disturb_the_loop),
 	    TEST(purge_takes_what_matches_and_nothing_else),
 	    TEST(purges_of_other_threads_do_not_disturb_the_loop),
 	    TEST(stats_and_metrics_agree),
