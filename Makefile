@@ -11,6 +11,7 @@
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
 #   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server; T=kill9 for one, FAULT_ROUNDS=200
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
+#   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local, DESTDIR=
 #   make clean           objects and binaries; distclean: also what was fetched or set up
@@ -129,8 +130,12 @@ format:
 	@deps/need.sh lint && clang-format-$(LLVM) -i $(SRC) $(wildcard src/*.h src/*/*.h tests/*/*.[ch])
 $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/build
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN) $(DEPS_CFLAGS) -o $@ $< $(DEPS_LIBS)
-footprint profile: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
+footprint profile stall: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
 	@bench/$@
+storesize: all
+	@bench/storesize
+$(BUILD)/bench/fill: bench/fill.c $(LIB)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 install: all
 	install -D -m 755 $(POSTERN) $(DESTDIR)$(PREFIX)/bin/postern
 	$(if $(wildcard deploy/postern.1),install -D -m 644 deploy/postern.1 $(DESTDIR)$(PREFIX)/share/man/man1/postern.1)
@@ -141,7 +146,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile install clean distclean help
+.PHONY: all run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

@@ -353,7 +353,8 @@ take_rest(const struct options *o, const char **args)
 	for (const char *const *word = o->rest; *word != NULL; word++) {
 		const char *name = NULL;
 		if (strcmp(*word, "--unseal") == 0 || strncmp(*word, "--unseal=", 9) == 0) {
-			complain(EXIT_USE, "a key does not belong on the command line; use --unseal-env VAR");
+			complain(EXIT_USE,
+			    "a key does not belong on the command line; use --unseal-env VAR");
 			return false;
 		}
 		if (strncmp(*word, "--unseal-env=", 13) == 0)
@@ -378,7 +379,8 @@ static const char *
 from_here(const char *dir, char *out, size_t size)
 {
 	char here[PATH_SIZE];
-	if (dir == NULL || *dir == '/' || *dir == '-' || *dir == '\0' || getcwd(here, sizeof(here)) == NULL)
+	if (dir == NULL || *dir == '/' || *dir == '-' || *dir == '\0' ||
+	    getcwd(here, sizeof(here)) == NULL)
 		return dir;
 	snprintf(out, size, "%s/%s", here, dir);
 	return out;

@@ -303,7 +303,8 @@ static bool
 parse_backup(struct command *c, char **args, struct buf *err)
 {
 	if (args[0] == NULL || args[0][0] == '-' || args[1] != NULL)
-		return complain(err, "wrong use of", "backup", "it takes one directory: postern backup DIR");
+		return complain(
+		    err, "wrong use of", "backup", "it takes one directory: postern backup DIR");
 	c->verb = VERB_BACKUP;
 	c->backup = backup_new(c->stores.records, args[0]);
 	return true;
@@ -374,9 +375,11 @@ compact(struct command *c, struct buf *out)
 	char size[NUM_TEXT_SIZE];
 	bool ok = entries_compact(c->stores.entries, &freed) == E_OK;
 	if (!ok)
-		fail(out, "the cache's file system cannot give back space within a file; see the server's messages");
-	return ok && buf_printf(out, "%s given back\n", num_size_text(freed, size)) ? COMMAND_DONE
-									       : COMMAND_FAILED;
+		fail(out,
+		    "the cache's file system cannot give back space within a file; see the server's messages");
+	return ok && buf_printf(out, "%s given back\n", num_size_text(freed, size))
+	    ? COMMAND_DONE
+	    : COMMAND_FAILED;
 }
 
 static enum command_result

@@ -74,7 +74,8 @@ is_empty(const char *path)
 	if (d == NULL)
 		return false;
 	while ((entry = readdir(d)) != NULL)
-		has_any = has_any || (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+		has_any = has_any ||
+		    (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
 	(void)closedir(d);
 	return !has_any;
 }
@@ -101,10 +102,12 @@ static enum err
 take_place(struct backup *b, const struct fault *f)
 {
 	if (b->dir[0] != '/')
-		return fault_set(f, E_USAGE, "backup: the directory's name is too long, or not absolute");
+		return fault_set(
+		    f, E_USAGE, "backup: the directory's name is too long, or not absolute");
 	b->was_there = mkdir(b->dir, 0700) != 0;
 	if (b->was_there && errno != EEXIST)
-		return fault_set(f, E_IO, "%s: cannot make the directory: %s", b->dir, strerror(errno));
+		return fault_set(
+		    f, E_IO, "%s: cannot make the directory: %s", b->dir, strerror(errno));
 	if (b->was_there && !is_empty(b->dir))
 		return fault_set(f, E_USAGE,
 		    "%s: there is something in it, or it cannot be read; a backup needs a new or an empty directory",
@@ -256,7 +259,8 @@ copy_part(struct backup *b, struct segment *g, enum segment_part part, const str
 	memcpy(there.dir, b->log, sizeof(there.dir));
 	segment_path(&there, g, part, path);
 	if (e != E_OK)
-		return fault_set(f, e, "%s: its original cannot be read: %s", path, err_row(e)->text);
+		return fault_set(
+		    f, e, "%s: its original cannot be read: %s", path, err_row(e)->text);
 	rc = copy_env(g->file[part].env.mdb, path);
 	segment_end(&b->r->set, g, part, txn);
 	if (rc != 0)
@@ -350,7 +354,8 @@ finish(struct backup *b, const struct fault *f)
 	if (e == E_OK && b->r->is_readonly)
 		e = copy_named(b, "boot", f); /* whether the queue's last frames can be trusted */
 	if (e == E_OK && b->r->is_readonly && datadir_is_locked(&d))
-		e = fault_set(f, E_IN_USE, "%s: a server has just started on it: ask again", b->source);
+		e = fault_set(
+		    f, E_IN_USE, "%s: a server has just started on it: ask again", b->source);
 	if (e == E_OK)
 		e = copy_named(b, "log/format", f);
 	if (e == E_OK && file_sync_dir(b->log) != E_OK)
@@ -369,7 +374,7 @@ step(struct backup *b, const struct fault *f, bool *is_done)
 		return settle(b, f);
 	if (b->pinned == NULL && b->n == 0)
 		b->n = segments_pin_all(&b->r->set, &b->pinned);
-	if (b->at < b->n)
+	if (b->pinned != NULL && b->at < b->n)
 		return copy_segment(b, b->pinned[b->at++], f);
 	e = finish(b, f);
 	*is_done = e == E_OK;

@@ -37,6 +37,20 @@ entries_wipe(const char *dir)
 	}
 }
 
+/* LMDB has found pages that cannot be and is about to end the process: the next one shall not find
+ * them again. */
+static void
+on_impossible_page(MDB_env *mdb, const char *what)
+{
+	const struct entries *e = mdb_env_get_userctx(mdb);
+	char path[FILE_PATH_SIZE];
+
+	log_line(LOG_ERROR, "cache: %s is damaged beyond use (%s); it is emptied at the next start",
+	    e->dir, what);
+	file_path(path, e->dir, "format");
+	(void)unlink(path);
+}
+
 static uint64_t
 map_size_for(uint64_t max_size)
 {
@@ -99,8 +113,12 @@ entries_open_store(struct entries *e, bool was_clean, const struct fault *f)
 		return fault_set(
 		    f, err, "%s/%s cannot be opened: %s", e->dir, DATA_FILE, err_row(err)->text);
 	err = file_check_format(e->dir, ENTRIES_FORMAT, false, f);
-	if (err != E_OK)
+	if (err != E_OK) {
 		env_close(&e->env);
+		return err;
+	}
+	CHK(mdb_env_set_userctx(e->env.mdb, e) == 0);
+	CHK(mdb_env_set_assert(e->env.mdb, on_impossible_page) == 0);
 	return err;
 }
 

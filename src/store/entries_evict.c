@@ -9,134 +9,13 @@
  * what was least recently used, approximately (CLOCK). `age` is the dial, oldest first. The hand
  * walks it; an entry that was read since the hand last passed loses its mark and stays, another
  * goes. A lap ends before the newest half of what was there when it began: so nobody is judged
- * before he had time to be read, however fast the hand passes over what is. What is read a few times
- * while the cache's fill is exchanged once stays, and what is read no more goes within two laps. A hit writes nothing but one bit in memory; a restart loses those bits and the
- * hand's place.
+ * before he had time to be read, however fast the hand passes over what is. What is read a few
+ * times while the cache's fill is exchanged once stays, and what is read no more goes within two
+ * laps. A hit writes nothing but one bit in memory; a restart loses those bits and the hand's
+ * place.
  */
 #define SLICE_ENTRIES 64
-#define SLICE_ROWS 500      /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
 #define SLICE_EXAMINED 4096 /* looked at in one transaction */
-
-/* ---- removing ---- */
-
-/* The fixed part is enough, and a damaged head must be removable too: no checksum. */
-static int
-head_of(struct entries *e, MDB_txn *txn, const struct entry_key *k, struct entry_head *out)
-{
-	MDB_val key = val_of(k, sizeof(*k)), value;
-	int rc = mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value);
-
-	if (rc != 0)
-		return rc;
-	if (value.mv_size < sizeof(*out))
-		return MDB_CORRUPTED;
-	memcpy(out, value.mv_data, sizeof(*out));
-	return 0;
-}
-
-static int
-delete_expiry(struct entries *e, MDB_txn *txn, int64_t expires_ms, uint64_t generation)
-{
-	uint8_t bytes[ENTRY_EXPIRY_KEY_SIZE];
-	MDB_val key = val_of(bytes, sizeof(bytes));
-	int rc;
-
-	entry_expiry_key(expires_ms, generation, bytes);
-	rc = mdb_del(txn, e->env.dbi[DBI_EXPIRY], &key, NULL);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-static int
-delete_age(struct entries *e, struct slice *s, uint64_t generation)
-{
-	MDB_val key = val_of(&generation, sizeof(generation)), value;
-	struct entry_age age;
-	int rc = mdb_get(s->txn, e->env.dbi[DBI_AGE], &key, &value);
-
-	s->budget--;
-	if (rc == MDB_NOTFOUND)
-		return 0;
-	if (rc == 0 && value.mv_size != sizeof(age))
-		return MDB_CORRUPTED;
-	if (rc != 0)
-		return rc;
-	memcpy(&age, value.mv_data, sizeof(age));
-	rc = delete_expiry(e, s->txn, age.expires_ms, generation);
-	return rc != 0 ? rc : mdb_del(s->txn, e->env.dbi[DBI_AGE], &key, NULL);
-}
-
-static int
-delete_first_chunk(MDB_cursor *c, uint64_t generation)
-{
-	uint8_t from[ENTRY_CHUNK_KEY_SIZE];
-	MDB_val key = val_of(from, sizeof(from)), value;
-	int rc;
-
-	entry_chunk_key(generation, 0, from);
-	rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
-	if (rc != 0)
-		return rc;
-	if (key.mv_size != ENTRY_CHUNK_KEY_SIZE ||
-	    entry_chunk_generation(key.mv_data) != generation)
-		return MDB_NOTFOUND;
-	return mdb_cursor_del(c, 0);
-}
-
-int
-entries_erase(struct entries *e, struct slice *s, uint64_t generation)
-{
-	MDB_cursor *c;
-	int rc = mdb_cursor_open(s->txn, e->env.dbi[DBI_CHUNK], &c);
-
-	if (rc != 0)
-		return rc;
-	for (; rc == 0 && s->budget > 1; s->budget--)
-		rc = delete_first_chunk(c, generation);
-	mdb_cursor_close(c);
-	if (rc == MDB_NOTFOUND)
-		return delete_age(e, s, generation);
-	if (rc == 0)
-		s->leftover = generation;
-	return rc;
-}
-
-int
-entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k)
-{
-	MDB_val key = val_of(k, sizeof(*k));
-	struct entry_head h;
-	int rc = head_of(e, s->txn, k, &h);
-
-	if (rc == MDB_NOTFOUND)
-		return 0;
-	if (rc == 0 || rc == MDB_CORRUPTED) {
-		bool is_known = rc == 0;
-
-		rc = mdb_del(s->txn, e->env.dbi[DBI_HEAD], &key, NULL);
-		if (rc == 0 && is_known)
-			rc = entries_erase(e, s, h.generation);
-	}
-	s->removed += rc == 0;
-	return rc;
-}
-
-void
-entries_bury(struct entries *e, uint64_t generation)
-{
-	struct slice s;
-
-	do {
-		s = (struct slice){.budget = SLICE_ROWS};
-		if (entries_begin(e, &s.txn) != 0)
-			return;
-		if (entries_erase(e, &s, generation) != 0) {
-			mdb_txn_abort(s.txn);
-			return;
-		}
-		if (entries_commit(e, s.txn) != 0)
-			return;
-	} while (s.leftover != 0);
-}
 
 /* rc: 0 or MDB_NOTFOUND, else nothing of the slice is kept. */
 static bool
@@ -153,65 +32,6 @@ finish_evicting(struct entries *e, struct slice *s, int rc)
 	return true;
 }
 
-/* ---- the rows of `age` ---- */
-
-struct age_row {
-	uint64_t generation;
-	struct entry_age age;
-};
-
-/* The first row at or after from. */
-static int
-row_at(MDB_cursor *c, uint64_t from, struct age_row *out)
-{
-	MDB_val key = val_of(&from, sizeof(from)), value;
-	int rc = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
-
-	if (rc != 0)
-		return rc;
-	if (key.mv_size != sizeof(out->generation) || value.mv_size != sizeof(out->age))
-		return MDB_CORRUPTED;
-	memcpy(&out->generation, key.mv_data, sizeof(out->generation));
-	memcpy(&out->age, value.mv_data, sizeof(out->age));
-	return 0;
-}
-
-/* Removes the row's entry, or what is left of one. */
-static int
-remove_row(struct entries *e, struct slice *s, const struct age_row *row, bool is_live)
-{
-	return is_live ? entries_erase_key(e, s, &row->age.key)
-		       : entries_erase(e, s, row->generation);
-}
-
-static bool
-is_live(struct entries *e, MDB_txn *txn, const struct age_row *row)
-{
-	struct entry_head h;
-
-	return head_of(e, txn, &row->age.key, &h) == 0 && h.generation == row->generation;
-}
-
-void
-entries_bury_unfinished(struct entries *e, uint64_t generation)
-{
-	struct age_row row;
-	MDB_cursor *c;
-	MDB_txn *txn;
-	bool is_dead = true;
-
-	if (mdb_txn_begin(e->env.mdb, NULL, MDB_RDONLY, &txn) != 0)
-		return;
-	if (mdb_cursor_open(txn, e->env.dbi[DBI_AGE], &c) == 0) {
-		if (row_at(c, generation, &row) == 0 && row.generation == generation)
-			is_dead = !is_live(e, txn, &row);
-		mdb_cursor_close(c);
-	}
-	mdb_txn_abort(txn);
-	if (is_dead)
-		entries_bury(e, generation);
-}
-
 /* ---- expiry ---- */
 
 /* Removes the entry of an expiry row, or the row alone when it belongs to nothing. */
@@ -224,11 +44,11 @@ expire_one(struct entries *e, struct slice *s, int64_t expires_ms, uint64_t gene
 
 	if (rc != 0)
 		return rc;
-	rc = row_at(c, generation, &row);
+	rc = age_row_at(c, generation, &row);
 	mdb_cursor_close(c);
 	if (rc == MDB_NOTFOUND || (rc == 0 && row.generation != generation))
-		return delete_expiry(e, s->txn, expires_ms, generation);
-	return rc != 0 ? rc : remove_row(e, s, &row, is_live(e, s->txn, &row));
+		return entries_delete_expiry(e, s->txn, expires_ms, generation);
+	return rc != 0 ? rc : age_row_remove(e, s, &row, age_row_is_live(e, s->txn, &row));
 }
 
 /* The first at or after `from`. */
@@ -309,13 +129,13 @@ next_lap_end(struct entries *e)
 static int
 row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
 {
-	int rc = row_at(c, e->hand, row);
+	int rc = age_row_at(c, e->hand, row);
 
 	if (rc != MDB_NOTFOUND && (rc != 0 || row->generation < e->lap_end))
 		return rc;
 	e->hand = 0;
 	e->lap_end = next_lap_end(e);
-	return row_at(c, 0, row);
+	return age_row_at(c, 0, row);
 }
 
 static int
@@ -330,10 +150,10 @@ evict_step(struct entries *e, MDB_cursor *c, struct slice *s)
 	e->hand = row.generation + 1;
 	if (row.generation == e->building)
 		return 0;
-	live = is_live(e, s->txn, &row);
+	live = age_row_is_live(e, s->txn, &row);
 	if (live && visited_test_and_clear(e, &row.age.key))
 		return 0;
-	rc = remove_row(e, s, &row, live);
+	rc = age_row_remove(e, s, &row, live);
 	if (s->leftover == row.generation)
 		e->hand = row.generation; /* a large one: its age row is still there */
 	return rc;
@@ -414,13 +234,13 @@ purge_slice(
 	if (rc != 0)
 		return rc;
 	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && s->budget > 1; i++) {
-		rc = row_at(c, *at, &row);
+		rc = age_row_at(c, *at, &row);
 		if (rc == 0 && row.generation >= end)
 			rc = MDB_NOTFOUND;
 		if (rc != 0)
 			break;
 		if (is_purged(e, s->txn, &row, rq))
-			rc = remove_row(e, s, &row, is_live(e, s->txn, &row));
+			rc = age_row_remove(e, s, &row, age_row_is_live(e, s->txn, &row));
 		if (s->leftover == 0)
 			*at = row.generation + 1;
 	}

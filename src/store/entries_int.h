@@ -5,6 +5,7 @@
  *   entries_read.c   the loop's look-ups
  *   entries_writer.c the writer's thread: takes ops
  *   entries_write.c  its transactions
+ *   entries_erase.c  the writer's thread: one entry and all that belongs to it
  *   entries_evict.c  the writer's thread: room, expiry, purge
  *   entries_mend.c   the writer's thread: compact; a damaged file is replaced
  *
@@ -51,8 +52,8 @@ struct op {
 	enum op_kind kind;
 	unsigned refs;
 	bool is_pending;
-	uint64_t cost;        /* counted against ENTRIES_PENDING_MAX */
-	struct entry_new new; /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
+	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
+	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
 	struct request *request; /* OP_PURGE, OP_COMPACT */
 	char bytes[];
 };
@@ -87,9 +88,9 @@ struct entries {
 	/* the writer's */
 	pthread_t thread;
 	uint64_t next_generation;
-	uint64_t building; /* generation whose chunks are being written; 0: none */
-	uint64_t hand;     /* where eviction goes on... */
-	uint64_t lap_end;  /* ...and turns back */
+	uint64_t building;    /* generation whose chunks are being written; 0: none */
+	uint64_t hand;        /* where eviction goes on... */
+	uint64_t lap_end;     /* ...and turns back */
 	int64_t expires_next; /* nothing expires before; INT64_MAX: nothing is there */
 	uint64_t expired_ms;  /* when that was looked after last: monotonic */
 };
@@ -133,7 +134,8 @@ MUST_CHECK int entries_commit(struct entries *e, MDB_txn *txn);
 /* Pages in use, as this transaction sees them. */
 uint64_t entries_pages(struct entries *e, MDB_txn *txn);
 
-/* entries_evict.c */
+/* entries_erase.c */
+#define SLICE_ROWS 500 /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
 /* What is to be deleted in one transaction, so that none is long. */
 struct slice {
 	MDB_txn *txn;
@@ -150,6 +152,20 @@ MUST_CHECK int entries_erase_key(struct entries *e, struct slice *s, const struc
 void entries_bury(struct entries *e, uint64_t generation);
 /* Buries it unless it has a head: what a killed server was just writing. */
 void entries_bury_unfinished(struct entries *e, uint64_t generation);
+int entries_delete_expiry(struct entries *e, MDB_txn *txn, int64_t expires_ms, uint64_t generation);
+
+struct age_row {
+	uint64_t generation;
+	struct entry_age age;
+};
+/* The first at or after from. */
+MUST_CHECK int age_row_at(MDB_cursor *c, uint64_t from, struct age_row *out);
+bool age_row_is_live(struct entries *e, MDB_txn *txn, const struct age_row *row);
+/* Removes its entry, or what is left of one. */
+MUST_CHECK int age_row_remove(
+    struct entries *e, struct slice *s, const struct age_row *row, bool is_live);
+
+/* entries_evict.c */
 /* Evicts until `pages` more fit. */
 void entries_make_room(struct entries *e, uint64_t pages);
 /* Evicts one slice's worth, up to 64 entries, until no more than `target` pages are in use.

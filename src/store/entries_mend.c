@@ -74,8 +74,8 @@ entries_renew(struct entries *e)
 static bool
 punch(int fd, uint64_t from, uint64_t bytes)
 {
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-		   (off_t)bytes) == 0;
+	return fallocate(
+		   fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)bytes) == 0;
 }
 
 /* Runs of neighbours are one hole. */

@@ -26,9 +26,8 @@ uint64_t
 entries_pages(struct entries *e, MDB_txn *txn)
 {
 	/* 0 and 1 are LMDB's own: the list of free pages and the table of tables. */
-	const MDB_dbi all[] = {
-	    0, 1, e->env.dbi[DBI_HEAD], e->env.dbi[DBI_CHUNK], e->env.dbi[DBI_AGE],
-	    e->env.dbi[DBI_EXPIRY]};
+	const MDB_dbi all[] = {0, 1, e->env.dbi[DBI_HEAD], e->env.dbi[DBI_CHUNK],
+	    e->env.dbi[DBI_AGE], e->env.dbi[DBI_EXPIRY]};
 	uint64_t pages = 2; /* the meta pages */
 	MDB_stat st;
 

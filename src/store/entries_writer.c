@@ -7,10 +7,10 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
-#define TREE_PAGES 32  /* copied on the way to the leaves of all tables */
+#define TREE_PAGES 32   /* copied on the way to the leaves of all tables */
 #define GROUP_PAGES 320 /* dirty ones of a transaction are memory that stays with LMDB */
 #define GATHER_MS 2
-#define EXPIRE_MS 10000 /* what has expired is removed this often */
+#define EXPIRE_MS 10000   /* what has expired is removed this often */
 #define WAIT_MAX_MS 60000 /* the wall clock may be set meanwhile */
 
 /* Pages that an op may take; to be on the safe side, every value half empty. */

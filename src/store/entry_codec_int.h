@@ -68,8 +68,7 @@ struct span entry_chunk_of(const struct entry_new *n, const struct entry_head *h
 
 void entry_chunk_key(uint64_t generation, uint32_t i, uint8_t out[ENTRY_CHUNK_KEY_SIZE]);
 uint64_t entry_chunk_generation(const uint8_t key[ENTRY_CHUNK_KEY_SIZE]);
-void entry_expiry_key(
-    int64_t expires_ms, uint64_t generation, uint8_t out[ENTRY_EXPIRY_KEY_SIZE]);
+void entry_expiry_key(int64_t expires_ms, uint64_t generation, uint8_t out[ENTRY_EXPIRY_KEY_SIZE]);
 void entry_expiry_read(
     const uint8_t key[ENTRY_EXPIRY_KEY_SIZE], int64_t *expires_ms, uint64_t *generation);
 /* Writes bytes.n + 8. */

@@ -75,7 +75,8 @@ can_read_all(const struct env *e, const char *path, const struct env_options *o)
 {
 	if (!is_short(e))
 		return true;
-	return !o->is_readonly && !o->must_be_whole && truncate(path, (off_t)env_file_bytes(e)) == 0;
+	return !o->is_readonly && !o->must_be_whole &&
+	    truncate(path, (off_t)env_file_bytes(e)) == 0;
 }
 
 static int

@@ -30,6 +30,7 @@
 #include "store/file_int.h"
 #include "store/records.h"
 
+#define QUEUE_HEADER_SIZE (UINT64_C(64) << 10) /* a multiple of every page size */
 #define QUEUE_SIZE_MIN (UINT64_C(256) << 10)
 #define QUEUE_RECORD_MAX (UINT64_C(64) << 10)
 #define QUEUE_PAYLOAD_MAX (UINT64_C(10) << 20)

@@ -10,12 +10,11 @@
 #include "obs/log.h"
 #include "store/queue_int.h"
 
-#define HEADER_SIZE (UINT64_C(64) << 10) /* a multiple of every page size */
 #define VERSION 2
 
 static const char magic[8] = "PSTNQUE";
 
-_Static_assert(sizeof(struct queue_header) <= HEADER_SIZE, "the header has its pages for itself");
+_Static_assert(sizeof(struct queue_header) <= QUEUE_HEADER_SIZE, "the header has its pages for itself");
 
 static enum err
 io_fault(const struct fault *f, const char *path)
@@ -34,7 +33,7 @@ map_ring(struct queue *q, int prot)
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (mmap(both + (uint64_t)i * q->size, q->size, prot, MAP_SHARED | MAP_FIXED, q->fd,
-			HEADER_SIZE) == MAP_FAILED) {
+			QUEUE_HEADER_SIZE) == MAP_FAILED) {
 			(void)munmap(both, 2 * q->size);
 			return false;
 		}
@@ -46,12 +45,12 @@ static bool
 map_file(struct queue *q, uint64_t file_size)
 {
 	int prot = q->is_readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	void *h = mmap(NULL, HEADER_SIZE, prot, MAP_SHARED, q->fd, 0);
+	void *h = mmap(NULL, QUEUE_HEADER_SIZE, prot, MAP_SHARED, q->fd, 0);
 
 	if (h == MAP_FAILED)
 		return false;
 	q->h = h;
-	q->size = file_size - HEADER_SIZE;
+	q->size = file_size - QUEUE_HEADER_SIZE;
 	return map_ring(q, prot);
 }
 
@@ -72,7 +71,7 @@ queue_close(struct queue *q)
 	if (q->ring != NULL)
 		(void)munmap(q->ring, 2 * q->size);
 	if (q->h != NULL)
-		(void)munmap(q->h, HEADER_SIZE);
+		(void)munmap(q->h, QUEUE_HEADER_SIZE);
 	if (q->fd >= 0)
 		(void)close(q->fd);
 	*q = (struct queue){.fd = -1};
@@ -89,8 +88,8 @@ open_file(const char *path, struct queue *q)
 		return errno == ENOENT ? E_EOF : E_IO;
 	if (fstat(q->fd, &st) != 0)
 		return E_IO;
-	if ((uint64_t)st.st_size < HEADER_SIZE + QUEUE_SIZE_MIN ||
-	    st.st_size % (off_t)HEADER_SIZE != 0)
+	if ((uint64_t)st.st_size < QUEUE_HEADER_SIZE + QUEUE_SIZE_MIN ||
+	    st.st_size % (off_t)QUEUE_HEADER_SIZE != 0)
 		return E_CORRUPT;
 	/* A copy of the directory may have holes where the disk can fill up under us. */
 	if (!q->is_readonly && (errno = posix_fallocate(q->fd, 0, st.st_size)) != 0)
@@ -115,7 +114,7 @@ make_file(const char *path, uint64_t size)
 	fd = open(draft, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return E_IO;
-	cause = posix_fallocate(fd, 0, (off_t)(HEADER_SIZE + size));
+	cause = posix_fallocate(fd, 0, (off_t)(QUEUE_HEADER_SIZE + size));
 	is_done = cause == 0 && pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
 	    rename(draft, path) == 0;
 	(void)close(fd);
@@ -162,7 +161,7 @@ rounded(uint64_t size)
 {
 	if (size < QUEUE_SIZE_MIN)
 		size = QUEUE_SIZE_MIN;
-	return (size + HEADER_SIZE - 1) / HEADER_SIZE * HEADER_SIZE;
+	return (size + QUEUE_HEADER_SIZE - 1) / QUEUE_HEADER_SIZE * QUEUE_HEADER_SIZE;
 }
 
 static enum err

@@ -51,7 +51,8 @@ open_copy_readonly(struct logs *l, struct logs *copy)
 {
 	*copy = (struct logs){.o = l->o};
 	assert_int_equal(
-	    datadir_open_readonly(target(l), &copy->data, copy->detail, sizeof(copy->detail)), E_OK);
+	    datadir_open_readonly(target(l), &copy->data, copy->detail, sizeof(copy->detail)),
+	    E_OK);
 	assert_int_equal(
 	    records_open_readonly(&copy->data, &copy->r, copy->detail, sizeof(copy->detail)), E_OK);
 }

@@ -236,8 +236,8 @@ what_was_just_stored_is_there(void **state)
 
 	resize(c, 8 << 20);
 	for (unsigned set = 0; set < 12; set++) {
-		const struct sample like = {.body = 3000,
-		    .expires_ms = CACHE_NOW + (set < 4 ? 1000 : 1000000)};
+		const struct sample like = {
+		    .body = 3000, .expires_ms = CACHE_NOW + (set < 4 ? 1000 : 1000000)};
 
 		clock_fake(1, CACHE_NOW + (set < 4 ? 0 : 1000));
 		put_many(c, set * 700, 700, &like);
@@ -270,7 +270,8 @@ what_is_read_regularly_survives_a_flood(void **state)
 static void
 what_has_expired_goes_before_what_lives(void **state)
 {
-	const struct sample live = {.body = 3000}, brief = {.body = 3000, .expires_ms = CACHE_NOW + 10};
+	const struct sample live = {.body = 3000},
+			    brief = {.body = 3000, .expires_ms = CACHE_NOW + 10};
 	struct cache *c = *state;
 
 	clock_fake(1, CACHE_NOW);

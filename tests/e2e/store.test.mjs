@@ -1,0 +1,108 @@
+// The data directory under use: the cache's size and space, postern cache compact, postern backup: design.md 3.1, 4.4.
+import { test, before, beforeEach } from 'node:test';
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { startProvider } from './lib/provider.mjs';
+import { request } from './lib/client.mjs';
+import { gatewayFor, postern, startGateway, tempDirectory } from './lib/gateway.mjs';
+import * as b from './lib/bodies.mjs';
+
+const CHAT = '/openai/v1/chat/completions';
+const MB = 1024 * 1024;
+
+let provider;
+before(async () => (provider = await startProvider()));
+beforeEach(() => provider.reset());
+
+const du = (directory) => Number(execFileSync('du', ['-sk', directory], { encoding: 'utf8' }).split('\t')[0]) * 1024;
+const ask = (gateway, text) => request(gateway, { path: CHAT, body: b.chatRequest(text) });
+const verdict = (reply) => reply.header('cf-aig-cache-status');
+const large = (bytes) => (rq) => rq.json({ ...b.completion(), padding: 'x'.repeat(bytes) });
+const cache = (gateway, ...words) => postern(['cache', ...words, '--data', gateway.data]);
+
+test('answers in sets of two fifths of the cache, each asked for again: there is always room for the newest', async () => {
+  provider.answer = large(20_000);
+  const gateway = await gatewayFor(provider, { set: { 'cache.max_size': '8MB', 'gateways.default.cache.ttl': '1h' } });
+  for (let set = 0; set < 8; set++) {
+    for (const expected of ['MISS', 'HIT']) {
+      for (let i = 0; i < 120; i++) assert.equal(verdict(await ask(gateway, `set ${set} ${i}`)), expected, `${set} ${i}`);
+    }
+    assert.ok(du(path.join(gateway.data, 'cache')) <= 8 * MB);
+  }
+  await gateway.stop();
+});
+
+test('cache compact gives back what was removed, and what is left is served', async () => {
+  provider.answer = large(100_000);
+  const gateway = await gatewayFor(provider);
+  const directory = path.join(gateway.data, 'cache');
+  for (let i = 0; i < 40; i++) await ask(gateway, `gone ${i}`);
+  assert.equal((await cache(gateway, 'purge')).stdout, '40 entries removed\n');
+  await ask(gateway, 'kept');
+  const before = du(directory);
+  assert.ok(before > 4_000_000);
+  const r = await cache(gateway, 'compact');
+  assert.match(r.stdout, /^\d+(KB|MB) given back\n$/);
+  assert.equal(r.code, 0);
+  assert.ok(du(directory) < 1_000_000, `${du(directory)}`);
+  assert.equal(verdict(await ask(gateway, 'kept')), 'HIT');
+  for (let i = 0; i < 40; i++) assert.equal(verdict(await ask(gateway, `gone ${i}`)), 'MISS');
+  for (let i = 0; i < 40; i++) assert.equal(verdict(await ask(gateway, `gone ${i}`)), 'HIT');
+  await gateway.stop();
+  assert.match((await cache(gateway, 'compact')).stderr, /no server runs/);
+});
+
+test('a cache cut short is a cold one', async () => {
+  provider.answer = large(100_000);
+  const gateway = await gatewayFor(provider);
+  for (let i = 0; i < 20; i++) await ask(gateway, `one ${i}`);
+  await gateway.stop();
+  const file = path.join(gateway.data, 'cache/data.mdb');
+  fs.truncateSync(file, Math.floor(fs.statSync(file).size / 2));
+  const next = await gateway.restart();
+  for (let i = 0; i < 20; i++) assert.equal(verdict(await ask(next, `one ${i}`)), 'MISS');
+  for (let i = 0; i < 20; i++) assert.equal(verdict(await ask(next, `one ${i}`)), 'HIT');
+  await next.stop();
+});
+
+test('backup beside a running server: logs and serve take the copy', async () => {
+  const gateway = await gatewayFor(provider);
+  const ids = [];
+  for (let i = 0; i < 30; i++) ids.unshift((await ask(gateway, `question ${i}`)).header('cf-aig-log-id'));
+  const copy = path.join(tempDirectory(), 'copy');
+  const r = await postern(['backup', copy, '--data', gateway.data]);
+  assert.match(r.stdout, new RegExp(`^copied 30 records \\(1 segments, \\d+KB\\) and the secret to ${copy}\n$`));
+  assert.deepEqual([r.code, r.stderr], [0, '']);
+  const later = (await ask(gateway, 'after it')).header('cf-aig-log-id');
+  const of = async (data, ...args) => (await postern(['logs', '--json', '--data', data, ...args])).stdout.split('\n').filter(Boolean).map((l) => JSON.parse(l));
+  assert.deepEqual((await of(copy)).map((x) => x.id), ids);
+  assert.match(JSON.stringify(await of(copy, ids[3])), /question 26/);
+  const second = await startGateway({ ...gateway.options, data: copy });
+  const more = (await ask(second, 'of the copy')).header('cf-aig-log-id');
+  assert.deepEqual((await second.logs()).map((x) => x.id), [more, ...ids]);
+  assert.deepEqual((await gateway.logs()).map((x) => x.id), [later, ...ids]);
+  await second.stop();
+  const again = await postern(['backup', copy, '--data', gateway.data]);
+  assert.deepEqual([again.code, again.stdout], [1, '']);
+  assert.match(again.stderr, /^postern: .*something in it.*new or an empty directory\n$/);
+  await gateway.stop();
+});
+
+test('backup without a server, after kill -9: what was answered is in the copy', async () => {
+  const gateway = await gatewayFor(provider);
+  const ids = [];
+  for (let i = 0; i < 20; i++) ids.unshift((await ask(gateway, `question ${i}`)).header('cf-aig-log-id'));
+  await gateway.kill9();
+  const copy = tempDirectory();
+  const r = await postern(['backup', copy, '--data', gateway.data]);
+  assert.deepEqual([r.code, r.stderr], [0, '']);
+  const lines = (await postern(['logs', '--json', '--data', copy])).stdout.split('\n').filter(Boolean);
+  assert.deepEqual(lines.map((l) => JSON.parse(l).id), ids);
+  for (const [args, why] of [[['backup'], /it takes one directory/], [['backup', copy], /something in it/], [['backup', path.join(gateway.data, 'x')], /data directory itself/]]) {
+    const wrong = await postern([...args, '--data', gateway.data]);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, why);
+  }
+});
