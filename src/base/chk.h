@@ -21,7 +21,7 @@
 #define UNREACHED(text) chk_failed(__FILE__, __LINE__, text)
 
 /* The struct of TYPE whose member MEMBER is at PTR. */
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 __attribute__((noreturn)) void chk_failed(const char *file, int line, const char *what);

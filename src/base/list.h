@@ -59,6 +59,6 @@ list_remove(struct list *node)
 /* Safe against removal of the current node. */
 #define LIST_EACH(node, head)                                                                      \
 	for (struct list *node = (head)->next, *node##_next_ = node->next; node != (head);         \
-	     node = node##_next_, node##_next_ = node->next)
+	    node = node##_next_, node##_next_ = node->next)
 
 #endif

@@ -14,7 +14,8 @@
 
 static const char magic[8] = "PSTNQUE";
 
-_Static_assert(sizeof(struct queue_header) <= QUEUE_HEADER_SIZE, "the header has its pages for itself");
+_Static_assert(
+    sizeof(struct queue_header) <= QUEUE_HEADER_SIZE, "the header has its pages for itself");
 
 static enum err
 io_fault(const struct fault *f, const char *path)

@@ -328,7 +328,8 @@ a_flipped_bit_of_an_id_is_no_id_and_disturbs_no_order(void **state)
 		log_append(l, log_id(LOG_NOW, i), 100, -1, -1);
 	log_settle(l);
 	rows_path(l, "rows.mdb", path);
-	at = store_dir_find(path, span_of(record, 100), 0) - (off_t)sizeof(struct row_head) - ID_BYTES;
+	at = store_dir_find(path, span_of(record, 100), 0) - (off_t)sizeof(struct row_head) -
+	    ID_BYTES;
 	assert_true(at > 0);
 	logs_reopen(l);
 	for (uint32_t i = 2; i <= 6; i += 2)
