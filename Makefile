@@ -42,7 +42,7 @@ endif
 B := $(BUILD)$(if $(CROSS),/$(ARCH))/$(MODE)$(if $(filter system,$(DEPS)),-system)
 D := build/deps/$(ARCH)
 
-WARN := -Wall -Wextra -Wno-format-overflow -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
         -Wformat=2 -Wundef -Wwrite-strings -Wpointer-arith -Wswitch-enum -Wimplicit-fallthrough -Werror
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=3
