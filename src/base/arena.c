@@ -105,16 +105,32 @@ arena_zalloc(struct arena *a, size_t n)
 }
 
 struct span
-arena_dup(struct arena *a, struct span s)
+arena_join(struct arena *a, const struct span *parts, size_t count)
 {
-	char *p = s.n == SIZE_MAX ? NULL : arena_alloc(a, s.n + 1);
+	size_t n = 0;
+	char *p, *to;
 
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].n >= SIZE_MAX - n)
+			return SPAN_NONE;
+		n += parts[i].n;
+	}
+	p = to = arena_alloc(a, n + 1);
 	if (p == NULL)
 		return SPAN_NONE;
-	if (s.n > 0)
-		memcpy(p, s.p, s.n);
-	p[s.n] = '\0';
-	return span_of(p, s.n);
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].n > 0)
+			memcpy(to, parts[i].p, parts[i].n);
+		to += parts[i].n;
+	}
+	*to = '\0';
+	return span_of(p, n);
+}
+
+struct span
+arena_dup(struct arena *a, struct span s)
+{
+	return arena_join(a, &s, 1);
 }
 
 struct span

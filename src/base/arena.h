@@ -25,6 +25,8 @@ MUST_CHECK void *arena_alloc(struct arena *a, size_t n); /* aligned to 16, not z
 MUST_CHECK void *arena_zalloc(struct arena *a, size_t n);
 /* Copies s, with a NUL behind it that the span does not count; p == NULL without memory. */
 struct span arena_dup(struct arena *a, struct span s);
+/* The parts back to back, likewise. */
+struct span arena_join(struct arena *a, const struct span *parts, size_t count);
 struct span arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -86,31 +86,6 @@ buf_commit(struct buf *b, size_t n)
 }
 
 bool
-buf_put(struct buf *b, const void *p, size_t n)
-{
-	char *to = buf_reserve(b, n);
-
-	if (to == NULL)
-		return false;
-	if (n > 0)
-		memcpy(to, p, n);
-	b->end += n;
-	return true;
-}
-
-bool
-buf_put_span(struct buf *b, struct span s)
-{
-	return buf_put(b, s.p, s.n);
-}
-
-bool
-buf_putc(struct buf *b, char c)
-{
-	return buf_put(b, &c, 1);
-}
-
-bool
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	char *to = buf_reserve(b, 0);

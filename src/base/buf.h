@@ -10,6 +10,7 @@
 #define BASE_BUF_H
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/chk.h"
 #include "base/span.h"
@@ -36,14 +37,42 @@ buf_view(const struct buf *b)
 	return span_of(b->p == NULL ? "" : b->p + b->off, b->end - b->off);
 }
 
-/* False, and nothing changed, when the cap or memory does not allow it. */
-MUST_CHECK bool buf_put(struct buf *b, const void *p, size_t n);
-MUST_CHECK bool buf_put_span(struct buf *b, struct span s);
-MUST_CHECK bool buf_putc(struct buf *b, char c);
-MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Room for n bytes at the returned place, to be followed by buf_commit(<= n). NULL as above. */
+/* Room for n bytes at the returned place, to be followed by buf_commit(<= n). NULL, and nothing
+ * changed, when the cap or memory does not allow it. */
 MUST_CHECK char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
+
+/* Appending what fits already is most of what a request costs: that much is inline. */
+static inline bool
+buf_has_room(const struct buf *b, size_t n)
+{
+	return n <= b->cap - b->end && b->end - b->off + n <= b->max;
+}
+
+/* The appends: false, and nothing changed, when the cap or memory does not allow it. */
+MUST_CHECK static inline bool
+buf_put(struct buf *b, const void *p, size_t n)
+{
+	char *to = buf_has_room(b, n) && b->p != NULL ? b->p + b->end : buf_reserve(b, n);
+
+	if (to == NULL)
+		return false;
+	if (n > 0)
+		memcpy(to, p, n);
+	b->end += n;
+	return true;
+}
+MUST_CHECK static inline bool
+buf_put_span(struct buf *b, struct span s)
+{
+	return buf_put(b, s.p, s.n);
+}
+MUST_CHECK static inline bool
+buf_putc(struct buf *b, char c)
+{
+	return buf_put(b, &c, 1);
+}
+MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_drop(struct buf *b, size_t n);  /* from the front; n <= buf_len */
 void buf_cut(struct buf *b, size_t len); /* keep only the first len bytes */
 void buf_reset(struct buf *b);           /* empty, memory kept */

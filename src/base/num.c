@@ -141,3 +141,15 @@ num_unhex(struct span s, uint8_t *out, size_t n)
 		out[i] = (uint8_t)(hex_value(s.p[2 * i]) << 4 | hex_value(s.p[2 * i + 1]));
 	return true;
 }
+
+size_t
+num_dec(uint64_t v, char out[NUM_DEC_SIZE])
+{
+	size_t n = 1;
+
+	for (uint64_t rest = v / 10; rest > 0; rest /= 10)
+		n++;
+	for (size_t i = n; i > 0; v /= 10)
+		out[--i] = (char)('0' + v % 10);
+	return n;
+}

@@ -16,6 +16,9 @@ bool num_i64(struct span s, int64_t *out); /* one leading '-' allowed */
 bool num_duration_ms(struct span s, uint64_t *out);
 /* "64KB" "25MB" "10GB" "512B" (1024) or a bare number of bytes. */
 bool num_size(struct span s, uint64_t *out);
+/* Decimal digits, no NUL; returns how many. */
+#define NUM_DEC_SIZE 20
+size_t num_dec(uint64_t v, char out[NUM_DEC_SIZE]);
 /* The shortest exact spelling, as num_duration_ms and num_size read it. Returns out. */
 #define NUM_TEXT_SIZE 24
 char *num_duration_text(uint64_t ms, char out[NUM_TEXT_SIZE]);

@@ -416,14 +416,18 @@ take_spare(struct gateway *g)
 	list_remove(&x->link);
 	g->n_spares--;
 	/* Everything but the memory that is worth keeping starts from zero. */
-	struct exchange warm = {.arena = x->arena,
-	    .body = x->body,
-	    .uploaded = x->uploaded,
-	    .preimage = x->preimage,
-	    .out = x->out,
-	    .tail = x->tail};
-	warm.capture.body = x->capture.body;
-	*x = warm;
+	struct arena arena = x->arena;
+	struct buf body = x->body, uploaded = x->uploaded, preimage = x->preimage, out = x->out,
+		   tail = x->tail, captured = x->capture.body;
+	memset(x, 0, offsetof(struct exchange, box));
+	x->box.n = x->box.n_lines = 0;
+	x->arena = arena;
+	x->body = body;
+	x->uploaded = uploaded;
+	x->preimage = preimage;
+	x->out = out;
+	x->tail = tail;
+	x->capture.body = captured;
 	return x;
 }
 

@@ -138,7 +138,6 @@ struct exchange {
 	struct buf out;                      /* head bytes */
 	struct buf tail; /* the last write, held until the client has read the rest */
 	bool has_tail;
-	struct outbox box;
 	struct tap *taps;
 	struct capture_tap capture;
 	struct meter_tap meter;
@@ -149,6 +148,8 @@ struct exchange {
 	enum step ended_in;
 	const char *hint;
 	bool is_refusal, is_truncated, is_kept_alive;
+
+	struct outbox box; /* last: only what is counted in it means anything */
 };
 
 static inline bool

@@ -1,5 +1,6 @@
 #include "gateway/forward.h"
 
+#include "base/num.h"
 #include "http/writer.h"
 #include "provider/registry.h"
 
@@ -65,22 +66,38 @@ is_looping(const struct request_head *head, const char *via)
 static bool
 put_via(const struct headers *h, const char *via, int minor, struct buf *out)
 {
-	if (!buf_printf(out, "via: "))
+	if (!buf_put(out, "via: ", 5))
 		return false;
 	for (size_t i = 0; i < h->n; i++)
 		if (h->items[i].id == H_VIA &&
 		    (!buf_put_span(out, h->items[i].value) || !buf_put(out, ", ", 2)))
 			return false;
-	return buf_printf(out, "1.%d %s\r\n", minor, via);
+	return buf_put_span(out, minor == 0 ? SPAN_LIT("1.0 ") : SPAN_LIT("1.1 ")) &&
+	    buf_put_span(out, span_str(via)) && buf_put(out, "\r\n", 2);
+}
+
+/* A line of which nothing came from a peer: no need to look through it. `name` ends in ": ". */
+static bool
+put_own(struct buf *out, struct span name, struct span value)
+{
+	return buf_put_span(out, name) && buf_put_span(out, value) && buf_put(out, "\r\n", 2);
+}
+
+static bool
+put_own_number(struct buf *out, struct span name, uint64_t value)
+{
+	char digits[NUM_DEC_SIZE];
+
+	return put_own(out, name, span_of(digits, num_dec(value, digits)));
 }
 
 static bool
 put_framing(enum body_framing framing, uint64_t length, struct buf *out)
 {
 	if (framing == BODY_LENGTH)
-		return head_put_field_u64(out, SPAN_LIT("content-length"), length);
+		return put_own_number(out, SPAN_LIT("content-length: "), length);
 	if (framing == BODY_CHUNKED)
-		return head_put_field(out, SPAN_LIT("transfer-encoding"), SPAN_LIT("chunked"));
+		return put_own(out, SPAN_LIT("transfer-encoding: "), SPAN_LIT("chunked"));
 	return true;
 }
 
@@ -106,34 +123,42 @@ forward_request(const struct forward_request *f, struct buf *out)
 }
 
 static bool
+put_ids(const struct gateway_fields *f, struct buf *out)
+{
+	struct span id = span_str(f->id);
+
+	return put_own(out, SPAN_LIT("cf-aig-log-id: "), id) &&
+	    put_own(out, SPAN_LIT("cf-aig-request-id: "), id) &&
+	    head_put_field(
+		out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
+	    put_own(out, SPAN_LIT("cf-aig-step: "), SPAN_LIT("0"));
+}
+
+static bool
+put_connection(const struct gateway_fields *f, struct buf *out)
+{
+	if (!f->keep_alive)
+		return put_own(out, SPAN_LIT("connection: "), SPAN_LIT("close"));
+	return !f->is_http10 || put_own(out, SPAN_LIT("connection: "), SPAN_LIT("keep-alive"));
+}
+
+static bool
 put_gateway_fields(const struct gateway_fields *f, struct buf *out)
 {
-	bool ok = true;
-	if (f->id != NULL) {
-		struct span id = span_str(f->id);
-		ok = head_put_field(out, SPAN_LIT("cf-aig-log-id"), id) &&
-		    head_put_field(out, SPAN_LIT("cf-aig-request-id"), id) &&
-		    head_put_field(
-			out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
-		    head_put_field(out, SPAN_LIT("cf-aig-step"), SPAN_LIT("0"));
-	}
+	bool ok = f->id == NULL || put_ids(f, out);
 	if (ok && f->cache_status != NULL)
-		ok =
-		    head_put_field(out, SPAN_LIT("cf-aig-cache-status"), span_str(f->cache_status));
+		ok = put_own(out, SPAN_LIT("cf-aig-cache-status: "), span_str(f->cache_status));
 	if (ok && f->cache_items != NULL)
-		ok = head_put_field(out, SPAN_LIT("postern-cache-items"), span_str(f->cache_items));
+		ok = put_own(out, SPAN_LIT("postern-cache-items: "), span_str(f->cache_items));
 	if (ok && f->age_s >= 0)
-		ok = head_put_field_u64(out, SPAN_LIT("age"), (uint64_t)f->age_s);
+		ok = put_own_number(out, SPAN_LIT("age: "), (uint64_t)f->age_s);
 	if (ok && f->overhead_us >= 0)
-		ok = head_put_field_u64(
-		    out, SPAN_LIT("postern-overhead-us"), (uint64_t)f->overhead_us);
+		ok = put_own_number(
+		    out, SPAN_LIT("postern-overhead-us: "), (uint64_t)f->overhead_us);
 	if (ok && f->error_word != NULL)
-		ok = head_put_field(out, SPAN_LIT("postern-error"), span_str(f->error_word));
-	if (ok && !f->keep_alive)
-		ok = head_put_field(out, SPAN_LIT("connection"), SPAN_LIT("close"));
-	else if (ok && f->is_http10)
-		ok = head_put_field(out, SPAN_LIT("connection"), SPAN_LIT("keep-alive"));
-	return ok && put_framing(f->framing, f->length, out) && head_put_end(out);
+		ok = put_own(out, SPAN_LIT("postern-error: "), span_str(f->error_word));
+	return ok && put_connection(f, out) && put_framing(f->framing, f->length, out) &&
+	    head_put_end(out);
 }
 
 /* Ours replace the same fields of a provider that is a gateway itself. */

@@ -1,5 +1,7 @@
 #include "http/writer.h"
 
+#include "base/num.h"
+
 #define STATUS_TABLE(X)                                                                            \
 	X(100, "Continue")                                                                         \
 	X(101, "Switching Protocols")                                                              \
@@ -175,14 +177,9 @@ head_put_field(struct buf *out, struct span name, struct span value)
 bool
 head_put_field_u64(struct buf *out, struct span name, uint64_t value)
 {
-	char digits[20]; /* of 2^64 - 1 */
-	size_t at = sizeof(digits);
+	char digits[NUM_DEC_SIZE];
 
-	do {
-		digits[--at] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value > 0);
-	return head_put_field(out, name, span_of(digits + at, sizeof(digits) - at));
+	return head_put_field(out, name, span_of(digits, num_dec(value, digits)));
 }
 
 bool

@@ -51,35 +51,43 @@ record_init(struct record *r)
 
 /* ---- stored form: version, id, then tag and value until the end ---- */
 
-static bool
-put_varint(struct buf *out, uint64_t v)
+/* Writes into what was reserved for the longest the record can be. */
+#define VARINT_SIZE 10
+
+static char *
+put_varint(char *to, uint64_t v)
 {
-	while (v >= 0x80) {
-		if (!buf_putc(out, (char)(v | 0x80)))
-			return false;
-		v >>= 7;
-	}
-	return buf_putc(out, (char)v);
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (char)(v | 0x80);
+	*to++ = (char)v;
+	return to;
 }
 
-static bool
-put_int(struct buf *out, int tag, int64_t v, int64_t initial)
+static char *
+put_int(char *to, int tag, int64_t v, int64_t initial)
 {
 	if (v == initial)
-		return true;
-	uint64_t zigzag = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
-	return buf_putc(out, (char)tag) && put_varint(out, zigzag);
+		return to;
+	*to++ = (char)tag;
+	return put_varint(to, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
 }
 
-static bool
-put_text(struct buf *out, int tag, struct span s)
+static char *
+put_text(char *to, int tag, struct span s)
 {
 	int word;
+
 	if (s.n == 0)
-		return true;
-	if (record_word_find(s, &word))
-		return buf_putc(out, (char)(tag | TAG_WORD)) && buf_putc(out, (char)word);
-	return buf_putc(out, (char)tag) && put_varint(out, s.n) && buf_put_span(out, s);
+		return to;
+	if (record_word_find(s, &word)) {
+		*to++ = (char)(tag | TAG_WORD);
+		*to++ = (char)word;
+		return to;
+	}
+	*to++ = (char)tag;
+	to = put_varint(to, s.n);
+	memcpy(to, s.p, s.n);
+	return to + s.n;
 }
 
 /* Nearly always the same: a byte or nothing instead of seven. */
@@ -98,22 +106,40 @@ flags_of(const struct record *r)
 	    (r->has_payload_response ? FLAG_RESPONSE : 0) | ((int64_t)r->cache << FLAG_CACHE_SHIFT);
 }
 
+static size_t
+longest(const struct record *r)
+{
+	size_t n = 1 + 2 * sizeof(struct id) + 3 * (1 + VARINT_SIZE);
+#define ADD_INT(tag, member) n += 1 + VARINT_SIZE;
+#define ADD_TEXT(tag, member) n += 1 + VARINT_SIZE + r->member.n;
+	RECORD_FIELDS(ADD_INT, ADD_TEXT)
+#undef ADD_INT
+#undef ADD_TEXT
+	return n;
+}
+
 bool
 record_encode(const struct record *r, struct buf *out)
 {
 	struct record initial;
+	char *start = buf_reserve(out, longest(r)), *to = start;
+
+	if (start == NULL)
+		return false;
 	record_init(&initial);
-	bool ok = buf_putc(out, FORMAT_VERSION) && buf_put(out, r->id.b, sizeof(r->id.b)) &&
-	    put_int(out, TAG_FLAGS, flags_of(r), 0) &&
-	    put_int(out, TAG_CREATED, created_offset(r), 0);
-#define PUT_INT(tag, member) ok = ok && put_int(out, tag, r->member, initial.member);
-#define PUT_TEXT(tag, member) ok = ok && put_text(out, tag, r->member);
+	*to++ = FORMAT_VERSION;
+	memcpy(to, r->id.b, sizeof(r->id.b));
+	to = put_int(to + sizeof(r->id.b), TAG_FLAGS, flags_of(r), 0);
+	to = put_int(to, TAG_CREATED, created_offset(r), 0);
+#define PUT_INT(tag, member) to = put_int(to, tag, r->member, initial.member);
+#define PUT_TEXT(tag, member) to = put_text(to, tag, r->member);
 	RECORD_FIELDS(PUT_INT, PUT_TEXT)
 #undef PUT_INT
 #undef PUT_TEXT
-	if (ok && memcmp(r->body_record.b, no_id.b, sizeof(no_id.b)) != 0)
-		ok = put_text(out, TAG_BODY_RECORD, span_of(r->body_record.b, sizeof(no_id.b)));
-	return ok;
+	if (memcmp(r->body_record.b, no_id.b, sizeof(no_id.b)) != 0)
+		to = put_text(to, TAG_BODY_RECORD, span_of(r->body_record.b, sizeof(no_id.b)));
+	buf_commit(out, (size_t)(to - start));
+	return true;
 }
 
 static bool

@@ -42,7 +42,8 @@ bool
 record_word_find(struct span text, int *number)
 {
 	for (size_t i = 0; i < COUNT_OF(words); i++) {
-		if (words[i].n == text.n && memcmp(words[i].p, text.p, text.n) == 0) {
+		if (words[i].n == text.n && words[i].p[0] == text.p[0] &&
+		    memcmp(words[i].p, text.p, text.n) == 0) {
 			*number = (int)i;
 			return true;
 		}

@@ -1,5 +1,6 @@
 #include "provider/registry.h"
 
+#include "base/num.h"
 #include "http/target.h"
 #include "provider/join_int.h"
 
@@ -125,9 +126,8 @@ fill_labels(const struct join *j, struct span template)
 	n = (size_t)(template.p[open + 1] - '1');
 	CHK(n < LABELS);
 	struct span tail = span_skip(template, open + 3);
-	return fill_labels(j,
-	    arena_printf(j->arena, "%.*s%.*s%.*s", (int)open, template.p, SPAN_FMT(j->labels[n]),
-		SPAN_FMT(tail)));
+	const struct span parts[] = {span_head(template, open), j->labels[n], tail};
+	return fill_labels(j, arena_join(j->arena, parts, COUNT_OF(parts)));
 }
 
 static enum err
@@ -175,11 +175,12 @@ set_host_header(struct arena *a, struct upstream_target *out)
 		out->host_header = out->host;
 		return E_OK;
 	}
-	struct span bracketed = is_v6 ? arena_printf(a, "[%.*s]", SPAN_FMT(out->host)) : out->host;
-	if (bracketed.p != NULL && !is_default)
-		bracketed = arena_printf(a, "%.*s:%u", SPAN_FMT(bracketed), (unsigned)out->port);
-	out->host_header = bracketed;
-	return bracketed.p == NULL ? E_NOMEM : E_OK;
+	char port[NUM_DEC_SIZE];
+	const struct span parts[] = {is_v6 ? SPAN_LIT("[") : SPAN_LIT(""), out->host,
+	    is_v6 ? SPAN_LIT("]") : SPAN_LIT(""), is_default ? SPAN_LIT("") : SPAN_LIT(":"),
+	    span_of(port, is_default ? 0 : num_dec(out->port, port))};
+	out->host_header = arena_join(a, parts, COUNT_OF(parts));
+	return out->host_header.p == NULL ? E_NOMEM : E_OK;
 }
 
 static enum err
@@ -190,7 +191,7 @@ set_path(struct arena *a, struct span base, struct span rest, struct upstream_ta
 	else if (rest.n == 0)
 		out->path = base;
 	else
-		out->path = arena_printf(a, "%.*s%.*s", SPAN_FMT(base), SPAN_FMT(rest));
+		out->path = arena_join(a, (const struct span[]){base, rest}, 2);
 	return out->path.p == NULL ? E_NOMEM : E_OK;
 }
 

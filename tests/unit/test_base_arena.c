@@ -133,6 +133,26 @@ dup_and_printf_end_with_nul_behind_the_span(void **state)
 	arena_fini(&a);
 }
 
+static void
+joined_parts_stand_back_to_back_with_nul_behind(void **state)
+{
+	struct arena a;
+	struct span s;
+
+	(void)state;
+	arena_init(&a, 16);
+	s = arena_join(
+	    &a, (const struct span[]){SPAN_LIT("0123456789"), SPAN_NONE, SPAN_LIT("abcdef")}, 3);
+	assert_null(s.p);
+	s = arena_join(
+	    &a, (const struct span[]){SPAN_LIT("0123456789"), SPAN_NONE, SPAN_LIT("abcde")}, 3);
+	assert_int_equal(s.n, 15);
+	assert_string_equal(s.p, "0123456789abcde");
+	s = arena_join(&a, (const struct span[]){span_of("", SIZE_MAX), SPAN_LIT("a")}, 2);
+	assert_null(s.p);
+	arena_fini(&a);
+}
+
 int
 main(void)
 {
@@ -144,6 +164,7 @@ main(void)
 	    cmocka_unit_test(a_large_piece_does_not_waste_the_rest_of_the_block),
 	    cmocka_unit_test(zalloc_zeroes_what_was_used_before),
 	    cmocka_unit_test(dup_and_printf_end_with_nul_behind_the_span),
+	    cmocka_unit_test(joined_parts_stand_back_to_back_with_nul_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

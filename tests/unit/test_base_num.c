@@ -160,6 +160,23 @@ unhex_takes_exactly_the_digits_it_needs(void **state)
 	assert_int_equal(out[0] + out[1], 18);
 }
 
+static void
+decimal_digits_of_the_whole_range(void **state)
+{
+	const struct {
+		uint64_t v;
+		const char *text;
+	} cases[] = {{0, "0"}, {9, "9"}, {10, "10"}, {99, "99"}, {100, "100"},
+	    {UINT64_MAX - 5, "18446744073709551610"}, {UINT64_MAX, "18446744073709551615"}};
+	char out[NUM_DEC_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		assert_int_equal(num_dec(cases[i].v, out), strlen(cases[i].text));
+		assert_memory_equal(out, cases[i].text, strlen(cases[i].text));
+	}
+}
+
 int
 main(void)
 {
@@ -170,6 +187,7 @@ main(void)
 	    cmocka_unit_test(sizes_are_powers_of_1024_and_may_be_bare),
 	    cmocka_unit_test(texts_are_the_shortest_and_read_back),
 	    cmocka_unit_test(hex_goes_out_and_back),
+	    cmocka_unit_test(decimal_digits_of_the_whole_range),
 	    cmocka_unit_test(unhex_takes_exactly_the_digits_it_needs),
 	};
 
