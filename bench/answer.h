@@ -19,6 +19,7 @@ struct answer {
 	bool is_whole;
 	bool stays;  /* the connection, behind this answer: the parser knows only at its end */
 	size_t size; /* of the body */
+	void (*on_bytes)(struct answer *a, const char *p, size_t n); /* of the body; NULL: none */
 	char name[sizeof(ANSWER_VERDICT) + 1], verdict[16];
 };
 
@@ -74,8 +75,9 @@ answer_on_body(llhttp_t *parser, const char *at, size_t n)
 {
 	struct answer *a = parser->data;
 
-	(void)at;
 	a->size += n;
+	if (a->on_bytes != NULL)
+		a->on_bytes(a, at, n);
 	return 0;
 }
 

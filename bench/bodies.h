@@ -81,6 +81,22 @@ body_put_event(FILE *to, const char *data)
 	fprintf(to, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + strlen("data: \n\n"), data);
 }
 
+#define BODY_STAMP "\"at\":" /* then 20 digits, ns of the monotonic clock, and ",\"n\":" and 8 digits */
+#define BODY_STREAM_END "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+/* Event number n of a stream, with the time at which it is written. */
+static inline void
+body_put_paced_event(FILE *to, long n, uint64_t at_ns)
+{
+	char data[512];
+
+	snprintf(data, sizeof(data),
+	    BODY_CHUNK "{\"index\":0,\"delta\":{\"content\":\"word \"},\"finish_reason\":null}]," BODY_STAMP
+		       "%020llu,\"n\":%08ld}",
+	    (unsigned long long)at_ns, n);
+	body_put_event(to, data);
+}
+
 static inline void
 body_put_stream(FILE *to, long events)
 {

@@ -2,18 +2,20 @@
  * load: sends an exact number of chat requests over some connections, one at a time on each, and
  * checks every answer: status 200, the expected verdict, whole, and as long as the first one.
  *
- *   load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] http://IPV4:PORT/PATH
+ *   load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] [-r RATE] http://IPV4:PORT/PATH
  *
  * BYTES (1024) is the size of a request's body; -s asks for streams; -u writes FIRST, FIRST + 1, ...
  * into the bodies, so that no two are the same; VERDICT is what cf-aig-cache-status has to say. A
  * connection that the server closes behind an answer is opened again. The time of a request runs from
- * its write to the last byte of its answer; connecting is not in it. One line of figures on standard
- * output. Exit 1 if any request failed (how many and why on standard error), 2 if it cannot go on.
+ * its write to the last byte of its answer; connecting is not in it. With RATE, requests a second,
+ * each has its time, whatever became of those before it, and is measured from then on: who falls
+ * behind is seen to (no coordinated omission). One line of figures on standard output. Exit 1 if any request failed (how many and why on standard error), 2 if it cannot go on.
  */
 #include "answer.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -28,6 +30,11 @@ static const char *const verdict_words[VERDICT_COUNT] = {
 
 struct load {
 	long requests, connections, body_size, first; /* number in a body; negative: none */
+	long rate;                                    /* 0: each as soon as the one before is answered */
+	uint64_t begun_at;                            /* ns; with a rate */
+	int clock;
+	uv_poll_t tick;
+	struct conn *idle; /* connected, with a rate, and nothing to send yet */
 	bool is_stream;
 	const char *verdict; /* that is expected; NULL: any */
 	struct sockaddr_in to;
@@ -50,7 +57,8 @@ struct conn {
 	struct load *load;
 	struct answer answer;
 	char *request;
-	uint64_t sent_at; /* ns */
+	uint64_t sent_at;       /* ns */
+	struct conn *next_idle;
 };
 
 static void open_conn(struct conn *c);
@@ -88,6 +96,13 @@ finish(struct conn *c, enum verdict verdict)
 	l->counts[verdict]++;
 }
 
+/* With a rate: when request i is to be sent. */
+static uint64_t
+due_at(const struct load *l, long i)
+{
+	return l->begun_at + (uint64_t)((double)i * 1e9 / (double)l->rate);
+}
+
 static void
 begin(struct conn *c)
 {
@@ -100,7 +115,7 @@ begin(struct conn *c)
 	}
 	l->started++;
 	answer_expect(&c->answer);
-	c->sent_at = uv_hrtime();
+	c->sent_at = l->rate > 0 ? due_at(l, l->started - 1) : uv_hrtime();
 }
 
 /* The connection is opened again while there is something to send. */
@@ -114,14 +129,10 @@ on_closed(uv_handle_t *handle)
 }
 
 static void
-send_next(struct conn *c)
+send_now(struct conn *c)
 {
 	struct load *l = c->load;
 
-	if (l->started == l->requests) {
-		uv_close((uv_handle_t *)&c->tcp, on_closed);
-		return;
-	}
 	begin(c);
 	uv_buf_t rest = uv_buf_init(c->request, (unsigned)l->request_size);
 	int sent = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
@@ -129,6 +140,82 @@ send_next(struct conn *c)
 	rest.len -= sent > 0 ? (size_t)sent : 0;
 	if (rest.len > 0) /* a connection that cannot be written is noticed by reading it */
 		uv_write(&c->write, (uv_stream_t *)&c->tcp, &rest, 1, NULL);
+}
+
+/* ---- with a rate: a clock finer than libuv's ---- */
+
+static void
+arm(const struct load *l)
+{
+	uint64_t at = due_at(l, l->started);
+	const struct itimerspec when = {
+	    .it_value = {.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)}};
+
+	if (timerfd_settime(l->clock, TFD_TIMER_ABSTIME, &when, NULL) != 0)
+		die("no timer");
+}
+
+/* Who has nothing more to send is closed: so it ends. */
+static void
+end_idle(struct load *l)
+{
+	uv_poll_stop(&l->tick);
+	for (struct conn *c = l->idle; c != NULL; c = c->next_idle)
+		uv_close((uv_handle_t *)&c->tcp, on_closed);
+	l->idle = NULL;
+}
+
+static void
+send_due(struct load *l)
+{
+	while (l->idle != NULL && l->started < l->requests && due_at(l, l->started) <= uv_hrtime()) {
+		struct conn *c = l->idle;
+		l->idle = c->next_idle;
+		send_now(c);
+	}
+	if (l->started == l->requests)
+		end_idle(l);
+	else if (l->idle != NULL)
+		arm(l);
+}
+
+static void
+on_tick(uv_poll_t *tick, int status, int events)
+{
+	struct load *l = tick->data;
+	uint64_t times;
+
+	(void)status;
+	(void)events;
+	if (read(l->clock, &times, sizeof(times)) > 0)
+		send_due(l);
+}
+
+static void
+send_next(struct conn *c)
+{
+	struct load *l = c->load;
+
+	if (l->started == l->requests) {
+		uv_close((uv_handle_t *)&c->tcp, on_closed);
+	} else if (l->rate == 0) {
+		send_now(c);
+	} else {
+		c->next_idle = l->idle;
+		l->idle = c;
+		send_due(l);
+	}
+}
+
+static void
+start_clock(struct load *l)
+{
+	l->begun_at = uv_hrtime() + 100000000; /* when all are connected */
+	l->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (l->clock < 0 || uv_poll_init(&l->loop, &l->tick, l->clock) != 0)
+		die("no timer");
+	l->tick.data = l;
+	uv_poll_start(&l->tick, UV_READABLE, on_tick);
 }
 
 static void
@@ -209,11 +296,11 @@ on_watchdog(uv_timer_t *timer)
 static bool
 parse(struct load *l, int argc, char **argv, char host[64])
 {
-	static const char names[] = "ncbu";
-	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first};
+	static const char names[] = "ncbur";
+	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first, &l->rate};
 	int port = 0, n = 0;
 
-	for (int option; (option = getopt(argc, argv, "n:c:b:u:v:s")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "n:c:b:u:r:v:s")) != -1;) {
 		const char *name = strchr(names, option);
 		if (name != NULL)
 			*numbers[name - names] = strtol(optarg, NULL, 10);
@@ -261,9 +348,10 @@ report(struct load *l, double seconds)
 {
 	long n = l->finished, failed = n - l->counts[FINE];
 	qsort(l->us, (size_t)n, sizeof(*l->us), by_size);
-	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u max_us %u "
+	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u p999_us %u max_us %u "
 	       "answer_bytes %zu connects %ld\n",
 	    n, failed, seconds, (double)n / seconds, l->us[n / 2], l->us[n * 99 / 100],
+	    l->us[n * 999 / 1000],
 	    l->us[n - 1], l->answer_size, l->connects);
 	for (int v = FINE + 1; v < VERDICT_COUNT; v++)
 		if (l->counts[v] > 0)
@@ -278,7 +366,7 @@ main(int argc, char **argv)
 	char host[64];
 
 	if (!parse(&l, argc, argv, host))
-		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] URL");
+		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] [-r RATE] URL");
 	build_request(&l, argv[optind], host);
 	answer_callbacks(&l.callbacks);
 	l.us = calloc((size_t)l.requests, sizeof(*l.us));
@@ -288,7 +376,9 @@ main(int argc, char **argv)
 	l.watchdog.data = &l;
 	uv_timer_start(&l.watchdog, on_watchdog, STILL_MS, STILL_MS);
 	uv_unref((uv_handle_t *)&l.watchdog);
-	uint64_t start = uv_hrtime();
+	if (l.rate > 0)
+		start_clock(&l);
+	uint64_t start = l.rate > 0 ? l.begun_at : uv_hrtime();
 	for (long i = 0; i < l.connections; i++) {
 		l.conns[i].load = &l;
 		l.conns[i].request = strdup(l.request);

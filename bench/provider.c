@@ -2,10 +2,12 @@
  * provider: a mock of an AI provider that costs as little as it can, so that what is measured in front
  * of it is the gateway. Its answers are built once, at start, and are the same for every request.
  *
- *   provider [PORT [BYTES [EVENTS]]]      prints its port when it listens on 127.0.0.1
+ *   provider [PORT [BYTES [EVENTS [PACE]]]]      prints its port when it listens on 127.0.0.1
  *
- * POST .../chat/completions: a chat completion of BYTES (1024) with usage; if the body has
+ * .../chat/completions: a chat completion of BYTES (1024) with usage; if the body has
  * "stream":true, EVENTS (20) chunks, one with the usage, and [DONE], all at once. Else 404.
+ * With PACE, in ms, the first event of a stream comes at once and the others that far apart; each
+ * has in it when it was written (body_put_paced_event), for bench/streams to read.
  */
 #include <llhttp.h>
 #include <stdio.h>
@@ -20,6 +22,8 @@
 #define CHAT "/chat/completions"
 #define CHAT_SIZE (sizeof(CHAT) - 1)
 #define READ_SIZE 65536
+#define STREAM_FIELDS "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define STREAM_HEAD "HTTP/1.1 200 OK\r\n" STREAM_FIELDS
 
 struct provider {
 	uv_loop_t loop;
@@ -27,10 +31,14 @@ struct provider {
 	llhttp_settings_t callbacks;
 	uv_buf_t completion, stream, not_found; /* whole responses */
 	char in[READ_SIZE];                     /* one for all: what is read is consumed at once */
+	long events, pace_ms;
 };
 
 struct conn {
 	uv_tcp_t tcp;
+	uv_timer_t pace;
+	long paced; /* events of the stream that were written */
+	int open;   /* handles that are not closed yet */
 	llhttp_t parser;
 	struct provider *provider;
 	char url[256];
@@ -78,8 +86,7 @@ build_stream(long events)
 
 	body_put_stream(f, events);
 	fclose(f);
-	return with_head(
-	    "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", body);
+	return with_head(STREAM_FIELDS, body);
 }
 
 /* ---- a connection ---- */
@@ -87,7 +94,19 @@ build_stream(long events)
 static void
 on_conn_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct conn *c = handle->data;
+
+	if (--c->open == 0)
+		free(c);
+}
+
+static void
+close_conn(struct conn *c)
+{
+	if (uv_is_closing((uv_handle_t *)&c->tcp))
+		return;
+	uv_close((uv_handle_t *)&c->pace, on_conn_closed);
+	uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
 }
 
 static void
@@ -113,6 +132,42 @@ send_answer(struct conn *c, uv_buf_t answer)
 	p->rest = uv_buf_init(answer.base + done, (unsigned)(answer.len - done));
 	if (uv_write(&p->write, (uv_stream_t *)&c->tcp, &p->rest, 1, on_written) != 0)
 		free(p);
+}
+
+/* ---- a paced stream ---- */
+
+/* An event is small, and whoever is so far behind that its socket takes none is not measured. */
+static void
+on_pace(uv_timer_t *timer)
+{
+	struct conn *c = timer->data;
+	char text[512];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	if (f == NULL)
+		abort();
+	if (c->paced < c->provider->events) {
+		body_put_paced_event(f, c->paced++, uv_hrtime());
+	} else {
+		fputs(BODY_STREAM_END, f);
+		uv_timer_stop(timer);
+	}
+	long n = ftell(f);
+	fclose(f);
+	uv_buf_t out = uv_buf_init(text, (unsigned)n);
+	if (uv_try_write((uv_stream_t *)&c->tcp, &out, 1) != n)
+		close_conn(c);
+}
+
+static void
+start_paced(struct conn *c)
+{
+	static char head[] = STREAM_HEAD;
+
+	send_answer(c, uv_buf_init(head, sizeof(head) - 1));
+	c->paced = 0;
+	on_pace(&c->pace);
+	uv_timer_start(&c->pace, on_pace, (uint64_t)c->provider->pace_ms, (uint64_t)c->provider->pace_ms);
 }
 
 static int
@@ -157,9 +212,11 @@ on_complete(llhttp_t *parser)
 	struct conn *c = parser->data;
 	struct provider *p = c->provider;
 
-	if (llhttp_get_method(parser) != HTTP_POST || c->url_size < CHAT_SIZE ||
+	if (c->url_size < CHAT_SIZE ||
 	    memcmp(c->url + c->url_size - CHAT_SIZE, CHAT, CHAT_SIZE) != 0)
 		send_answer(c, p->not_found);
+	else if (p->pace_ms > 0 && c->matched == STREAM_SIZE)
+		start_paced(c);
 	else
 		send_answer(c, c->matched == STREAM_SIZE ? p->stream : p->completion);
 	return 0;
@@ -180,7 +237,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 	struct conn *c = stream->data;
 
 	if (n < 0 || (n > 0 && llhttp_execute(&c->parser, in->base, (size_t)n) != HPE_OK))
-		uv_close((uv_handle_t *)stream, on_conn_closed);
+		close_conn(c);
 }
 
 static void
@@ -193,12 +250,14 @@ on_connection(uv_stream_t *listener, int status)
 		return;
 	c->provider = p;
 	uv_tcp_init(&p->loop, &c->tcp);
-	c->tcp.data = c;
+	uv_timer_init(&p->loop, &c->pace);
+	c->tcp.data = c->pace.data = c;
+	c->open = 2;
 	llhttp_init(&c->parser, HTTP_REQUEST, &p->callbacks);
 	c->parser.data = c;
 	if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_nodelay(&c->tcp, 1) != 0 ||
 	    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
-		uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+		close_conn(c);
 }
 
 /* ---- start ---- */
@@ -228,7 +287,9 @@ main(int argc, char **argv)
 	static char nothing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
 	p.completion = build_completion(argc > 2 ? strtoul(argv[2], NULL, 10) : 1024);
-	p.stream = build_stream(argc > 3 ? strtol(argv[3], NULL, 10) : 20);
+	p.events = argc > 3 ? strtol(argv[3], NULL, 10) : 20;
+	p.pace_ms = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
+	p.stream = build_stream(p.events);
 	p.not_found = uv_buf_init(nothing, sizeof(nothing) - 1);
 	llhttp_settings_init(&p.callbacks);
 	p.callbacks.on_message_begin = on_begin;
