@@ -11,6 +11,7 @@
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
 #   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server; T=kill9 for one, FAULT_ROUNDS=200
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
+#   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local, DESTDIR=
@@ -132,6 +133,8 @@ $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/bui
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN) $(DEPS_CFLAGS) -o $@ $< $(DEPS_LIBS)
 footprint profile stall: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
 	@bench/$@
+bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare)
+	@deps/need.sh bench && bench/bench
 storesize: all
 	@bench/storesize
 $(BUILD)/bench/fill: bench/fill.c $(LIB)

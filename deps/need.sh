@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a purpose needs on this machine: asks for it, and brings what is missing where it may.
 #
-#   deps/need.sh build|test|lint|asan|fuzz|live|cross ...
+#   deps/need.sh build|test|lint|asan|fuzz|live|bench|cross ...
 #
 # As root, missing Debian packages are installed; else one line says what to run as root, and the exit code is 2. For test,
 # asan and live also node 20 or newer (from npm into build/node where the system's is older) and the packages of
@@ -45,6 +45,19 @@ need_lint() {
 	cmd "clang-tidy-$llvm" "clang-tidy-$llvm"
 	cmd cppcheck cppcheck
 	cmd shellcheck shellcheck
+}
+
+need_bench() {
+	need_build
+	cmd strip binutils
+	cmd openssl openssl
+	cmd wrk wrk
+	PATH=$PATH:/usr/sbin
+	cmd nginx nginx-light
+	cmd haproxy haproxy
+	cmd varnishd varnish
+	cmd npm npm
+	need_node=yes
 }
 
 need_fuzz() {
@@ -114,14 +127,14 @@ bring_modules() {
 		{ rm -rf "$e2e/node_modules" && ln -s ../../build/npm/node_modules "$e2e/node_modules"; }
 }
 
-[ $# -gt 0 ] || die "for what? build test lint asan fuzz live cross"
+[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench cross"
 purposes=$*
 mkdir -p "$build"
 for p in "$@"; do
 	case $p in
-	build | lint | fuzz | cross) "need_$p" ;;
+	build | lint | fuzz | bench | cross) "need_$p" ;;
 	test | asan | live) need_test ;;
-	*) die "unknown purpose $p (build test lint asan fuzz live cross)" ;;
+	*) die "unknown purpose $p (build test lint asan fuzz live bench cross)" ;;
 	esac
 done
 if [ -n "$missing$need_node" ]; then

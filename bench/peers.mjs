@@ -1,0 +1,237 @@
+// Who stands beside Postern in `make bench`, and what all of them stand between: each peer is started on core 0 with a
+// configuration written here, the provider on core 1. Nothing is shared between two of them but the machine.
+import { execFileSync, spawn } from 'node:child_process'
+import fs from 'node:fs'
+import net from 'node:net'
+
+const tools = 'build/bench'
+export const PEER_CORE = 0, LOAD_CORE = 1
+
+export function freePort() {
+	return new Promise((resolve, reject) => {
+		const s = net.createServer().on('error', reject)
+		s.listen(0, '127.0.0.1', () => {
+			const { port } = s.address()
+			s.close(() => resolve(port))
+		})
+	})
+}
+
+const running = new Set()
+process.on('exit', () => running.forEach((p) => p.child.kill('SIGKILL')))
+
+// A process on a core; its first line of output, or null where it prints none.
+async function run(core, argv, { line = true, cwd } = {}) {
+	const child = spawn('taskset', ['-c', String(core), ...argv], { stdio: ['ignore', 'pipe', 'pipe'], cwd })
+	const p = { child, out: '', err: '' }
+	running.add(p)
+	child.stderr.on('data', (d) => (p.err = (p.err + d).slice(-4000)))
+	const first = new Promise((resolve, reject) => {
+		child.stdout.on('data', (d) => {
+			p.out = (p.out + d).slice(-20000)
+			if (p.out.includes('\n'))
+				resolve(p.out)
+		})
+		child.on('exit', (code) => reject(new Error(`${argv[0]} ended with ${code}: ${p.err}`)))
+	})
+	first.catch(() => {})
+	p.exited = new Promise((resolve) => child.on('exit', resolve))
+	if (line)
+		await first
+	return p
+}
+
+export async function stop(p) {
+	p.child.kill('SIGTERM')
+	const late = setTimeout(() => p.child.kill('SIGKILL'), 10000)
+	await p.exited
+	clearTimeout(late)
+	running.delete(p)
+}
+
+async function untilOpen(port, p) {
+	for (let i = 0; i < 500; i++) {
+		const ok = await new Promise((resolve) => {
+			const s = net.connect(port, '127.0.0.1').on('connect', () => { s.destroy(); resolve(true) })
+			s.on('error', () => resolve(false))
+		})
+		if (ok)
+			return
+		await new Promise((r) => setTimeout(r, 20))
+	}
+	throw new Error(`nobody listens on ${port}: ${p.err}`)
+}
+
+// Ticks of processor that p and its children used, each with all its threads; 10 ms each.
+export function cpuTicks(p) {
+	let sum = 0
+	const add = (pid) => {
+		try {
+			const f = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
+			sum += Number(f[11]) + Number(f[12])
+			for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
+				if (kid.trim())
+					add(kid.trim())
+		} catch { /* gone meanwhile */ }
+	}
+	add(p.child.pid)
+	return sum
+}
+
+export function memory(p, field = 'RssAnon') {
+	let sum = 0
+	const add = (pid) => {
+		const text = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
+		sum += Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)[1]) / 1024
+		for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
+			if (kid.trim())
+				add(kid.trim())
+	}
+	add(p.child.pid)
+	return sum
+}
+
+// ---- what is behind ----
+
+export async function startProvider({ bytes = 1024, events = 100, pace = 0 } = {}) {
+	const p = await run(LOAD_CORE, [`${tools}/provider`, '0', String(bytes), String(events), String(pace)])
+	return { ...p, port: Number(p.out) }
+}
+
+// A TLS front that answers by itself what the provider would: mbedTLS is not what is measured here.
+export async function startTlsProvider(dir, plain) {
+	const port = await freePort()
+	const p = await startNginx(dir, 'origin', `server { listen 127.0.0.1:${port} ssl; ${tlsFiles(dir)} keepalive_requests 1000000;
+		location / { default_type application/json; return 200 '${completion()}'; } }`, LOAD_CORE)
+	await untilOpen(port, p)
+	void plain
+	return { ...p, port }
+}
+
+function completion() {
+	const front = '{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"'
+	const back = '"},"finish_reason":"stop"}],"usage":{"prompt_tokens":230,"completion_tokens":160,"total_tokens":390}}'
+	return front + 'a word and another '.repeat(60).slice(0, 1024 - front.length - back.length) + back
+}
+
+export function makeCertificate(dir) {
+	execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+		'-keyout', `${dir}/key.pem`, '-out', `${dir}/cert.pem`, '-subj', '/CN=localhost',
+		'-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'ignore' })
+	fs.writeFileSync(`${dir}/both.pem`, fs.readFileSync(`${dir}/cert.pem`) + '\n' + fs.readFileSync(`${dir}/key.pem`))
+}
+
+const tlsFiles = (dir) => `ssl_certificate ${dir}/cert.pem; ssl_certificate_key ${dir}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+	ssl_session_cache shared:s:4m; ssl_session_tickets on;`
+
+// ---- the peers ----
+
+async function startNginx(dir, name, servers, core) {
+	const file = `${dir}/${name}.conf`
+	fs.writeFileSync(file, `daemon off; worker_processes 1; pid ${dir}/${name}.pid; error_log stderr error;
+		user root; worker_rlimit_nofile 65536;
+		events { worker_connections 30000; }
+		http { access_log off; client_max_body_size 64m; client_body_buffer_size 2m; keepalive_requests 100000000; keepalive_timeout 300s;
+		client_body_temp_path ${dir}/${name}.body; proxy_temp_path ${dir}/${name}.tmp; fastcgi_temp_path ${dir}/x; uwsgi_temp_path ${dir}/x;
+		scgi_temp_path ${dir}/x; proxy_cache_path ${dir}/${name}.cache keys_zone=z:64m max_size=512m; ${servers} }`)
+	return run(core, ['nginx', '-c', file, '-p', dir, '-e', 'stderr'], { line: false })
+}
+
+const peers = {
+	async bare({ provider, kind }) {
+		// The least that an answer costs is the mock itself, on the peers' core.
+		if (kind.includes('hit')) {
+			const p = await run(PEER_CORE, [`${tools}/provider`, '0', '1024', '100'])
+			return { port: Number(p.out), process: p }
+		}
+		const p = await run(PEER_CORE, [`${tools}/bare`, String(provider.port)])
+		return { port: Number(p.out), process: p }
+	},
+	async nginx({ provider, kind, tls, dir }) {
+		const port = await freePort()
+		const scheme = tls ? 'https' : 'http'
+		const cache = kind.startsWith('hit') ? `proxy_cache z; proxy_cache_methods POST; proxy_cache_valid 200 1h;
+			proxy_cache_key "$request_uri|$http_authorization|$request_body"; proxy_ignore_headers Set-Cookie;` : ''
+		const verify = tls ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${dir}/cert.pem; proxy_ssl_name localhost;` : ''
+		const p = await startNginx(dir, 'peer', `upstream up { server 127.0.0.1:${provider.port}; keepalive 1000; keepalive_requests 100000000; }
+			server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=4096; ${tls ? tlsFiles(dir) : ''}
+			location / { proxy_pass ${scheme}://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+			proxy_buffering ${kind.startsWith('hit') ? 'on' : 'off'}; proxy_request_buffering on; ${cache} ${verify} } }`, PEER_CORE)
+		await untilOpen(port, p)
+		return { port, process: p }
+	},
+	async haproxy({ provider, tls, dir }) {
+		const port = await freePort()
+		const file = `${dir}/haproxy.cfg`
+		fs.writeFileSync(file, `global
+  maxconn 4000
+  nbthread 1
+  tune.ssl.default-dh-param 2048
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+  http-reuse always
+  option http-no-delay
+frontend f
+  bind 127.0.0.1:${port} backlog 4096 ${tls ? `ssl crt ${dir}/both.pem` : ''}
+  default_backend b
+backend b
+  server s 127.0.0.1:${provider.port} ${tls ? `ssl verify required ca-file ${dir}/cert.pem sni str(localhost)` : ''}
+`)
+		const p = await run(PEER_CORE, ['haproxy', '-f', file, '-db'], { line: false })
+		await untilOpen(port, p)
+		return { port, process: p }
+	},
+	async varnish({ provider, dir }) {
+		const port = await freePort()
+		const p = await run(PEER_CORE, ['varnishd', '-F', '-n', `${dir}/varnish`, '-a', `127.0.0.1:${port}`, '-b', `127.0.0.1:${provider.port}`,
+			'-s', 'malloc,256m', '-j', 'none', '-p', 'thread_pools=1'], { line: false })
+		await untilOpen(port, p)
+		return { port, process: p }
+	},
+	async postern({ provider, kind, tls, dir, plainProvider }) {
+		const upTls = tls && !plainProvider
+		const set = {
+			'hit': ['gateways.default.log.payload=none'],
+			'hit+payloads': [],
+			'stream hit': ['gateways.default.log.payload=none'],
+			'pass': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
+			'pass, all off': ['gateways.default.cache.mode=off', 'gateways.default.log.collect=false'],
+			'stream': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
+			'miss': [],
+			'coalesced': [],
+		}[kind] ?? []
+		const data = fs.mkdtempSync(`${dir}/data-`)
+		const config = `${dir}/postern.yaml`
+		fs.writeFileSync(config, JSON.stringify({
+			listen: [tls ? { address: '127.0.0.1:0', tls: { certificate: `${dir}/cert.pem`, key: `${dir}/key.pem` } } : '127.0.0.1:0'],
+			data,
+			limits: { connections: 12000, connections_per_address: 12000, keepalive_requests: 1000000000 },
+			providers: { openai: { base_url: `${upTls ? 'https' : 'http'}://127.0.0.1:${provider.port}/v1`, ...(upTls ? { ca: `${dir}/cert.pem` } : {}) } },
+		}))
+		const p = await run(PEER_CORE, [process.env.POSTERN ?? 'build/postern', '--config', config, ...set.flatMap((s) => ['--set', s])])
+		return { port: Number(/^listening https?:\/\/[^:]+:(\d+)/m.exec(p.out)[1]), process: p, data, base: '/openai' }
+	},
+}
+
+export async function startPeer(name, options) {
+	const peer = await peers[name](options)
+	return { name, base: '', ...peer, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${peer.port}${peer.base ?? ''}/v1/chat/completions` }
+}
+
+export async function stopPeer(peer) {
+	if (peer.process !== null)
+		await stop(peer.process)
+	if (peer.data)
+		fs.rmSync(peer.data, { recursive: true, force: true })
+}
+
+export const version = (file) => {
+	try {
+		return execFileSync(file[0], file.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] }).toString().split('\n')[0]
+	} catch (e) {
+		return String(e.stderr ?? '').split('\n')[0]
+	}
+}
