@@ -149,7 +149,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
+.PHONY: all bench run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))
