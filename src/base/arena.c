@@ -6,7 +6,7 @@
 
 #define ALIGN 16
 #define FIRST_BLOCK 4096 /* what an idle kept-alive connection goes on holding */
-#define NEXT_BLOCK 16384
+#define LARGEST_BLOCK 16384
 
 struct arena_block {
 	struct arena_block *next;
@@ -59,7 +59,11 @@ static struct arena_block *
 add_block(struct arena *a, size_t n)
 {
 	size_t head = sizeof(struct arena_block);
-	size_t usual = (a->blocks == NULL ? FIRST_BLOCK : NEXT_BLOCK) - head;
+	/* As much as there is already: a stream held open for minutes has little more than it needs. */
+	size_t block = a->used < FIRST_BLOCK ? FIRST_BLOCK
+	    : a->used < LARGEST_BLOCK    ? a->used
+					 : LARGEST_BLOCK;
+	size_t usual = block - head;
 	bool is_large = n > usual / 4 && a->blocks != NULL;
 	size_t size = n > usual || is_large ? n : usual;
 	struct arena_block *b = malloc(head + size);
