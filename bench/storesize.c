@@ -1,10 +1,10 @@
 /*
  * storesize: fills a log, or opens one under a shorter retention, and says how large it is.
  *
- *   storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] DIR
+ *   storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] [-P MB] DIR
  *
  * Appends RECORDS (0: none) typical exchanges, spread evenly over the last DAYS (4); -p: with bodies, a chat request and an answer
- * of 1 KB each, no two the same. Retention of records -r, of bodies -b, of all by size -m; 0: no limit. It runs when
+ * of 1 KB each, no two the same. Retention of records -r, of bodies -b, of all by size -m, of bodies by size -P; 0: no limit. It runs when
  * the log is opened, as in the server. On standard output words and figures: records in the log, its bytes, records lost, bytes
  * of the records and of all that this run handed over, seconds.
  */
@@ -182,7 +182,7 @@ main(int argc, char **argv)
 	struct datadir d;
 	char detail[512];
 
-	for (int c; (c = getopt(argc, argv, "n:pd:r:b:m:")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "n:pd:r:b:m:P:")) != -1;) {
 		if (c == 'n')
 			f.n = number(optarg);
 		else if (c == 'p')
@@ -195,12 +195,14 @@ main(int argc, char **argv)
 			o.payload_retention_ms = number(optarg) * DAY_MS;
 		else if (c == 'm')
 			o.max_size = number(optarg) << 20;
+		else if (c == 'P')
+			o.payload_max_size = number(optarg) << 20;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc || !crypto_init())
 		return fail(
-		    "usage: storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] DIR");
+		    "usage: storesize [-n RECORDS] [-p] [-d DAYS] [-r DAYS] [-b DAYS] [-m MB] [-P MB] DIR");
 	if (datadir_open(argv[optind], &d, detail, sizeof(detail)) != E_OK ||
 	    records_open(&d, &o, &f.records, detail, sizeof(detail)) != E_OK)
 		return fail(detail);

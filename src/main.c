@@ -437,6 +437,7 @@ open_stores(struct server *s)
 		&s->datadir, c->cache_max_size, &s->entries, s->detail, sizeof(s->detail)) != E_OK)
 		return false;
 	const struct records_options o = {.max_size = c->log_max_size,
+	    .payload_max_size = c->log_payload_max_size,
 	    .retention_ms = c->log_retention_ms,
 	    .payload_retention_ms = c->log_payload_retention_ms};
 	if (records_open(&s->datadir, &o, &s->records, s->detail, sizeof(s->detail)) != E_OK)

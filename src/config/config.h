@@ -73,7 +73,7 @@ struct config {
 		char *ca; /* NULL: the system's roots */
 	} upstream;
 	uint64_t cache_max_size;
-	uint64_t log_max_size, log_retention_ms, log_payload_retention_ms;
+	uint64_t log_max_size, log_payload_max_size, log_retention_ms, log_payload_retention_ms;
 	struct config_gateway *gateways; /* "default" is always there, first */
 	size_t n_gateways;
 	struct config_provider *providers;

@@ -136,6 +136,8 @@ static const struct config_row rows[] = {
 
 	NUMBER("log.max_size", SIZE, SERVER(log_max_size), "5GB", MB, 16 * 1024 * GB,
 	    "Most bytes of the log on disk; the oldest days go first."),
+	NUMBER("log.payload_max_size", SIZE, SERVER(log_payload_max_size), "4GB", 0, 16 * 1024 * GB,
+	    "Most bytes of bodies in the log on disk: past it the oldest go, their records stay; 0: as many as log.max_size allows."),
 	NUMBER("log.retention", DURATION, SERVER(log_retention_ms), "30d", SECOND, 3650 * DAY,
 	    "How long records are kept."),
 	NUMBER("log.payload_retention", DURATION, SERVER(log_payload_retention_ms), "7d", SECOND,

@@ -250,13 +250,32 @@ struct shown {
 	bool is_sealed;     /* and could not be opened: bytes is empty */
 };
 
+static bool
+has_own(const struct record *r, enum record_payload which)
+{
+	return which == RECORD_REQUEST ? r->has_payload_request : r->has_payload_response;
+}
+
+static bool
+has_shared(const struct record *r)
+{
+	static const struct id none;
+	return memcmp(r->body_record.b, none.b, sizeof(none.b)) != 0;
+}
+
 static struct id
 owner_of(const struct record *r, enum record_payload which)
 {
-	static const struct id none;
-	bool own = which == RECORD_REQUEST ? r->has_payload_request : r->has_payload_response;
-	return own || memcmp(r->body_record.b, none.b, sizeof(none.b)) == 0 ? r->id
-									    : r->body_record;
+	return has_own(r, which) || !has_shared(r) ? r->id : r->body_record;
+}
+
+/* Why there is none: retention has taken it, or it was never kept. */
+static const char *
+absence(const struct record *r, enum record_payload which)
+{
+	return has_own(r, which) || has_shared(r)
+	    ? "gone (log.payload_retention, log.payload_max_size)"
+	    : "not kept";
 }
 
 static void
@@ -391,7 +410,8 @@ query_show(struct records *rs, const struct record *r, const struct sealer *seal
 			ok = put_title(out, titles[i], &payload) &&
 			    put_printable(out, buf_view(&payload.bytes)) && buf_putc(out, '\n');
 		else
-			ok = buf_printf(out, "\n--- %s: not kept ---\n", titles[i]);
+			ok = buf_printf(out, "\n--- %s: %s ---\n", titles[i],
+			    absence(r, (enum record_payload)i));
 		buf_fini(&payload.bytes);
 	}
 	return ok;

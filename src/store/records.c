@@ -44,6 +44,14 @@ unmake(struct records *r)
 	free(r);
 }
 
+static uint64_t
+clamp(uint64_t segment_size)
+{
+	if (segment_size > SEGMENT_SIZE_MAX)
+		return SEGMENT_SIZE_MAX;
+	return segment_size < SEGMENT_SIZE_MIN ? SEGMENT_SIZE_MIN : segment_size;
+}
+
 /* The queue's file counts towards max_size too: what du shows is what was promised. */
 static void
 set_sizes(struct records *r, const struct records_options *o)
@@ -61,9 +69,9 @@ set_sizes(struct records *r, const struct records_options *o)
 			r->budget = o->max_size - r->o.queue_size;
 		segment = r->budget / 8;
 	}
-	if (segment > SEGMENT_SIZE_MAX)
-		segment = SEGMENT_SIZE_MAX;
-	r->set.segment_size = segment < SEGMENT_SIZE_MIN ? SEGMENT_SIZE_MIN : segment;
+	r->set.segment_size = clamp(segment);
+	r->set.payload_file_size =
+	    clamp(o->payload_max_size > 0 ? o->payload_max_size / 8 : SEGMENT_SIZE_MAX);
 }
 
 static struct id
@@ -117,7 +125,7 @@ static enum err
 open_parts(struct records *r, const struct datadir *d, const struct fault *f)
 {
 	char path[FILE_PATH_SIZE];
-	uint64_t segment_size = r->set.segment_size;
+	uint64_t segment_size = r->set.segment_size, payload_file_size = r->set.payload_file_size;
 	enum err e = file_check_format(r->dir, LOG_FORMAT, r->is_readonly, f);
 
 	if (e != E_OK)
@@ -133,6 +141,7 @@ open_parts(struct records *r, const struct datadir *d, const struct fault *f)
 	r->has_queue = e == E_OK;
 	e = segments_open(&r->set, r->dir, r->is_readonly, f);
 	r->set.segment_size = segment_size;
+	r->set.payload_file_size = payload_file_size;
 	return e;
 }
 

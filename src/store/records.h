@@ -11,7 +11,10 @@
  * Reading    any thread; sees what is committed and what is still queued ("readable at once").
  * Retention  a reader sees nothing older than retention_ms (payload_retention_ms); segments all of
  *            whose records are older, and the oldest while all together exceed max_size, are
- *            unlinked. Payloads lie in environments of their own and are unlinked by themselves.
+ *            unlinked, but never the newest that has records. Payloads lie in environments of their
+ *            own and are unlinked by themselves: by age, the oldest while they exceed
+ *            payload_max_size, and those of a newest segment that alone exceeds max_size. The
+ *            writer does it a few files at a time, also while nothing is written.
  * Faults     a full disk or queue never blocks or fails the caller: payloads are dropped first,
  *            then records; counted in metrics LOG_LOST and LOG_PAYLOADS_LOST, and
  *            records_is_failing is true until it works again.
@@ -32,6 +35,7 @@ struct datadir;
 
 struct records_options {
 	uint64_t max_size;                           /* of DIR/log, queue included; 0: no limit */
+	uint64_t payload_max_size;                   /* of the payloads in it; 0: no other limit */
 	uint64_t retention_ms, payload_retention_ms; /* 0: no limit */
 	uint64_t queue_size; /* 0: 64 MB, or a quarter of max_size if that is less */
 };

@@ -26,7 +26,6 @@
 #define RECORDS_BATCH 2048
 #define RECORDS_BATCH_BYTES (UINT64_C(4) << 20)
 #define RECORDS_OPEN_DAYS 4
-#define RECORDS_CHECK_MS 60000 /* retention: not more often, unless something was closed */
 
 enum writer_state { WRITER_BUSY, WRITER_GATHERING, WRITER_ASLEEP };
 
@@ -70,9 +69,12 @@ struct records {
 void *records_writer(void *arg);
 /* Closes the segment of an open day. */
 void records_retire(struct records *r, struct open_day *d);
+/* Retention: not more often, unless something was closed. */
+int64_t records_look_ms(const struct records *r);
 /* records_retain.c */
 bool records_are_too_much(struct records *r);
-/* Unlinks what is too old or too much. Returns in how many ms to come again; -1: no need. */
+/* Unlinks some of what is too old or too much. Returns in how many ms to come again: 0 when more
+ * is to go; -1: no need. */
 int records_retain(struct records *r);
 /* records_read.c */
 /* Records before this moment are not shown: 0 or now - age. */

@@ -12,7 +12,9 @@
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 5000
 #define AGE_PARTS 7 /* a segment is closed after a seventh of the shorter retention... */
-#define AGE_MIN_MS INT64_C(600000) /* ...but not sooner */
+#define AGE_MIN_MS INT64_C(60000) /* ...but not sooner */
+#define LOOK_MIN_MS 250
+#define LOOK_MS 60000
 
 /* ---- days ---- */
 
@@ -80,14 +82,26 @@ age_limit_ms(const struct records *r)
 	return limit > AGE_MIN_MS ? limit : AGE_MIN_MS;
 }
 
+int64_t
+records_look_ms(const struct records *r)
+{
+	uint64_t part = shorter_retention(r) / AGE_PARTS;
+
+	if (part == 0 || part > LOOK_MS)
+		return LOOK_MS;
+	return part < LOOK_MIN_MS ? LOOK_MIN_MS : (int64_t)part;
+}
+
 static bool
 is_full(const struct records *r, const struct segment *g)
 {
-	uint64_t bytes = env_file_bytes(&g->file[PART_ROWS].env);
+	uint64_t rows = env_file_bytes(&g->file[PART_ROWS].env);
+
+	uint64_t payloads = 0;
 
 	if (g->file[PART_PAYLOADS].env.mdb != NULL)
-		bytes += env_file_bytes(&g->file[PART_PAYLOADS].env);
-	return bytes >= r->set.segment_size;
+		payloads = env_file_bytes(&g->file[PART_PAYLOADS].env);
+	return rows + payloads >= r->set.segment_size || payloads >= r->set.payload_file_size;
 }
 
 static bool
@@ -279,7 +293,8 @@ retain_if_due(struct records *r, int wait_ms)
 {
 	uint64_t now = clock_mono_ns() / 1000000;
 
-	if (!r->must_check && now - r->checked_ms < RECORDS_CHECK_MS && !records_are_too_much(r))
+	if (!r->must_check && now - r->checked_ms < (uint64_t)records_look_ms(r) &&
+	    !records_are_too_much(r))
 		return wait_ms;
 	r->checked_ms = now;
 	return records_retain(r);

@@ -60,15 +60,17 @@ struct segment {
 	bool is_writable, is_dropped;
 	bool is_known; /* the facts were read from the rows */
 	struct segment_facts facts;
-	uint64_t bytes;  /* on disk */
-	int64_t made_ms; /* writable: wall clock */
+	uint64_t bytes;         /* on disk */
+	uint64_t payload_bytes; /* of them */
+	int64_t made_ms;        /* writable: wall clock */
 	struct segment_file file[SEGMENT_PARTS];
 };
 
 struct segments {
 	char dir[FILE_PATH_SIZE];
 	bool is_readonly;
-	uint64_t segment_size; /* a new one is begun at it */
+	uint64_t segment_size;      /* a new one is begun at it... */
+	uint64_t payload_file_size; /* ...or when its payloads have this */
 	pthread_mutex_t lock;
 	struct list all;
 	unsigned idle_open; /* frozen files that are open and not in use */
@@ -100,6 +102,7 @@ size_t segments_pin_all(struct segments *s, struct segment ***out); /* oldest fi
 void segments_unpin(struct segments *s, struct segment **v, size_t n);
 void segment_measure(struct segments *s, struct segment *g);
 uint64_t segments_bytes(struct segments *s);
+uint64_t segments_payload_bytes(struct segments *s);
 /* segment_open.c: reading */
 /* A read transaction on one file of a pinned segment. E_EOF: the file is not there. */
 MUST_CHECK enum err segment_begin(

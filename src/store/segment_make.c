@@ -152,43 +152,49 @@ segment_freeze(struct segments *s, struct segment *g)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/* With the lock held: nobody comes in any more, who is in stays. */
+static void
+forbid(struct segments *s, struct segment_file *file)
+{
+	file->is_absent = true;
+	if (file->users == 0 && file->env.mdb != NULL) {
+		s->idle_open--;
+		env_close(&file->env);
+	}
+}
+
+/* Unlinking a large file takes its time: that is not done under the lock. */
 void
 segment_drop_payloads(struct segments *s, struct segment *g)
 {
-	struct segment_file *file = &g->file[PART_PAYLOADS];
-
 	(void)pthread_mutex_lock(&s->lock);
 	CHK(!g->is_writable);
-	if (!file->is_absent) {
-		unlink_part(s, g, PART_PAYLOADS);
-		file->is_absent = true;
-		if (file->users == 0 && file->env.mdb != NULL) {
-			s->idle_open--;
-			env_close(&file->env);
-		}
-		segment_measure_locked(s, g);
-	}
+	forbid(s, &g->file[PART_PAYLOADS]);
 	(void)pthread_mutex_unlock(&s->lock);
+	unlink_part(s, g, PART_PAYLOADS);
+	segment_measure(s, g);
 }
 
 void
 segment_drop(struct segments *s, struct segment *g)
 {
+	bool was_there;
+
 	(void)pthread_mutex_lock(&s->lock);
 	CHK(!g->is_writable);
-	if (!g->is_dropped) {
-		unlink_segment(s, g);
+	was_there = !g->is_dropped;
+	if (was_there) {
+		g->refs++; /* until it is unlinked */
 		list_remove(&g->node);
 		g->is_dropped = true;
-		for (int i = 0; i < SEGMENT_PARTS; i++) {
-			g->file[i].is_absent = true;
-			if (g->file[i].users == 0 && g->file[i].env.mdb != NULL) {
-				s->idle_open--;
-				env_close(&g->file[i].env);
-			}
-		}
-		if (g->refs == 0)
-			segment_free(g);
+		for (int i = 0; i < SEGMENT_PARTS; i++)
+			forbid(s, &g->file[i]);
 	}
+	(void)pthread_mutex_unlock(&s->lock);
+	if (!was_there)
+		return;
+	unlink_segment(s, g);
+	(void)pthread_mutex_lock(&s->lock);
+	segment_unpin(g);
 	(void)pthread_mutex_unlock(&s->lock);
 }

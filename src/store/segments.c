@@ -100,9 +100,14 @@ segment_measure_locked(const struct segments *s, struct segment *g)
 	segment_dir(s, g, path);
 	g->bytes = file_disk_bytes(path);
 	for (int i = 0; i < SEGMENT_PARTS; i++) {
+		uint64_t bytes;
+
 		segment_path(s, g, (enum segment_part)i, path);
 		CHK((size_t)snprintf(lock, sizeof(lock), "%s-lock", path) < sizeof(lock));
-		g->bytes += file_disk_bytes(path) + file_disk_bytes(lock);
+		bytes = file_disk_bytes(path) + file_disk_bytes(lock);
+		g->bytes += bytes;
+		if (i == PART_PAYLOADS)
+			g->payload_bytes = bytes;
 	}
 }
 
@@ -177,6 +182,18 @@ segments_bytes(struct segments *s)
 	(void)pthread_mutex_lock(&s->lock);
 	LIST_EACH(node, &s->all)
 	sum += CONTAINER_OF(node, struct segment, node)->bytes;
+	(void)pthread_mutex_unlock(&s->lock);
+	return sum;
+}
+
+uint64_t
+segments_payload_bytes(struct segments *s)
+{
+	uint64_t sum = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	LIST_EACH(node, &s->all)
+	sum += CONTAINER_OF(node, struct segment, node)->payload_bytes;
 	(void)pthread_mutex_unlock(&s->lock);
 	return sum;
 }

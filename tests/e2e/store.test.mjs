@@ -2,11 +2,13 @@
 import { test, before, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { startProvider } from './lib/provider.mjs';
 import { request } from './lib/client.mjs';
 import { gatewayFor, postern, startGateway, tempDirectory } from './lib/gateway.mjs';
+import { waitFor } from './lib/wait.mjs';
 import * as b from './lib/bodies.mjs';
 
 const CHAT = '/openai/v1/chat/completions';
@@ -17,6 +19,7 @@ before(async () => (provider = await startProvider()));
 beforeEach(() => provider.reset());
 
 const du = (directory) => Number(execFileSync('du', ['-sk', directory], { encoding: 'utf8' }).split('\t')[0]) * 1024;
+const segments = (gateway) => fs.readdirSync(path.join(gateway.data, 'log')).filter((name) => /^\d/.test(name)).map((name) => path.join(gateway.data, 'log', name));
 const ask = (gateway, text) => request(gateway, { path: CHAT, body: b.chatRequest(text) });
 const verdict = (reply) => reply.header('cf-aig-cache-status');
 const large = (bytes) => (rq) => rq.json({ ...b.completion(), padding: 'x'.repeat(bytes) });
@@ -52,6 +55,36 @@ test('cache compact gives back what was removed, and what is left is served', as
   for (let i = 0; i < 40; i++) assert.equal(verdict(await ask(gateway, `gone ${i}`)), 'HIT');
   await gateway.stop();
   assert.match((await cache(gateway, 'compact')).stderr, /no server runs/);
+});
+
+test('log.payload_max_size: the oldest bodies go, their records stay, and logs says so', async () => {
+  provider.answer = (rq) => rq.json({ ...b.completion(), padding: randomBytes(75_000).toString('base64') });
+  const gateway = await gatewayFor(provider, { set: { 'log.payload_max_size': '2MB', 'gateways.default.cache.mode': 'off' } });
+  const replies = [];
+  for (let i = 0; i < 60; i++) replies.push(await ask(gateway, `question ${i}`));
+  const payloads = await waitFor(() => {
+    const n = segments(gateway).map((s) => fs.statSync(path.join(s, 'payloads.mdb'), { throwIfNoEntry: false })?.blocks ?? 0).reduce((sum, n) => sum + n * 512, 0);
+    return n <= 2 * MB && n;
+  }, 'bodies within their limit');
+  assert.ok(payloads > 0.5 * MB, `${payloads}`);
+  const oldest = await gateway.log(replies[0]);
+  assert.deepEqual([oldest.status_code, oldest.request, oldest.response], [200, null, null]);
+  const newest = await gateway.log(replies.at(-1));
+  assert.equal(newest.response, replies.at(-1).text);
+  assert.equal((await gateway.logs('--limit', '100')).length, 60);
+  const shown = (await postern(['logs', '--data', gateway.data, oldest.id])).stdout;
+  assert.match(shown, /^status_code +200$/m);
+  for (const which of ['request', 'response']) assert.ok(shown.includes(`--- ${which}: gone (log.payload_retention, log.payload_max_size) ---`), shown);
+  await gateway.stop();
+});
+
+test('an idle server forgets what is past log.retention', async () => {
+  const gateway = await gatewayFor(provider, { set: { 'log.retention': '1s' } });
+  await ask(gateway, 'soon forgotten');
+  await waitFor(async () => (await request(gateway, { path: '/-/metrics' })).text.includes('\npostern_log_records_total 1\n'), 'a record on the disk');
+  await waitFor(() => segments(gateway).length === 0, 'no segment', 30_000);
+  assert.deepEqual(await gateway.logs(), []);
+  await gateway.stop();
 });
 
 test('a cache cut short is a cold one', async () => {

@@ -59,7 +59,7 @@ unknown_keys_get_the_nearest_name(void **state)
 	    {"admin: {zzz: 1}",
 		"postern.yaml:1:9: unknown key 'zzz'; known here are listen, hosts"},
 	    {"log: {zzz: 1}",
-		"postern.yaml:1:7: unknown key 'zzz'; known here are max_size, retention, payload_retention"},
+		"postern.yaml:1:7: unknown key 'zzz'; known here are max_size, payload_max_size, retention, payload_retention"},
 	    {"gateways: {default: {zzz: 1}}",
 		"postern.yaml:1:22: unknown key 'zzz'; known here are authentication, "
 		"on_disconnect, cache, log"},

@@ -59,6 +59,8 @@ static const struct number numbers[] = {
 	MB, 16384 * GB},
     {"log.max_size", OF(log_max_size), 5 * GB, "1048575", "1MB", "16384GB", "17592186044417", MB,
 	16384 * GB},
+    {"log.payload_max_size", OF(log_payload_max_size), 4 * GB, NULL, "0", "16384GB",
+	"17592186044417", 0, 16384 * GB},
     {"log.retention", OF(log_retention_ms), 30 * DAY, "999ms", "1s", "3650d", "3651d", SECOND,
 	3650 * DAY},
     {"log.payload_retention", OF(log_payload_retention_ms), 7 * DAY, "999ms", "1s", "3650d",

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "crypto/crypto.h"
+#include "obs/metric.h"
 #include "store/records_int.h"
 #include "store_log.h"
 
@@ -163,6 +164,245 @@ takes_no_more_than_max_size(void **state)
 	logs_reopen(l);
 	STORE_WAIT_UNTIL(store_dir_du(&l->dir, "log") <= l->o.max_size);
 	assert_true(log_count(l) > 10);
+}
+
+/* ---- size of the payloads ---- */
+
+/* Of payloads.mdb in all segments, locks included. */
+static uint64_t payload_blocks;
+
+static int
+add_payload_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)type;
+	if (strncmp(path + ftw->base, "payloads.mdb", 12) == 0)
+		payload_blocks += (uint64_t)st->st_blocks;
+	return 0;
+}
+
+static uint64_t
+payload_du(struct logs *l)
+{
+	int rc = -1;
+
+	for (int i = 0; rc != 0 && i < 100; i++) {
+		payload_blocks = 0;
+		rc = nftw(store_dir_path(&l->dir, "log"), add_payload_file, 16, FTW_PHYS);
+	}
+	assert_int_equal(rc, 0);
+	return payload_blocks * 512;
+}
+
+static void
+append_noise(struct logs *l, uint32_t n, size_t size)
+{
+	struct id id = log_id(LOG_NOW + n * 1000, n);
+	char *record = log_fill(&id, 9, 300), *noise = malloc(size);
+	const struct span payload[RECORD_PAYLOADS] = {span_of(noise, size), SPAN_NONE};
+
+	assert_non_null(noise);
+	random_bytes(noise, size);
+	record_append(l->r, &id, span_of(record, 300), payload);
+	free(record);
+	free(noise);
+	log_settle(l);
+}
+
+static bool
+has_noise(struct logs *l, uint32_t n)
+{
+	struct id id = log_id(LOG_NOW + n * 1000, n);
+	struct buf out;
+	bool is_there;
+
+	buf_init(&out, 1 << 20);
+	is_there = record_read_payload(l->r, &id, RECORD_REQUEST, &out);
+	buf_fini(&out);
+	return is_there;
+}
+
+/* Waits until the writer has nothing to do: then what had to go is gone. */
+static void
+rest(struct logs *l)
+{
+	STORE_WAIT_UNTIL(atomic_load(&l->r->state) == WRITER_ASLEEP && !l->r->must_check);
+}
+
+static void
+payloads_take_no_more_than_their_own_limit(void **state)
+{
+	struct logs *l = *state;
+	const uint64_t limit = 16 << 20;
+	uint32_t n = 0, oldest;
+
+	l->o.payload_max_size = limit;
+	logs_reopen(l);
+	for (; payload_du(l) < limit - limit / 16 - (256 << 10); n++)
+		append_noise(l, n, 60000);
+	rest(l);
+	assert_true(has_noise(l, 0)); /* just under */
+	for (; n < 900; n++) {
+		append_noise(l, n, 60000);
+		if (n % 50 == 0) {
+			rest(l);
+			assert_true(payload_du(l) <= limit);
+		}
+	}
+	rest(l);
+	assert_in_range(payload_du(l), limit / 2, limit);
+	/* the oldest went, in order; the records are all there */
+	for (oldest = 0; !has_noise(l, oldest);)
+		oldest++;
+	assert_in_range(oldest, 500, 850);
+	for (uint32_t i = oldest; i < n; i++)
+		assert_true(has_noise(l, i));
+	assert_int_equal(log_count(l), n);
+	assert_int_equal(metric_get(M_LOG_PAYLOAD_BYTES), payload_du(l));
+	assert_int_equal(metric_get(M_LOG_PAYLOADS_LOST), 0);
+	/* lowered, it is held without a new record */
+	l->o.payload_max_size = limit / 4;
+	logs_reopen(l);
+	rest(l);
+	assert_in_range(payload_du(l), 1, limit / 4);
+	assert_true(has_noise(l, n - 1));
+	assert_int_equal(log_count(l), n);
+	/* 0: as many as there may be of all */
+	l->o.payload_max_size = 0;
+	logs_reopen(l);
+	for (uint32_t end = n + 400; n < end; n++)
+		append_noise(l, n, 60000);
+	rest(l);
+	assert_true(payload_du(l) > limit);
+}
+
+/* Less than one segment needs: the newest payloads go too, and nothing else. */
+static void
+a_very_small_limit_of_payloads_is_held_too(void **state)
+{
+	struct logs *l = *state;
+
+	l->o.payload_max_size = 1 << 20;
+	logs_reopen(l);
+	for (uint32_t n = 0; n < 100; n++) {
+		append_noise(l, n, 60000);
+		rest(l);
+		assert_true(payload_du(l) <= 1 << 20);
+	}
+	assert_int_equal(log_count(l), 100);
+	assert_true(segments(l) < 20);
+}
+
+/* What is due goes a few files at a time. */
+static void
+retention_goes_in_slices(void **state)
+{
+	struct logs *l = *state;
+	unsigned before, turns = 0;
+
+	set_clock(LOG_NOW);
+	logs_reopen(l);
+	for (uint32_t day = 0; day < 40; day++)
+		log_append(l, log_id(LOG_NOW + day * LOG_DAY, day), 100, 3000, -1);
+	log_settle(l);
+	logs_reopen(l);
+	rest(l);
+	set_clock(LOG_NOW + 60 * LOG_DAY);
+	/* the writer sleeps, for ever: this thread may do its work */
+	l->r->o.retention_ms = 50 * (uint64_t)LOG_DAY;
+	l->r->o.payload_retention_ms = 10 * (uint64_t)LOG_DAY;
+	do {
+		uint64_t payloads = payload_du(l);
+
+		before = segments(l);
+		turns++;
+		if (records_retain(l->r) != 0)
+			break;
+		assert_true(segments(l) < before || payload_du(l) < payloads);
+		assert_in_range(before - segments(l), 0, 8);
+	} while (turns < 100);
+	assert_in_range(turns, 5, 10);
+	assert_int_equal(segments(l), 30);
+	assert_int_equal(payload_du(l), 0);
+	assert_int_equal(log_count(l), 30);
+	l->r->o.retention_ms = l->r->o.payload_retention_ms = 0;
+}
+
+/* ---- never an empty log ---- */
+
+static void
+a_smaller_limit_leaves_the_newest_records(void **state)
+{
+	struct logs *l = *state;
+	uint32_t n = 0;
+
+	logs_reopen(l);
+	for (; n < 300; n++)
+		append_noise(l, n, 60000);
+	rest(l);
+	l->o.max_size = 2 << 20;
+	l->o.queue_size = 0;
+	logs_reopen(l);
+	rest(l);
+	/* one segment of 18 MB: its payloads had to go */
+	assert_true(store_dir_du(&l->dir, "log") <= l->o.max_size);
+	assert_int_equal(log_count(l), 300);
+	assert_false(has_noise(l, n - 1));
+	logs_reopen(l);
+	rest(l);
+	assert_int_equal(log_count(l), 300);
+}
+
+static void
+a_newest_segment_over_the_limit_goes_when_there_is_a_newer(void **state)
+{
+	struct logs *l = *state;
+	uint32_t n = 0;
+
+	logs_reopen(l);
+	log_append(l, log_id(LOG_NOW - LOG_DAY, 1), 100, -1, -1);
+	for (; n < 1000; n++) {
+		log_append(l, log_id(LOG_NOW + n, n), 10000, -1, -1);
+		if (n % 100 == 0)
+			log_settle(l);
+	}
+	log_settle(l);
+	l->o.max_size = 4 << 20;
+	l->o.queue_size = 0;
+	logs_reopen(l);
+	rest(l);
+	assert_int_equal(log_count(l), 1000); /* not yesterday's */
+	log_append(l, log_id(LOG_NOW + n, n), 10000, -1, -1);
+	log_settle(l);
+	rest(l);
+	assert_int_equal(log_count(l), 1);
+	assert_true(log_has(l, log_id(LOG_NOW + n, n), 10000));
+	assert_true(store_dir_du(&l->dir, "log") <= l->o.max_size);
+}
+
+/* ---- nothing is written ---- */
+
+static void
+an_idle_log_forgets_what_is_past(void **state)
+{
+	struct logs *l = *state;
+
+	l->o.retention_ms = 1000;
+	logs_reopen(l);
+	log_append(l, log_id(clock_wall_ms(), 1), 100, 3000, -1);
+	log_settle(l);
+	assert_int_equal(segments(l), 1);
+	STORE_WAIT_UNTIL(segments(l) == 0); /* by itself */
+	/* what an earlier run left too */
+	l->o.retention_ms = 0;
+	logs_reopen(l);
+	log_append(l, log_id(clock_wall_ms(), 2), 100, 3000, -1);
+	log_settle(l);
+	l->o.retention_ms = 1000;
+	l->o.payload_retention_ms = 500;
+	logs_reopen(l);
+	STORE_WAIT_UNTIL(payload_du(l) == 0);
+	STORE_WAIT_UNTIL(segments(l) == 0);
+	assert_int_equal(log_count(l), 0);
 }
 
 /* An unlinked segment stays readable for who is in the middle of it. */
@@ -325,6 +565,12 @@ main(void)
 	    TEST(payloads_go_before_their_records),
 	    TEST(a_short_age_makes_short_segments),
 	    TEST(takes_no_more_than_max_size),
+	    TEST(payloads_take_no_more_than_their_own_limit),
+	    TEST(a_very_small_limit_of_payloads_is_held_too),
+	    TEST(retention_goes_in_slices),
+	    TEST(a_smaller_limit_leaves_the_newest_records),
+	    TEST(a_newest_segment_over_the_limit_goes_when_there_is_a_newer),
+	    TEST(an_idle_log_forgets_what_is_past),
 	    TEST(a_scan_survives_that_its_segments_go),
 	    TEST(reading_changes_nothing),
 	    TEST(an_empty_directory_is_an_empty_log),
