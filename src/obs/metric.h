@@ -43,6 +43,7 @@
 	X(LOG_QUEUE_BYTES, GAUGE, "postern_log_queue_bytes", "Bytes waiting in the log's queue.")  \
 	X(LOG_BYTES, GAUGE, "postern_log_bytes", "Size of the log on disk.")                       \
 	X(LOG_PAYLOAD_BYTES, GAUGE, "postern_log_payload_bytes", "Size of the payloads in it.")    \
+	X(LOG_DAMAGED, GAUGE, "postern_log_damaged_files", "Files of the log that cannot be read in full.") \
 	X(LOG_FAILING, GAUGE, "postern_log_failing", "1 while the log cannot be written.")         \
 	X(OVERHEAD, HIST, "postern_overhead_seconds", "Time that the gateway added before the first byte.") \
 	X(DURATION, HIST, "postern_request_duration_seconds", "Time from first byte in to last byte out.") \

@@ -205,14 +205,16 @@ copy_queue(const struct backup *b, const struct fault *f)
 
 /* ---- segments ---- */
 
+/* What is still written is copied as it is in one transaction, the rest byte by byte: damage
+ * too, for what can still be read around it. */
 static int
-copy_env(MDB_env *env, const char *to)
+copy_file(const struct segment_reader *rd, const char *to)
 {
 	int rc, fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return errno;
-	rc = mdb_env_copyfd2(env, fd, 0);
+	rc = rd->env != NULL ? mdb_env_copyfd2(rd->env->mdb, fd, 0) : copy_bytes(rd->tree->fd, fd);
 	if (rc == 0 && fsync(fd) != 0)
 		rc = errno;
 	(void)close(fd);
@@ -223,46 +225,36 @@ copy_env(MDB_env *env, const char *to)
 static enum err
 check_copy(struct backup *b, const char *path, enum segment_part part)
 {
-	struct env_options o = segment_env_options(part);
-	struct env env;
-	MDB_stat st;
-	MDB_txn *txn;
-	enum err e;
+	struct tree *t;
+	enum err e = segment_open_tree(path, part, &t);
 
-	o.is_frozen = true;
-	e = env_open(path, &o, &env);
 	if (e != E_OK)
 		return e;
-	e = env_err(mdb_txn_begin(env.mdb, NULL, MDB_RDONLY, &txn));
-	if (e == E_OK) {
-		e = env_err(mdb_stat(txn, env.dbi[0], &st));
-		if (e == E_OK && part == PART_ROWS)
-			b->done.records += st.ms_entries;
-		mdb_txn_abort(txn);
-	}
-	env_close(&env);
-	return e;
+	if (part == PART_ROWS)
+		b->done.records += t->table[DBI_ROWS].entries;
+	tree_close(t);
+	return E_OK;
 }
 
-/* E_EOF: there is no such part (any more). */
+/* E_EOF: there is no such part (any more), or nothing of it can be read, which was said. */
 static enum err
 copy_part(struct backup *b, struct segment *g, enum segment_part part, const struct fault *f)
 {
 	struct segments there = {.is_readonly = true};
 	char path[FILE_PATH_SIZE];
-	MDB_txn *txn;
+	struct segment_reader rd;
 	int rc;
-	enum err e = segment_begin(&b->r->set, g, part, &txn);
+	enum err e = segment_begin(&b->r->set, g, part, &rd);
 
-	if (e == E_EOF)
-		return e;
+	if (e == E_EOF || e == E_CORRUPT)
+		return E_EOF;
 	memcpy(there.dir, b->log, sizeof(there.dir));
 	segment_path(&there, g, part, path);
 	if (e != E_OK)
 		return fault_set(
 		    f, e, "%s: its original cannot be read: %s", path, err_row(e)->text);
-	rc = copy_env(g->file[part].env.mdb, path);
-	segment_end(&b->r->set, g, part, txn);
+	rc = copy_file(&rd, path);
+	segment_end(&b->r->set, g, part, &rd);
 	if (rc != 0)
 		return fault_set(f, env_err(rc), "%s: %s", path, mdb_strerror(rc));
 	e = check_copy(b, path, part);

@@ -73,28 +73,24 @@ env_cover(const struct env *e)
 static bool
 can_read_all(const struct env *e, const char *path, const struct env_options *o)
 {
-	if (!is_short(e))
-		return true;
-	return !o->is_readonly && !o->must_be_whole &&
-	    truncate(path, (off_t)env_file_bytes(e)) == 0;
+	return !is_short(e) || (!o->must_be_whole && truncate(path, (off_t)env_file_bytes(e)) == 0);
 }
 
 static int
 open_dbis(struct env *e, const struct env_options *o)
 {
 	MDB_txn *txn;
-	unsigned create = o->is_frozen ? 0 : MDB_CREATE;
-	int rc = mdb_txn_begin(e->mdb, NULL, o->is_frozen ? MDB_RDONLY : 0, &txn);
+	int rc = mdb_txn_begin(e->mdb, NULL, 0, &txn);
 
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < o->n_dbis && rc == 0; i++)
-		rc = mdb_dbi_open(txn, o->dbis[i].name, o->dbis[i].flags | create, &e->dbi[i]);
+		rc = mdb_dbi_open(txn, o->dbis[i].name, o->dbis[i].flags | MDB_CREATE, &e->dbi[i]);
 	if (rc != 0) {
 		mdb_txn_abort(txn);
 		return rc;
 	}
-	return mdb_txn_commit(txn); /* a read-only one too: else the handles are forgotten */
+	return mdb_txn_commit(txn);
 }
 
 static int
@@ -121,12 +117,10 @@ set_up(struct env *e, const char *path, const struct env_options *o)
 	MDB_stat st;
 	int dead, rc;
 
-	if (o->is_frozen)
-		flags |= MDB_RDONLY | MDB_NOLOCK;
 	rc = mdb_env_set_maxdbs(e->mdb, ENV_DBIS_MAX);
 	if (rc == 0 && o->map_size > 0)
 		rc = mdb_env_set_mapsize(e->mdb, o->map_size);
-	if (rc == 0 && !o->is_frozen)
+	if (rc == 0)
 		rc = take_lock_file(path);
 	if (rc == 0)
 		rc = mdb_env_open(e->mdb, path, flags, 0600);
@@ -138,7 +132,8 @@ set_up(struct env *e, const char *path, const struct env_options *o)
 	if (!can_read_all(e, path, o))
 		return MDB_CORRUPTED;
 	/* Slots that a killed process left would pin old pages for ever. */
-	if (!o->is_frozen && (rc = mdb_reader_check(e->mdb, &dead)) != 0)
+	rc = mdb_reader_check(e->mdb, &dead);
+	if (rc != 0)
 		return rc;
 	return open_dbis(e, o);
 }

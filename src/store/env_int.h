@@ -34,9 +34,7 @@ struct env_options {
 	size_t n_dbis;
 	uint64_t map_size;  /* 0: as large as the file */
 	unsigned flags;     /* of mdb_env_open */
-	bool is_frozen;     /* nobody writes it any more: opened for reading, without a lock file */
 	bool must_be_whole; /* a file shorter than its header says is E_CORRUPT, not made longer */
-	bool is_readonly;   /* frozen, and its files may not even be made longer */
 };
 struct env {
 	MDB_env *mdb; /* NULL: not open */

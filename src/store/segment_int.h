@@ -14,8 +14,10 @@
  *            A payload is committed before its row: a row's payloads are there or past their
  *            retention.
  * Ownership  The set owns its segments; a pinned one stays valid until it is unpinned, even if
- *            retention unlinks it meanwhile. Frozen environments are opened when they are read,
- *            and a few are kept open.
+ *            retention unlinks it meanwhile. Frozen files are opened when they are read, and a few
+ *            are kept open.
+ * Damage     Frozen files are read by tree_int.h: what of one cannot be read is left out, and that
+ *            is said once. It keeps its place, so that age and size take it like any other.
  * Threads    one writer makes, fills and drops; any thread reads. `lock` guards lists, counts and
  *            the files' state.
  */
@@ -33,6 +35,7 @@
 #include "store/payload_int.h"
 #include "store/queue_int.h"
 #include "store/records.h"
+#include "store/tree_int.h"
 
 #define LOG_FORMAT 2
 #define DAY_MS INT64_C(86400000)
@@ -41,9 +44,12 @@ enum segment_part { PART_ROWS, PART_PAYLOADS, SEGMENT_PARTS };
 enum rows_dbi { DBI_ROWS, DBI_META };
 
 struct segment_file {
-	struct env env;
-	unsigned users; /* read transactions under way */
-	bool is_absent; /* not there, unlinked, or not to be opened */
+	struct env env;            /* while this run writes it, and until its last reader is done */
+	struct tree *tree;         /* frozen */
+	struct tree_cursor *spare; /* for the next reader: neighbours are often asked for in turn */
+	unsigned users;            /* readers under way */
+	bool is_absent;            /* not there, or unlinked */
+	bool is_damaged;           /* and that was said */
 };
 
 /* All zero when it has no rows. */
@@ -103,11 +109,31 @@ void segments_unpin(struct segments *s, struct segment **v, size_t n);
 void segment_measure(struct segments *s, struct segment *g);
 uint64_t segments_bytes(struct segments *s);
 uint64_t segments_payload_bytes(struct segments *s);
-/* segment_open.c: reading */
-/* A read transaction on one file of a pinned segment. E_EOF: the file is not there. */
+/* segment_reader.c */
+/* One file of a pinned segment, as it is now: by LMDB while this run writes it, else by its tree. */
+struct segment_reader {
+	struct env *env; /* NULL: by the tree */
+	MDB_txn *txn;
+	MDB_cursor *mdb;
+	struct tree *tree;
+	struct tree_cursor *cursor;
+};
+/* E_EOF: the file is not there; E_CORRUPT: nothing of it can be read. */
 MUST_CHECK enum err segment_begin(
-    struct segments *s, struct segment *g, enum segment_part part, MDB_txn **txn);
-void segment_end(struct segments *s, struct segment *g, enum segment_part part, MDB_txn *txn);
+    struct segments *s, struct segment *g, enum segment_part part, struct segment_reader *out);
+void segment_end(
+    struct segments *s, struct segment *g, enum segment_part part, struct segment_reader *rd);
+/* As tree_int.h's. */
+MUST_CHECK bool reader_get(
+    struct segment_reader *rd, unsigned dbi, struct span key, struct span *value);
+uint64_t reader_count(struct segment_reader *rd, unsigned dbi);
+MUST_CHECK bool reader_start(struct segment_reader *rd, unsigned dbi, enum tree_edge from,
+    struct span *key, struct span *value);
+MUST_CHECK bool reader_start_at(struct segment_reader *rd, unsigned dbi, struct span most,
+    struct span *key, struct span *value);
+MUST_CHECK bool reader_next(struct segment_reader *rd, struct span *key, struct span *value);
+MUST_CHECK bool reader_prev(struct segment_reader *rd, struct span *key, struct span *value);
+/* segment_facts.c */
 /* Read once, then remembered. False: it cannot be read. */
 MUST_CHECK bool segment_know(struct segments *s, struct segment *g, struct segment_facts *out);
 void segment_note(struct segments *s, struct segment *g, const struct segment_facts *facts);
@@ -132,13 +158,15 @@ MUST_CHECK bool segment_read(struct segments *s, struct segment *g, const struct
 MUST_CHECK bool segment_read_payload(struct segments *s, struct segment *g, const struct id *id,
     enum record_payload which, struct buf *out);
 /* Whole, and where it belongs. */
-MUST_CHECK bool segment_is_row(const MDB_val *key, const MDB_val *value);
+MUST_CHECK bool segment_is_row(struct span key, struct span value);
 /* Up to max ids of whole rows in [floor, ceiling], newest first. */
 size_t segment_ids(struct segments *s, struct segment *g, const struct id *floor,
     const struct id *ceiling, struct id *out, size_t max);
 
 /* Among these files only; with the lock held. */
 struct env_options segment_env_options(enum segment_part part);
+MUST_CHECK enum err segment_open_tree(const char *path, enum segment_part part, struct tree **out);
+void segment_close_file(struct segment_file *file); /* fine on one that is not open */
 void segment_dir(const struct segments *s, const struct segment *g, char out[FILE_PATH_SIZE]);
 void segment_path(const struct segments *s, const struct segment *g, enum segment_part part,
     char out[FILE_PATH_SIZE]);

@@ -146,7 +146,7 @@ segment_freeze(struct segments *s, struct segment *g)
 	for (int i = 0; i < SEGMENT_PARTS; i++) {
 		/* A write environment holds two megabytes more than a reading one needs. */
 		if (g->file[i].users == 0)
-			env_close(&g->file[i].env);
+			segment_close_file(&g->file[i]);
 	}
 	segment_unpin(g);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -157,9 +157,9 @@ static void
 forbid(struct segments *s, struct segment_file *file)
 {
 	file->is_absent = true;
-	if (file->users == 0 && file->env.mdb != NULL) {
+	if (file->users == 0 && file->tree != NULL) {
 		s->idle_open--;
-		env_close(&file->env);
+		segment_close_file(file);
 	}
 }
 

@@ -245,16 +245,16 @@ segment_commit(struct segments *s, struct segment *g, struct packer *packer,
 uint64_t
 segment_done(struct segments *s, struct segment *g, uint64_t generation)
 {
-	MDB_val key = val_of(position_key, sizeof(position_key)), value;
 	struct position done = {.pos = 0};
-	MDB_txn *txn;
+	struct segment_reader rd;
+	struct span value;
 
-	if (segment_begin(s, g, PART_ROWS, &txn) != E_OK)
+	if (segment_begin(s, g, PART_ROWS, &rd) != E_OK)
 		return 0;
-	if (mdb_get(txn, g->file[PART_ROWS].env.dbi[DBI_META], &key, &value) == 0 &&
-	    value.mv_size == sizeof(done))
-		memcpy(&done, value.mv_data, sizeof(done));
-	segment_end(s, g, PART_ROWS, txn);
+	if (reader_get(&rd, DBI_META, span_of(position_key, sizeof(position_key)), &value) &&
+	    value.n == sizeof(done))
+		memcpy(&done, value.p, sizeof(done));
+	segment_end(s, g, PART_ROWS, &rd);
 	return done.generation == generation ? done.pos : 0;
 }
 
@@ -269,16 +269,16 @@ decode_row(const struct id *id, struct span value, struct row_head *h, struct sp
 }
 
 bool
-segment_is_row(const MDB_val *key, const MDB_val *value)
+segment_is_row(struct span key, struct span value)
 {
 	struct row_head h;
 	struct span record;
 	struct id id;
 
-	if (key->mv_size != ID_BYTES)
+	if (key.n != ID_BYTES)
 		return false;
-	memcpy(&id, key->mv_data, ID_BYTES);
-	return decode_row(&id, span_of_val(*value), &h, &record);
+	memcpy(&id, key.p, ID_BYTES);
+	return decode_row(&id, value, &h, &record);
 }
 
 static void
@@ -291,21 +291,20 @@ bool
 segment_read(struct segments *s, struct segment *g, const struct id *id, struct row_head *head,
     struct buf *out)
 {
-	MDB_val key = val_of(id, ID_BYTES), value;
+	struct segment_reader rd;
+	struct span value, record;
 	struct row_head h;
-	struct span record;
-	MDB_txn *txn;
 	bool is_there;
 
-	if (segment_begin(s, g, PART_ROWS, &txn) != E_OK)
+	if (segment_begin(s, g, PART_ROWS, &rd) != E_OK)
 		return false;
-	is_there = mdb_get(txn, g->file[PART_ROWS].env.dbi[DBI_ROWS], &key, &value) == 0;
-	if (is_there && !decode_row(id, span_of_val(value), &h, &record)) {
+	is_there = reader_get(&rd, DBI_ROWS, span_of(id, ID_BYTES), &value);
+	if (is_there && !decode_row(id, value, &h, &record)) {
 		say_damaged(s);
 		is_there = false;
 	}
 	is_there = is_there && buf_put_span(out, record);
-	segment_end(s, g, PART_ROWS, txn);
+	segment_end(s, g, PART_ROWS, &rd);
 	if (is_there && head != NULL)
 		*head = h;
 	return is_there;
@@ -313,16 +312,16 @@ segment_read(struct segments *s, struct segment *g, const struct id *id, struct 
 
 static bool
 read_pieces(
-    MDB_txn *txn, MDB_dbi dbi, const struct id *id, int which, uint64_t size, struct buf *out)
+    struct segment_reader *rd, const struct id *id, int which, uint64_t size, struct buf *out)
 {
 	for (uint32_t i = 0; size > 0; i++) {
-		uint8_t bytes[PIECE_KEY_SIZE];
-		MDB_val key = val_of(bytes, sizeof(bytes)), value;
 		uint64_t piece = size < PAYLOAD_PIECE ? size : PAYLOAD_PIECE;
+		uint8_t key[PIECE_KEY_SIZE];
+		struct span value;
 
-		piece_key(id, which, i, bytes);
-		if (mdb_get(txn, dbi, &key, &value) != 0 ||
-		    !piece_unpack(piece_seed(id, which, i), span_of_val(value), piece, out))
+		piece_key(id, which, i, key);
+		if (!reader_get(rd, 0, span_of(key, sizeof(key)), &value) ||
+		    !piece_unpack(piece_seed(id, which, i), value, piece, out))
 			return false;
 		size -= piece;
 	}
@@ -335,15 +334,15 @@ read_stored(struct segments *s, struct segment *g, const struct id *id, enum rec
     uint64_t size, struct buf *out)
 {
 	size_t before = buf_len(out);
-	MDB_txn *txn;
+	struct segment_reader rd;
 	bool is_whole;
 
 	if (size == 0)
 		return true;
-	if (segment_begin(s, g, PART_PAYLOADS, &txn) != E_OK)
+	if (segment_begin(s, g, PART_PAYLOADS, &rd) != E_OK)
 		return false;
-	is_whole = read_pieces(txn, g->file[PART_PAYLOADS].env.dbi[0], id, (int)which, size, out);
-	segment_end(s, g, PART_PAYLOADS, txn);
+	is_whole = read_pieces(&rd, id, (int)which, size, out);
+	segment_end(s, g, PART_PAYLOADS, &rd);
 	if (!is_whole)
 		buf_cut(out, before);
 	return is_whole;
@@ -364,47 +363,29 @@ segment_read_payload(struct segments *s, struct segment *g, const struct id *id,
 	    read_stored(s, g, id, which, h.payload_size[which], out);
 }
 
-/* The last key at or before the ceiling. */
-static int
-seek(MDB_cursor *c, const struct id *ceiling, MDB_val *key, MDB_val *value)
-{
-	int rc;
-
-	*key = val_of(ceiling, ID_BYTES);
-	rc = mdb_cursor_get(c, key, value, MDB_SET_RANGE);
-	if (rc == MDB_NOTFOUND)
-		return mdb_cursor_get(c, key, value, MDB_LAST);
-	if (rc == 0 && (key->mv_size != ID_BYTES || memcmp(key->mv_data, ceiling, ID_BYTES) != 0))
-		return mdb_cursor_get(c, key, value, MDB_PREV);
-	return rc;
-}
-
 size_t
 segment_ids(struct segments *s, struct segment *g, const struct id *floor, const struct id *ceiling,
     struct id *out, size_t max)
 {
-	MDB_val key, value;
-	MDB_cursor *c;
-	MDB_txn *txn;
+	struct segment_reader rd;
+	struct span key, value;
 	size_t n = 0;
-	int rc;
 
-	if (segment_begin(s, g, PART_ROWS, &txn) != E_OK)
+	if (segment_begin(s, g, PART_ROWS, &rd) != E_OK)
 		return 0;
-	rc = mdb_cursor_open(txn, g->file[PART_ROWS].env.dbi[DBI_ROWS], &c);
-	if (rc == 0) {
-		rc = seek(c, ceiling, &key, &value);
+	for (bool has_any =
+		 reader_start_at(&rd, DBI_ROWS, span_of(ceiling, ID_BYTES), &key, &value);
+	    has_any && n < max; has_any = reader_prev(&rd, &key, &value)) {
 		/* A damaged id would not stand where it belongs, and disturb the order of all. */
-		for (; rc == 0 && n < max; rc = mdb_cursor_get(c, &key, &value, MDB_PREV)) {
-			if (!segment_is_row(&key, &value))
-				say_damaged(s);
-			else if (memcmp(key.mv_data, floor, ID_BYTES) < 0)
-				break;
-			else if (memcmp(key.mv_data, ceiling, ID_BYTES) <= 0)
-				memcpy(&out[n++], key.mv_data, ID_BYTES);
+		if (!segment_is_row(key, value) ||
+		    memcmp(key.p, n > 0 ? &out[n - 1] : ceiling, ID_BYTES) > (n > 0 ? -1 : 0)) {
+			say_damaged(s);
+			continue;
 		}
-		mdb_cursor_close(c);
+		if (memcmp(key.p, floor, ID_BYTES) < 0)
+			break;
+		memcpy(&out[n++], key.p, ID_BYTES);
 	}
-	segment_end(s, g, PART_ROWS, txn);
+	segment_end(s, g, PART_ROWS, &rd);
 	return n;
 }

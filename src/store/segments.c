@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/num.h"
+#include "obs/metric.h"
 #include "store/segment_int.h"
 
 #define NAME_SIZE 48
@@ -158,7 +159,8 @@ segment_free(struct segment *g)
 {
 	for (int i = 0; i < SEGMENT_PARTS; i++) {
 		CHK(g->file[i].users == 0);
-		env_close(&g->file[i].env);
+		segment_close_file(&g->file[i]);
+		metric_sub(M_LOG_DAMAGED, g->file[i].is_damaged);
 	}
 	free(g);
 }
