@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/file_int.h"
+#include "store/tree_int.h"
 
 #define LOCK_SIZE 8192 /* 125 readers: LMDB goes by the file's size */
 
@@ -145,6 +146,8 @@ env_open(const char *path, const struct env_options *o, struct env *out)
 	int rc;
 
 	CHK(o->n_dbis <= ENV_DBIS_MAX);
+	if (o->check_ms > 0 && !tree_check(path, o->check_ms))
+		return E_CORRUPT;
 	rc = mdb_env_create(&e.mdb);
 	if (rc != 0)
 		return env_err(rc);

@@ -32,8 +32,10 @@ struct env_dbi {
 struct env_options {
 	const struct env_dbi *dbis;
 	size_t n_dbis;
-	uint64_t map_size;  /* 0: as large as the file */
-	unsigned flags;     /* of mdb_env_open */
+	uint64_t map_size; /* 0: as large as the file */
+	unsigned flags;    /* of mdb_env_open */
+	unsigned check_ms; /* > 0: its pages are looked through first, for so long at most; one that
+			       would end the process is E_CORRUPT */
 	bool must_be_whole; /* a file shorter than its header says is E_CORRUPT, not made longer */
 };
 struct env {

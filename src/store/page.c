@@ -1,5 +1,6 @@
 #include "store/page_int.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define MAGIC 0xBEEFC0DEu
@@ -9,8 +10,6 @@
 #define NODE_ELSEWHERE 1
 #define NODE_TABLE 2
 #define NODE_DUPLICATES 4
-
-#define KIND_MASK 0x2f /* with that of fixed-size duplicates, which are not ours */
 
 struct head {
 	uint64_t number;
@@ -63,8 +62,9 @@ page_count(const char *page, unsigned size, enum page_kind kind, uint64_t number
 	struct head h;
 
 	memcpy(&h, page, sizeof(h));
-	if (h.number != number || (h.flags & KIND_MASK) != kind || h.lower < PAGE_HEAD ||
-	    h.lower > h.upper || h.upper > size || h.lower % 2 != 0)
+	/* No other flag may be on the disk: "dirty" would make LMDB write where it only reads. */
+	if (h.number != number || h.flags != kind || h.lower < PAGE_HEAD || h.lower > h.upper ||
+	    h.upper > size || h.lower % 2 != 0)
 		return 0;
 	return (h.lower - PAGE_HEAD) / 2u;
 }
@@ -97,6 +97,15 @@ take_leaf(struct span rest, uint16_t flags, uint32_t size, struct page_node *out
 	return !out->is_table;
 }
 
+static bool
+page_is_leaf(const char *page)
+{
+	struct head h;
+
+	memcpy(&h, page, sizeof(h));
+	return (h.flags & PAGE_LEAF) != 0;
+}
+
 bool
 page_node(const char *page, unsigned size, unsigned i, struct page_node *out)
 {
@@ -113,8 +122,45 @@ page_node(const char *page, unsigned size, unsigned i, struct page_node *out)
 	if (words[3] > rest.n)
 		return false;
 	*out = (struct page_node){.key = span_head(rest, words[3]), .value = SPAN_NONE};
-	if ((h.flags & PAGE_LEAF) != 0)
+	if (page_is_leaf(page))
 		return take_leaf(span_skip(rest, words[3]), words[2], two_words(words), out);
 	out->child = two_words(words) | (uint64_t)words[2] << 32;
 	return true;
+}
+
+bool
+page_node_place(const char *page, unsigned size, unsigned i, struct page_place *out)
+{
+	struct page_node n;
+	uint16_t at;
+
+	if (!page_node(page, size, i, &n))
+		return false;
+	memcpy(&at, page + PAGE_HEAD + 2 * (size_t)i, sizeof(at));
+	*out = (struct page_place){.from = at, .size = (unsigned)(NODE_HEAD + n.key.n + n.value.n)};
+	if (page_is_leaf(page) && n.child != 0)
+		out->size += (unsigned)sizeof(n.child);
+	return true;
+}
+
+unsigned
+page_upper(const char *page)
+{
+	struct head h;
+
+	memcpy(&h, page, sizeof(h));
+	return h.upper;
+}
+
+uint64_t
+page_overflow_count(const char *page, uint64_t number)
+{
+	struct head h;
+	uint32_t pages;
+
+	memcpy(&h, page, sizeof(h));
+	if (h.number != number || h.flags != PAGE_OVERFLOW)
+		return 0;
+	memcpy(&pages, page + offsetof(struct head, lower), sizeof(pages));
+	return pages;
 }

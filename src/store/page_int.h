@@ -42,6 +42,15 @@ MUST_CHECK bool page_read_meta(const char *page, struct page_meta *out);
 unsigned page_count(const char *page, unsigned size, enum page_kind kind, uint64_t number);
 /* i below the count. False: it does not lie within the page. */
 MUST_CHECK bool page_node(const char *page, unsigned size, unsigned i, struct page_node *out);
+/* Where it lies, head included; no more than that is checked. */
+struct page_place {
+	unsigned from, size;
+};
+MUST_CHECK bool page_node_place(
+    const char *page, unsigned size, unsigned i, struct page_place *out);
+unsigned page_upper(const char *page); /* where the nodes begin */
+/* Pages of an overflow, by its head; 0: not one. */
+uint64_t page_overflow_count(const char *page, uint64_t number);
 /* The value of a node that is_table. */
 MUST_CHECK bool page_read_table(struct span value, struct page_table *out);
 

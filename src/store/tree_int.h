@@ -46,7 +46,7 @@ struct tree {
 	_Atomic bool is_damaged; /* something was stepped over */
 };
 
-/* Tables by their names; one that is not there is empty. E_EOF: no such file; E_CORRUPT: not a
+/* Tables by their names; one that is not there is empty. E_EOF: no such file, or an empty one; E_CORRUPT: not a
  * file of LMDB's, or neither of its roots is whole; E_IO. */
 MUST_CHECK enum err tree_open(
     const char *path, const char *const *names, size_t n, struct tree **out);
@@ -72,8 +72,16 @@ MUST_CHECK bool tree_start_at(
 MUST_CHECK bool tree_next(struct tree_cursor *c, struct span *key, struct span *value);
 MUST_CHECK bool tree_prev(struct tree_cursor *c, struct span *key, struct span *value);
 
+/* Before LMDB opens a file to write it: that every page it can come to is in order, each used once,
+ * also those that it lists as free; no key or value is looked at. Stops after budget_ms: what lies
+ * behind is taken on trust. False: LMDB must not see it. True also where there is no file. */
+MUST_CHECK bool tree_check(const char *path, unsigned budget_ms);
+
 /* Among these files only. */
 struct page_table;
+/* Room for two. How many are whole, the newest first. */
+struct page_meta;
+unsigned tree_read_metas(const struct tree *t, struct page_meta *out);
 MUST_CHECK bool tree_read_at(const struct tree *t, uint64_t at, char *to, size_t n);
 /* In the main table, which stands in the place of the first. Root PAGE_NONE: no such name. False:
  * damaged. */

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/page_int.h"
@@ -42,10 +43,9 @@ find_tables(struct tree *t, const struct page_meta *m, const char *const *names,
 
 #define META_SIZE 512 /* of a page, enough for a meta */
 
-/* The newest first. The second one's place follows from the page size, which a damaged first one
- * does not tell. */
-static unsigned
-read_metas(const struct tree *t, struct page_meta out[2])
+/* The second one's place follows from the page size, which a damaged first one does not tell. */
+unsigned
+tree_read_metas(const struct tree *t, struct page_meta *out)
 {
 	char page[META_SIZE];
 	unsigned n = tree_read_at(t, 0, page, sizeof(page)) && page_read_meta(page, &out[0]);
@@ -73,14 +73,19 @@ tree_open(const char *path, const char *const *names, size_t n, struct tree **ou
 	struct page_meta metas[2];
 	struct tree *t;
 	unsigned n_metas;
+	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	CHK(n <= TREE_TABLES_MAX);
 	if (fd < 0)
 		return errno == ENOENT ? E_EOF : E_IO;
+	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+		(void)close(fd); /* who was to write it was killed before it began */
+		return E_EOF;
+	}
 	t = xcalloc(1, sizeof(*t));
 	t->fd = fd;
-	n_metas = read_metas(t, metas);
+	n_metas = tree_read_metas(t, metas);
 	atomic_store(&t->is_damaged, n_metas < 2);
 	for (unsigned i = 0; i < n_metas; i++)
 		if (find_tables(t, &metas[i], names, n)) {
