@@ -140,3 +140,40 @@ test('backup without a server, after kill -9: what was answered is in the copy',
     assert.match(wrong.stderr, why);
   }
 });
+
+test('a damaged segment is left out, said and counted; the server starts, the rest is read, backup goes on', async () => {
+  const gateway = await gatewayFor(provider);
+  const old = await ask(gateway, 'old');
+  await gateway.stop();
+  const [segment] = segments(gateway);
+  const second = await gateway.restart();
+  const kept = await ask(second, 'kept');
+  await second.stop();
+  fs.writeFileSync(path.join(segment, 'rows.mdb'), Buffer.alloc(40_000)); // as a disk that forgot it
+  const line = `error log: ${segment}/rows.mdb is damaged: all of it is left out; put ${segment} back from a backup, or remove it, while no server runs\n`;
+
+  const alone = await postern(['logs', '--json', '--data', gateway.data]);
+  assert.equal(alone.code, 0);
+  assert.ok(alone.stderr.endsWith(line), alone.stderr);
+  assert.deepEqual(alone.stdout.trim().split('\n').map((r) => JSON.parse(r).id), [kept.header('cf-aig-log-id')]);
+
+  const again = await gateway.restart();
+  const fresh = await ask(again, 'fresh');
+  assert.deepEqual((await again.logs()).map((r) => r.id), [fresh, kept].map((r) => r.header('cf-aig-log-id')));
+  assert.equal(again.stderr.split(line).length, 2, again.stderr); // once
+  assert.equal(await metric(again, 'postern_log_damaged_files'), 1);
+  const copy = path.join(tempDirectory(), 'copy');
+  const backup = await postern(['backup', copy, '--data', again.data]);
+  assert.equal(backup.code, 0, backup.stderr);
+  const copied = await postern(['logs', '--json', '--data', copy]);
+  assert.equal(copied.stderr, '');
+  assert.equal(copied.stdout.trim().split('\n').length, 2);
+  await again.stop();
+
+  fs.rmSync(segment, { recursive: true });
+  const mended = await again.restart();
+  assert.equal((await mended.logs()).length, 2);
+  assert.equal(await metric(mended, 'postern_log_damaged_files'), 0);
+  await mended.stop();
+  assert.ok(old.header('cf-aig-log-id') < kept.header('cf-aig-log-id'));
+});

@@ -3,7 +3,7 @@
 //
 // LMDB keeps keys and values in trees of pages, of which it checks little: a damaged pointer or page can end the process
 // inside LMDB. So what was written before is read without it (the log), or looked through before it is opened (the cache;
-// for 300 ms at most, so of a cache of many gigabytes the end is taken on trust). Deaths are counted apart from wrong answers.
+// for 300 ms at most, so of a cache of gigabytes the rest is taken on trust). Deaths are counted apart from wrong answers.
 import { test, describe, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
