@@ -195,12 +195,7 @@ on_informational(struct exchange *x, const struct response_head *head)
 	if (head->status != 103 || x->head.minor == 0 || x->client == NULL)
 		return;
 	buf_reset(&x->out);
-	bool ok = head_put_status_line(&x->out, head->status, head->reason);
-	for (size_t i = 0; ok && i < head->headers.n; i++)
-		if (!is_hop_by_hop(&head->headers, &head->headers.items[i]))
-			ok = head_put_field(
-			    &x->out, head->headers.items[i].name, head->headers.items[i].value);
-	if (ok && head_put_end(&x->out)) {
+	if (forward_informational(head, &x->out)) {
 		struct span all = buf_view(&x->out);
 		client_write(x->client, &all, 1);
 	}

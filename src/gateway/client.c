@@ -184,6 +184,7 @@ on_head(struct client *c)
 	c->keep_alive = head->keep_alive;
 	c->wants_continue = head->expects_continue;
 	c->is_paused = false;
+	metric_add(M_HEADERS_DROPPED, head->dropped);
 	c->body_started_ms = loop_now_ms(c->g->loop);
 	c->body_bytes = 0;
 	exchange_begin(c->x, head);
@@ -381,7 +382,10 @@ on_client_timeout(void *ctx)
 		close_client(c, false);
 		return;
 	case WAIT_HEAD:
-		refuse_unparsed(c, E_REQUEST_TIMEOUT);
+		if (parser_has_begun(c->parser))
+			refuse_unparsed(c, E_REQUEST_TIMEOUT);
+		else /* an empty line behind the last request: nothing was asked */
+			lose(c, E_REQUEST_TIMEOUT, false);
 		return;
 	case WAIT_BODY:
 		c->must_close = true;

@@ -98,9 +98,19 @@ is_json_body(const struct request_head *head)
 	return type.p == NULL || span_contains_nocase(type, SPAN_LIT("json"));
 }
 
+static bool
+has_body_coming(const struct request_head *head)
+{
+	return head->framing == BODY_CHUNKED || (head->framing == BODY_LENGTH && head->length > 0);
+}
+
 static enum err
 check_head(struct exchange *x)
 {
+	if (span_eq(x->head.target, SPAN_LIT("*"))) { /* of OPTIONS: nothing that we could ask */
+		x->target.path = x->head.target;
+		return E_NOT_FOUND;
+	}
 	enum err e = target_parse(x->head.target, &x->target);
 	if (e != E_OK)
 		return e;
@@ -163,7 +173,7 @@ step_route(struct exchange *x)
 	    x->head.framing != BODY_NONE &&
 	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
 	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
-	if (x->head.framing != BODY_NONE && x->client != NULL)
+	if (has_body_coming(&x->head) && x->client != NULL)
 		client_continue(x->client);
 	if (x->is_held || x->head.framing == BODY_NONE)
 		return next(x, STEP_RECEIVE);
@@ -493,7 +503,7 @@ exchange_begin(struct exchange *x, const struct request_head *head)
 	x->log_wishes.collect = x->route.gateway->log.collect;
 	x->log_wishes.payload = x->route.gateway->log.payload != PAYLOAD_NONE;
 	/* Without a body its end follows at once: then the answer may say keep-alive. */
-	if (head->framing != BODY_NONE && !(head->framing == BODY_LENGTH && head->length == 0))
+	if (has_body_coming(head))
 		exchange_pump(x);
 }
 

@@ -9,16 +9,19 @@
 /* Fields that end here whatever Connection says: written anew, for us, or about a client that the
  * provider has no business to know (security.md 1.3). */
 static bool
-is_for_us(enum header_id id)
+is_for_us(const struct header *f)
 {
 	static const enum header_id ours[] = {H_HOST, H_CONTENT_LENGTH, H_TRANSFER_ENCODING,
 	    H_EXPECT, H_VIA, H_CDN_LOOP, H_FORWARDED, H_X_FORWARDED_FOR, H_X_FORWARDED_PROTO,
 	    H_X_FORWARDED_HOST, H_X_FORWARDED_PORT, H_X_REAL_IP, H_TRUE_CLIENT_IP,
 	    H_ACCEPT_ENCODING, H_X_FAL_TARGET_URL, H_CF_CACHE_TTL, H_CF_SKIP_CACHE};
-	if (id >= H_CF_AIG_AUTHORIZATION && id <= H_CF_AIG_ANY)
+	if (f->id >= H_CF_AIG_AUTHORIZATION && f->id <= H_CF_AIG_ANY)
 		return true;
+	if (f->id == H_OTHER) /* CF-Connecting-IP, X-Forwarded-Server ... */
+		return span_starts_nocase(f->name, SPAN_LIT("cf-")) ||
+		    span_starts_nocase(f->name, SPAN_LIT("x-forwarded-"));
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
-		if (ours[i] == id)
+		if (ours[i] == f->id)
 			return true;
 	return false;
 }
@@ -57,7 +60,8 @@ is_looping(const struct request_head *head, const char *via)
 {
 	for (size_t i = 0; i < head->headers.n; i++) {
 		const struct header *f = &head->headers.items[i];
-		if (f->id == H_VIA && span_contains_nocase(f->value, span_str(via)))
+		if ((f->id == H_VIA || f->id == H_CDN_LOOP) &&
+		    span_contains_nocase(f->value, span_str(via)))
 			return true;
 	}
 	return false;
@@ -113,7 +117,7 @@ forward_request(const struct forward_request *f, struct buf *out)
 	    head_put_field(out, SPAN_LIT("host"), f->to->host_header);
 	for (size_t i = 0; ok && i < h->n; i++) {
 		const struct header *field = &h->items[i];
-		if (is_for_us(field->id) || is_hop_by_hop(h, field) || is_cache_directive(h, field))
+		if (is_for_us(field) || is_hop_by_hop(h, field) || is_cache_directive(h, field))
 			continue;
 		ok = head_put_field(out, field->name, field->value);
 	}
@@ -170,8 +174,8 @@ is_replaced(const struct header *f)
 	    span_starts_nocase(f->name, SPAN_LIT("postern-"));
 }
 
-bool
-forward_response(const struct response_head *head, const struct gateway_fields *f, struct buf *out)
+static bool
+put_fields(const struct response_head *head, struct buf *out)
 {
 	bool ok = head_put_status_line(out, head->status, head->reason);
 	for (size_t i = 0; ok && i < head->headers.n; i++) {
@@ -179,7 +183,19 @@ forward_response(const struct response_head *head, const struct gateway_fields *
 		if (!is_replaced(field) && !is_hop_by_hop(&head->headers, field))
 			ok = head_put_field(out, field->name, field->value);
 	}
-	return ok && put_gateway_fields(f, out);
+	return ok;
+}
+
+bool
+forward_informational(const struct response_head *head, struct buf *out)
+{
+	return put_fields(head, out) && head_put_end(out);
+}
+
+bool
+forward_response(const struct response_head *head, const struct gateway_fields *f, struct buf *out)
+{
+	return put_fields(head, out) && put_gateway_fields(f, out);
 }
 
 struct span

@@ -21,7 +21,7 @@ struct forward_request {
 	const char *via; /* our pseudonym */
 };
 MUST_CHECK bool forward_request(const struct forward_request *f, struct buf *out);
-/* Whether the request came through us already, by its Via. */
+/* Whether the request came through us already, by its Via or CDN-Loop. */
 bool is_looping(const struct request_head *head, const char *via);
 /* What the client accepts, cut to what we can read: "gzip" or "identity". */
 struct span accepted_coding(const struct request_head *head);
@@ -43,6 +43,8 @@ struct gateway_fields {
 /* A provider's answer. */
 MUST_CHECK bool forward_response(
     const struct response_head *head, const struct gateway_fields *f, struct buf *out);
+/* One of the 1xx heads before it. */
+MUST_CHECK bool forward_informational(const struct response_head *head, struct buf *out);
 /* An answer of our own making. fields: whole header lines ("content-type: ...\r\n"). date: date_line's. */
 #define DATE_LINE_SIZE 40
 struct span date_line(int64_t wall_ms, char out[DATE_LINE_SIZE]);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "cache/flight.h"
@@ -26,6 +27,33 @@ struct address_count {
 	unsigned n;
 };
 
+static bool
+is_unspecified(const struct address *a)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	address_ip_text(a, text);
+	return strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0;
+}
+
+/* Who connects to an address of his own machine has that same address himself. */
+static bool
+is_own_address(void *ctx, const struct stream *s)
+{
+	const struct gateway *g = ctx;
+	const struct address *to = stream_peer(s);
+
+	for (size_t i = 0; i < g->n_listeners; i++) {
+		const struct address *a = listener_address(g->listeners[i]);
+		if (address_kind(a) == ADDRESS_UNIX || address_port(a) != address_port(to))
+			continue;
+		if (address_eq_ip(a, to) ||
+		    (is_unspecified(a) && address_eq_ip(stream_local(s), to)))
+			return true;
+	}
+	return false;
+}
+
 struct gateway *
 gateway_new(const struct gateway_parts *parts)
 {
@@ -33,7 +61,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->parts = *parts;
 	g->loop = parts->loop;
 	g->setup = parts->setup;
-	g->pool = pool_new(parts->loop, parts->resolver);
+	g->pool = pool_new(parts->loop, parts->resolver, is_own_address, g);
 	g->flights = flights_new(FLIGHTS_BYTES);
 	g->revoked = revoked_new();
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);

@@ -29,13 +29,20 @@ verdict_word(const struct exchange *x)
 	return x->plan.may_store ? "MISS" : "BYPASS";
 }
 
+/* Who sent that may mean another thing with what follows. */
+static bool
+is_misunderstood(const struct exchange *x)
+{
+	return x->is_refusal && err_row(x->why)->status == 400;
+}
+
 static void
 put_own_answer(struct exchange *x, const char *content_type, struct span body)
 {
 	char fields[128];
 	int n = snprintf(fields, sizeof(fields), "content-type: %s\r\n", content_type);
 	const char *word = x->is_refusal ? err_row(x->why)->word : NULL;
-	x->is_kept_alive = client_may_keep(x->client);
+	x->is_kept_alive = client_may_keep(x->client) && !is_misunderstood(x);
 	x->response_size = body.n;
 	buf_reset(&x->out);
 	bool ok = own_response(x->status, gateway_date(x->g), span_of(fields, (size_t)n),

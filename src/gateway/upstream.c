@@ -19,6 +19,8 @@ struct pool {
 	struct resolver *resolver;
 	struct list
 	    idle; /* newest first; one list: origins in use are few, hits are near the front */
+	own_fn is_own;
+	void *own_ctx;
 	size_t n_idle;
 	size_t n_open;
 	bool is_freed;
@@ -191,6 +193,10 @@ static void
 on_upstream_opened(void *ctx)
 {
 	struct upstream *u = ctx;
+	if (u->pool->is_own(u->pool->own_ctx, u->stream)) {
+		fail(u, E_LOOP);
+		return;
+	}
 	u->state = UP_READY;
 	metric_add(M_UPSTREAM_CONNECTS, 1);
 	stream_read_start(u->stream);
@@ -242,11 +248,13 @@ on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
 }
 
 struct pool *
-pool_new(struct loop *l, struct resolver *r)
+pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 	p->loop = l;
 	p->resolver = r;
+	p->is_own = is_own;
+	p->own_ctx = ctx;
 	list_init(&p->idle);
 	return p;
 }

@@ -20,6 +20,7 @@ struct pool;
 struct upstream;
 struct arena;
 struct resolver;
+struct stream;
 struct tls_ctx;
 
 struct upstream_events {
@@ -44,7 +45,9 @@ struct upstream_timeouts {
 	unsigned connect_ms, tls_ms, idle_ms; /* idle: in the pool */
 };
 
-struct pool *pool_new(struct loop *l, struct resolver *r);
+/* Whether that connection leads back to this very server: it fails with E_LOOP. */
+typedef bool (*own_fn)(void *ctx, const struct stream *s);
+struct pool *pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx);
 void pool_close_idle(struct pool *p);
 void pool_free(struct pool *p); /* all leases must be back; the connections close on their own */
 

@@ -132,7 +132,8 @@ struct request_head {
 	uint64_t length;           /* with BODY_LENGTH */
 	bool keep_alive;
 	bool expects_continue;
-	bool is_upgrade; /* Connection: upgrade and an Upgrade header */
+	bool is_upgrade;  /* Connection: upgrade and an Upgrade header */
+	unsigned dropped; /* fields taken out of headers: their names have a '_' */
 };
 struct response_head {
 	int status;

@@ -1,6 +1,7 @@
 #include "http/parser_int.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "http/rules_int.h"
 
@@ -60,11 +61,21 @@ is_version_0_9(const struct parser *p)
 	return !p->has_line && p->ll.http_major == 0 && p->ll.http_minor == 9;
 }
 
+static bool
+is_method_char(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+	    (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
 static enum err
 error_of(const struct parser *p, llhttp_errno_t e)
 {
 	if (p->error != E_OK)
 		return p->error;
+	/* RFC 9110 9.1. The byte that makes it no known method may be one of a method. */
+	if (e == HPE_INVALID_METHOD && is_method_char(*llhttp_get_error_pos(&p->ll)))
+		return E_NOT_IMPLEMENTED;
 	/* Behind a version that is known, llhttp says so of a bare LF: the line is wrong then. */
 	if (is_version_0_9(p) || (e == HPE_INVALID_VERSION && !p->has_line) ||
 	    e == HPE_PAUSED_H2_UPGRADE)

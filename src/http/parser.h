@@ -50,7 +50,7 @@ const struct request_head *parser_request(const struct parser *p); /* after PARS
 const struct response_head *parser_response(const struct parser *p);
 /* Requests: E_BAD_REQUEST, E_BAD_FRAMING, E_BAD_HOST, E_BAD_PATH, E_BAD_VERSION, E_URI_TOO_LONG,
  * E_HEADERS_TOO_LARGE, E_METHOD_NOT_ALLOWED (CONNECT, TRACE), E_NOT_IMPLEMENTED (a transfer
- * coding), E_EXPECTATION_FAILED, E_CLIENT_GONE (cut). Responses: E_UPSTREAM_PROTOCOL,
+ * coding, a method), E_EXPECTATION_FAILED, E_CLIENT_GONE (cut). Responses: E_UPSTREAM_PROTOCOL,
  * E_UPSTREAM_CLOSED (cut). Both: E_NOMEM when the arena is full. */
 enum err parser_error(const struct parser *p);
 /* True once any byte of the current message was seen. Empty lines ahead of a request do not count. */

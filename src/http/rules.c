@@ -50,6 +50,20 @@ misspelling(struct span name)
 	return spells(name, "host") ? E_BAD_HOST : E_OK;
 }
 
+/* What is behind us may read "x_api_key" as X-Api-Key; security.md 1.2. */
+static unsigned
+drop_underscored(struct headers *h)
+{
+	size_t kept = 0, n = h->n;
+
+	for (size_t i = 0; i < n; i++)
+		if (h->items[i].id != H_OTHER ||
+		    span_find(h->items[i].name, '_') == h->items[i].name.n)
+			h->items[kept++] = h->items[i];
+	h->n = kept;
+	return (unsigned)(n - kept);
+}
+
 static void
 summarise_field(struct summary *s, const struct header *f)
 {
@@ -178,6 +192,7 @@ rules_apply_request(struct request_head *h)
 		e = check_target(h, &s);
 	if (e != E_OK)
 		return e;
+	h->dropped = drop_underscored(&h->headers);
 	h->keep_alive = !s.says_close && (h->minor == 1 || s.says_keep_alive);
 	h->is_upgrade = h->minor == 1 && s.says_upgrade && s.has_upgrade;
 	if (s.n_expect == 0 || h->minor == 0) /* RFC 9110 10.1.1: 1.0 is ignored */

@@ -22,6 +22,7 @@
 	X(RESP_4XX, COUNTER, "postern_responses_total{class=\"4xx\"}", "")                         \
 	X(RESP_5XX, COUNTER, "postern_responses_total{class=\"5xx\"}", "")                         \
 	X(REFUSED, COUNTER, "postern_refusals_total", "Exchanges that the gateway answered with an error of its own.") \
+	X(HEADERS_DROPPED, COUNTER, "postern_request_headers_dropped_total", "Request headers not forwarded because their names have an underscore.") \
 	X(CLIENT_GONE, COUNTER, "postern_client_disconnects_total", "Exchanges whose client left before the end.") \
 	X(UPSTREAM_FAILED, COUNTER, "postern_upstream_failures_total", "Attempts that ended without a complete answer.") \
 	X(UPSTREAM_CONNECTS, COUNTER, "postern_upstream_connects_total", "Connections opened towards providers.") \

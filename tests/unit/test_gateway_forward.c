@@ -59,6 +59,7 @@ a_request_goes_on_as_it_came_but_for_the_hop(void **state)
 	    "Keep-Alive: 5", "Transfer-Encoding: chunked", "TE: trailers", "Upgrade: h2c",
 	    "Expect: 100-continue", "Content-Length: 9", "cf-aig-metadata: {}",
 	    "CF-AIG-Unknown-Thing: 1", "cf-skip-cache: true", "X-Forwarded-For: 1.2.3.4",
+	    "x-forwarded-server: s", "CF-Connecting-IP: 1.2.3.4", "cfg: stays",
 	    "Accept-Encoding: br, gzip", "Cache-Control: no-cache",
 	    "content-type: application/json"));
 	char *text = forwarded(&h, "a=%20&a=b");
@@ -68,6 +69,7 @@ a_request_goes_on_as_it_came_but_for_the_hop(void **state)
 	    "Authorization: Bearer k\r\n"
 	    "X-Custom: 1\r\n"
 	    "x-custom: 2\r\n"
+	    "cfg: stays\r\n"
 	    "content-type: application/json\r\n"
 	    "accept-encoding: gzip\r\n"
 	    "via: 1.1 me\r\n"
@@ -97,6 +99,9 @@ via_is_added_to_and_shows_loops(void **state)
 	assert_false(is_looping(&h, "me"));
 	h = request(LINES("Via: 1.1 a, 1.1 me"));
 	assert_true(is_looping(&h, "me"));
+	h = request(LINES("CDN-Loop: a; loops=1, me"));
+	assert_true(is_looping(&h, "me"));
+	assert_false(is_looping(&h, "you"));
 }
 
 struct coding_row {
@@ -146,6 +151,22 @@ an_answer_goes_back_with_our_fields(void **state)
 		"x-ratelimit-remaining: 0\r\ncf-aig-log-id: ID\r\ncf-aig-request-id: ID\r\ncf-aig-event-id: E\r\n"
 		"cf-aig-step: 0\r\ncf-aig-cache-status: MISS\r\npostern-overhead-us: 12\r\n"
 		"transfer-encoding: chunked\r\n\r\n")));
+	buf_fini(&out);
+}
+
+static void
+an_early_hint_says_nothing_of_framing_and_nothing_in_our_name(void **state)
+{
+	struct response_head r = {.status = 103, .reason = SPAN_LIT("Early Hints"), .minor = 1};
+	struct buf out;
+	(void)state;
+	buf_init(&out, 65536);
+	r.headers = request(LINES("Link: </a>", "Content-Length: 4", "Connection: X-Mine",
+				"X-Mine: gone", "postern-error: theirs", "cf-aig-log-id: theirs"))
+			.headers;
+	assert_true(forward_informational(&r, &out));
+	assert_true(
+	    span_eq(buf_view(&out), SPAN_LIT("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")));
 	buf_fini(&out);
 }
 
@@ -218,6 +239,7 @@ main(void)
 	    cmocka_unit_test(via_is_added_to_and_shows_loops),
 	    cmocka_unit_test(codings_are_cut_to_what_we_can_read),
 	    cmocka_unit_test(an_answer_goes_back_with_our_fields),
+	    cmocka_unit_test(an_early_hint_says_nothing_of_framing_and_nothing_in_our_name),
 	    cmocka_unit_test(connection_says_what_will_happen),
 	    cmocka_unit_test(an_answer_to_nonsense_is_whole),
 	};
