@@ -215,6 +215,7 @@ on_answer_head(void *ctx, const struct response_head *head)
 		fail_attempt(x, E_UPSTREAM_CLOSED);
 		return;
 	}
+	x->is_request_out = x->is_body_done && upstream_backlog(x->up) == 0;
 	x->step = STEP_RELAY;
 	x->answer_us = clock_mono_us();
 	relay_head(x, head);
@@ -298,6 +299,16 @@ step_attempt(struct exchange *x)
 	if (x->up == NULL && (x->attempts == 0 || split_is_again(x)) && !start_attempt(x, false))
 		return STEP_MORE;
 	return STEP_WAIT;
+}
+
+/* Behind an answer that came early the provider may read the rest of our request as another one:
+ * CVE-2025-4366 and "HTTP/1.1 must die". */
+void
+attempt_return(struct exchange *x)
+{
+	if (x->up != NULL)
+		upstream_return(x->up, x->is_request_out);
+	x->up = NULL;
 }
 
 void

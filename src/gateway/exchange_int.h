@@ -127,6 +127,7 @@ struct exchange {
 	int attempts, informational;
 	enum err attempt_failed; /* what a stale answer stands in for */
 	bool is_request_sent, is_body_chunked;
+	bool is_request_out; /* all of it, when the answer's head came */
 
 	/* answer */
 	int status;
@@ -172,6 +173,8 @@ void exchange_fail(struct exchange *x, enum err why, const char *hint);
 enum step_result step_attempt(struct exchange *x);
 bool attempt_send_body(struct exchange *x, struct span bytes); /* false: enough for now */
 void attempt_end_body(struct exchange *x);
+void attempt_return(
+    struct exchange *x); /* after the whole answer: the connection may be used again */
 void attempt_drop(struct exchange *x); /* gives the upstream connection up */
 /* relay.c */
 void relay_head(struct exchange *x, const struct response_head *head);

@@ -250,9 +250,7 @@ finish(struct exchange *x)
 			x->is_truncated = true;
 	empty_box(x);
 	/* The provider's connection need not wait for a client that reads slowly. */
-	if (x->up != NULL)
-		upstream_return(x->up, x->is_body_done || x->head.framing == BODY_NONE);
-	x->up = NULL;
+	attempt_return(x);
 }
 
 void

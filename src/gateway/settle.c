@@ -170,11 +170,14 @@ usage_of(const struct exchange *x, bool *is_estimated)
 
 /* ---- the cache ---- */
 
+/* An end that is only the connection's may be a cut: then the stream's own end must have come. */
 static bool
 is_answer_whole(const struct exchange *x)
 {
-	return x->is_answer_complete && !x->is_truncated &&
-	    (x->meter.meter == NULL || meter_result(x->meter.meter)->is_complete);
+	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
+	bool ends_itself = m != NULL && m->is_stream && m->is_complete;
+	return x->is_answer_complete && !x->is_truncated && (m == NULL || m->is_complete) &&
+	    (x->answer.framing != BODY_UNTIL_CLOSE || ends_itself);
 }
 
 /* Of the answer as it was: for the cache, and for the records of those who followed. */
@@ -436,11 +439,10 @@ static void
 let_go(struct exchange *x)
 {
 	timer_stop(x->g->loop, &x->timer);
-	if (x->up != NULL && x->is_answer_complete)
-		upstream_return(x->up, x->is_body_done || x->head.framing == BODY_NONE);
-	else if (x->up != NULL)
-		upstream_cancel(x->up);
-	x->up = NULL;
+	if (x->is_answer_complete)
+		attempt_return(x);
+	else
+		attempt_drop(x);
 	flight_leave(&x->follow);
 	if (x->client != NULL)
 		client_exchange_over(x->client, next_of(x));

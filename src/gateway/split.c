@@ -315,9 +315,7 @@ split_batch(struct exchange *x)
 		exchange_pump(x);
 	} else if (x->is_answer_complete) {
 		timer_stop(x->g->loop, &x->timer);
-		if (x->up != NULL)
-			upstream_return(x->up, x->is_body_done);
-		x->up = NULL;
+		attempt_return(x);
 		s->is_capturing = false;
 		s->phase = SPLIT_READ;
 		x->answer_us = clock_mono_us(); /* before, nothing could be done with it */

@@ -305,7 +305,8 @@ void
 split_store(struct exchange *x)
 {
 	struct split *s = x->split;
-	const struct cache_answer answer = {.head = &x->answer, .is_complete = true};
+	const struct cache_answer answer = {
+	    .head = &x->answer, .is_complete = x->answer.framing != BODY_UNTIL_CLOSE};
 	if (s == NULL || !x->has_answer || !x->is_answer_complete || x->is_refusal)
 		return;
 	s->ttl_ms = cache_answer_ttl_ms(x->route.gateway, &x->plan, &answer);

@@ -289,6 +289,11 @@ take_idle(struct pool *p, const struct origin *o)
 		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
 		if (!is_for(u, o))
 			continue;
+		/* What came before we asked is no answer (CVE-2026-48931). */
+		if (stream_has_input(u->stream)) {
+			destroy(u);
+			continue;
+		}
 		list_remove(&u->link);
 		p->n_idle--;
 		timer_stop(p->loop, &u->idle_timer);

@@ -1,5 +1,6 @@
 #include "net/stream.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -281,6 +282,18 @@ const char *
 stream_detail(const struct stream *s)
 {
 	return s->detail;
+}
+
+bool
+stream_has_input(const struct stream *s)
+{
+	char byte;
+	uv_os_fd_t fd;
+
+	if (buf_len(&s->kept) > 0 || s->rx != RX_OPEN || !s->has_socket ||
+	    uv_fileno(&s->uv.handle, &fd) != 0)
+		return true;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
 bool

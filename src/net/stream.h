@@ -83,6 +83,9 @@ void stream_close(struct stream *s);
 /* The same, but TCP RST instead of FIN (and no close_notify), so that the peer sees that what it
  * got is cut. After stream_shutdown has gone out, and on Unix sockets, a plain close. */
 void stream_abort(struct stream *s);
+/* Whether bytes, or the end, have come that were not offered yet; asks the kernel. For who takes up a
+ * connection on which nothing should have come. */
+bool stream_has_input(const struct stream *s);
 /* After E_EOF the kernel does not announce that the peer has gone for good: this asks it. For a
  * tick of the owner of a half-closed stream. */
 bool stream_is_dead(const struct stream *s);

@@ -92,6 +92,26 @@ a_watched_stream_notices_fin_and_keeps_the_bytes(void **state)
 	couple_free(c);
 }
 
+/* What waits in the kernel counts, and it stays there. */
+static void
+input_is_seen_before_it_is_read(void **state)
+{
+	struct couple *c = couple_new();
+
+	UNUSED(state);
+	assert_false(stream_has_input(c->e->s));
+	peer_send(c->peer, "too early");
+	assert_true(stream_has_input(c->e->s));
+	CALL(stream_read_start(c->e->s));
+	RUN_UNTIL(c->loop, c->e->n == 9);
+	assert_false(stream_has_input(c->e->s));
+	shutdown(c->peer, SHUT_WR);
+	assert_true(stream_has_input(c->e->s));
+	RUN_UNTIL(c->loop, c->e->ended == 1);
+	assert_true(stream_has_input(c->e->s));
+	couple_free(c);
+}
+
 static void
 a_watched_stream_notices_a_reset(void **state)
 {
@@ -588,6 +608,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_full_stream_does_not_spin),
 	    cmocka_unit_test(a_watched_stream_notices_fin_and_keeps_the_bytes),
+	    cmocka_unit_test(input_is_seen_before_it_is_read),
 	    cmocka_unit_test(a_watched_stream_notices_a_reset),
 	    cmocka_unit_test(an_armed_reader_notices_that_the_client_has_gone),
 	    cmocka_unit_test(a_reset_behind_a_fin_is_found_by_asking),
