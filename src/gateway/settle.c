@@ -33,7 +33,8 @@ verdict_word(const struct exchange *x)
 static bool
 is_misunderstood(const struct exchange *x)
 {
-	return x->is_refusal && err_row(x->why)->status == 400;
+	return x->is_refusal &&
+	    (x->why == E_BAD_REQUEST || x->why == E_BAD_PATH || x->why == E_BAD_HEADER);
 }
 
 static void
