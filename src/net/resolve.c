@@ -15,6 +15,7 @@
 #define TTL_LEAST_MS 5000
 #define TTL_MOST_MS (5 * 60 * 1000)
 #define RETRY_MS 2000
+#define AHEAD_DIVISOR 4 /* asked again, behind the answer, in the last quarter of its life */
 #define STALE_MS (24ull * 3600 * 1000)
 
 struct resolver {
@@ -36,6 +37,7 @@ struct entry {
 	struct resolver *resolver;
 	struct dns_answer good; /* n == 0: none */
 	uint64_t expires_ms;    /* of `good` */
+	uint64_t ahead_ms;      /* from here on it is refreshed when it is used */
 	uint64_t retry_ms;      /* after a failure: not asked again before */
 	enum err why;           /* of that failure */
 	bool is_asking, is_failing;
@@ -127,7 +129,7 @@ on_limit(void *ctx)
 	struct resolve_query *q = ctx;
 
 	q->entry->is_failing = true; /* the next one need not wait for what is stale */
-	conclude_anyhow(q, q->entry, E_UPSTREAM_CONNECT_TIMEOUT);
+	conclude_anyhow(q, q->entry, E_UPSTREAM_DNS_TIMEOUT);
 }
 
 /* ---- names ---- */
@@ -140,6 +142,7 @@ remember(struct entry *e, const struct dns_answer *a)
 	ttl = ttl < TTL_LEAST_MS ? TTL_LEAST_MS : ttl > TTL_MOST_MS ? TTL_MOST_MS : ttl;
 	e->good = *a;
 	e->expires_ms = now_ms() + ttl;
+	e->ahead_ms = e->expires_ms - ttl / AHEAD_DIVISOR;
 	e->is_failing = false;
 }
 
@@ -149,14 +152,15 @@ on_dns(void *ctx, const struct dns_answer *a)
 	struct entry *e = ctx;
 
 	e->is_asking = false;
-	e->why = a->outcome == DNS_LATE ? E_UPSTREAM_CONNECT_TIMEOUT : E_UPSTREAM_DNS;
+	e->why = a->outcome == DNS_LATE ? E_UPSTREAM_DNS_TIMEOUT : E_UPSTREAM_DNS;
 	if (a->outcome == DNS_FOUND) {
 		remember(e, a);
 	} else {
 		e->retry_ms = now_ms() + RETRY_MS;
-		e->is_failing = true;
-		if (a->outcome == DNS_NONE)
-			e->good.n = 0; /* that was an answer, not a failed refresh */
+		e->is_failing =
+		    a->outcome != DNS_NONE; /* which was an answer, not a failed refresh */
+		if (!e->is_failing && now_ms() >= e->expires_ms)
+			e->good.n = 0;
 	}
 	LIST_EACH(node, &e->waiting)
 	conclude_anyhow(CONTAINER_OF(node, struct resolve_query, waiting), e, e->why);
@@ -239,7 +243,15 @@ wait_for(struct resolve_query *q, struct entry *e)
 	timer_start(q->resolver->loop, &q->limit, q->resolver->answer_ms, on_limit, q);
 }
 
-/* Stale addresses are not waited for once a refresh has failed: it goes on behind their back. */
+static void
+start_asking(struct resolver *r, struct entry *e)
+{
+	e->is_asking = true;
+	dns_ask(r->dns, e->name, on_dns, e);
+}
+
+/* Who uses a name all the time never waits for it: its refresh goes on behind a good answer. Nor are
+ * stale addresses waited for once a refresh has failed. */
 static void
 look_up(struct resolve_query *q, struct entry *e)
 {
@@ -248,6 +260,8 @@ look_up(struct resolve_query *q, struct entry *e)
 
 	if (e->good.n > 0 && now_ms() < e->expires_ms) {
 		conclude_with(q, e->good.addresses, e->good.n);
+		if (can_ask && now_ms() >= e->ahead_ms)
+			start_asking(q->resolver, e);
 		return;
 	}
 	if (!can_ask && !e->is_asking) {
@@ -258,10 +272,8 @@ look_up(struct resolve_query *q, struct entry *e)
 		conclude_with(q, e->good.addresses, e->good.n);
 	else
 		wait_for(q, e);
-	if (can_ask) {
-		e->is_asking = true;
-		dns_ask(q->resolver->dns, e->name, on_dns, e);
-	}
+	if (can_ask)
+		start_asking(q->resolver, e);
 }
 
 /* ---- what needs no query ---- */

@@ -18,10 +18,12 @@ struct resolve_query;
 
 #define RESOLVE_MAX 8 /* addresses kept of an answer */
 
-/* Cached for the answer's TTL (5 s to 5 min; failures 2 s). When a refresh fails, the last good
- * addresses are given for up to a day. IPv4 and IPv6 addresses alternate, starting with the family
+/* Cached for the answer's TTL (5 s to 5 min; failures 2 s). A name that is used in the last quarter
+ * of that time is asked for again behind the answer, so names in use are never waited for. When a
+ * refresh fails, the last good addresses are given for up to a day; not when DNS says that there is
+ * no such name. IPv4 and IPv6 addresses alternate, starting with the family
  * that the system's policy prefers.
- * n == 0: why is E_UPSTREAM_DNS, E_UPSTREAM_ADDRESS or E_UPSTREAM_CONNECT_TIMEOUT. The addresses are
+ * n == 0: why is E_UPSTREAM_DNS, E_UPSTREAM_ADDRESS or E_UPSTREAM_DNS_TIMEOUT. The addresses are
  * valid during the call. Never called from inside resolve_start. */
 typedef void (*resolve_fn)(void *ctx, enum err why, const struct address *addresses, size_t n);
 

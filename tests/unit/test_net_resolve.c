@@ -16,18 +16,19 @@ struct record {
 	const char *v4[10], *v6[10];
 	unsigned ttl;
 	int rcode; /* 0; 2: SERVFAIL; 3: NXDOMAIN */
-	bool is_silent;
+	bool is_silent, is_truncated;
+	enum { FINE, GARBAGE, CUT, OTHER_ID, OTHER_NAME, COUNT_LIES, LOOPING_NAME } spoilt;
 };
 
 struct fixture {
 	struct loop *loop;
 	struct resolver *resolver;
-	uv_poll_t poll;
-	int fd;
+	uv_poll_t poll, tcp_poll, tcp_query;
+	int fd, tcp, tcp_peer;
 	struct record *records;
 	size_t n_records;
 	unsigned asked; /* A queries for names in the records */
-	bool is_closed;
+	int closed;
 	/* what came */
 	int calls;
 	enum err why;
@@ -87,9 +88,37 @@ find_record(struct fixture *f, const char *name)
 	return NULL;
 }
 
+/* An answer of n bytes as a broken or hostile server would send it. */
+static size_t
+spoil(const struct record *r, unsigned char *m, size_t n)
+{
+	switch (r->spoilt) {
+	case FINE:
+		break;
+	case GARBAGE:
+		memset(m + 2, 0xa5, n - 2);
+		break;
+	case CUT:
+		return n - 7;
+	case OTHER_ID:
+		m[0] ^= 0x55;
+		break;
+	case OTHER_NAME:
+		m[13] ^= 1;
+		break;
+	case COUNT_LIES:
+		m[7] = 200;
+		break;
+	case LOOPING_NAME: /* the record's name points at itself */
+		m[n - 15] = (unsigned char)(n - 16);
+		break;
+	}
+	return n;
+}
+
 /* The length of the answer to the query of n bytes in `m`, which it overwrites; 0: say nothing. */
 static size_t
-answer(struct fixture *f, unsigned char *m)
+answer(struct fixture *f, unsigned char *m, bool is_tcp)
 {
 	char name[260];
 	unsigned type, count = 0;
@@ -109,12 +138,18 @@ answer(struct fixture *f, unsigned char *m)
 		put_record(&p, type, r->ttl, text);
 		count++;
 	}
-	put16(&head, 0x8180 | (unsigned)(r == NULL ? 3 : r->rcode));
+	if (r != NULL && r->is_truncated && !is_tcp) {
+		p = m + 12 + question;
+		count = 0;
+	}
+	put16(&head,
+	    0x8180 | (unsigned)(r == NULL ? 3 : r->rcode) |
+		(r != NULL && r->is_truncated && !is_tcp ? 0x200 : 0));
 	put16(&head, 1);
 	put16(&head, count);
 	put16(&head, 0);
 	put16(&head, 0);
-	return (size_t)(p - m);
+	return r == NULL || type != 1 ? (size_t)(p - m) : spoil(r, m, (size_t)(p - m));
 }
 
 static void
@@ -131,15 +166,73 @@ on_query(uv_poll_t *h, int status, int events)
 	n = recvfrom(f->fd, m, 512, 0, (struct sockaddr *)(void *)&from, &n_from);
 	if (n < 12)
 		return;
-	n = (ssize_t)answer(f, m);
+	n = (ssize_t)answer(f, m, false);
 	if (n > 0)
 		sendto(f->fd, m, (size_t)n, 0, (struct sockaddr *)(void *)&from, n_from);
+}
+
+/* Over TCP each message has its length before it. */
+static void
+on_tcp_query(uv_poll_t *h, int status, int events)
+{
+	struct fixture *f = h->data;
+	unsigned char m[2048], *p = m;
+	ssize_t n = recv(f->tcp_peer, m, sizeof(m), 0);
+
+	UNUSED(status);
+	UNUSED(events);
+	if (n <= 14) {
+		uv_poll_stop(h);
+		return;
+	}
+	/* one query is one segment here; A and AAAA may come together */
+	for (ssize_t at = 0; at < n;) {
+		size_t length = (size_t)m[at] << 8 | m[at + 1];
+		unsigned char reply[2048];
+		size_t size;
+
+		memcpy(reply + 2, m + at + 2, length);
+		size = answer(f, reply + 2, true);
+		p = reply;
+		put16(&p, (unsigned)size);
+		assert_int_equal(send(f->tcp_peer, reply, size + 2, 0), (ssize_t)size + 2);
+		at += (ssize_t)length + 2;
+	}
+}
+
+static void
+on_tcp_connection(uv_poll_t *h, int status, int events)
+{
+	struct fixture *f = h->data;
+
+	UNUSED(status);
+	UNUSED(events);
+	if (f->tcp_peer > 0)
+		return;
+	f->tcp_peer = accept4(f->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(f->tcp_peer > 0);
+	uv_poll_stop(h);
+	assert_int_equal(uv_poll_init(&f->loop->uv, &f->tcp_query, f->tcp_peer), 0);
+	f->tcp_query.data = f;
+	assert_int_equal(uv_poll_start(&f->tcp_query, UV_READABLE, on_tcp_query), 0);
 }
 
 static void
 on_server_closed(uv_handle_t *h)
 {
-	((struct fixture *)h->data)->is_closed = true;
+	((struct fixture *)h->data)->closed++;
+}
+
+/* The same port over TCP, for answers that UDP has no room for. */
+static void
+listen_on_tcp(struct fixture *f, const struct sockaddr_in *sa)
+{
+	f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->tcp, (const struct sockaddr *)(const void *)sa, sizeof(*sa)), 0);
+	assert_int_equal(listen(f->tcp, 4), 0);
+	assert_int_equal(uv_poll_init(&f->loop->uv, &f->tcp_poll, f->tcp), 0);
+	f->tcp_poll.data = f;
+	assert_int_equal(uv_poll_start(&f->tcp_poll, UV_READABLE, on_tcp_connection), 0);
 }
 
 #define NOW_NS 5000000000000ull
@@ -162,6 +255,7 @@ fixture_new(struct record *records, size_t n, unsigned answer_ms)
 	assert_int_equal(uv_poll_init(&f->loop->uv, &f->poll, f->fd), 0);
 	f->poll.data = f;
 	assert_int_equal(uv_poll_start(&f->poll, UV_READABLE, on_query), 0);
+	listen_on_tcp(f, &sa);
 	snprintf(servers, sizeof(servers), "127.0.0.1:%u", ntohs(sa.sin_port));
 	f->resolver = resolver_new(f->loop);
 	resolver_set_servers(f->resolver, servers, answer_ms);
@@ -174,8 +268,14 @@ fixture_free(struct fixture *f)
 	if (f->resolver != NULL)
 		CALL(resolver_close(f->resolver));
 	uv_close((uv_handle_t *)&f->poll, on_server_closed);
-	RUN_UNTIL(f->loop, f->is_closed);
+	uv_close((uv_handle_t *)&f->tcp_poll, on_server_closed);
+	if (f->tcp_peer > 0)
+		uv_close((uv_handle_t *)&f->tcp_query, on_server_closed);
+	RUN_UNTIL(f->loop, f->closed == (f->tcp_peer > 0 ? 3 : 2));
 	close(f->fd);
+	close(f->tcp);
+	if (f->tcp_peer > 0)
+		close(f->tcp_peer);
 	loop_free(f->loop);
 	clock_fake(0, 0);
 	free(f);
@@ -363,27 +463,125 @@ concurrent_questions_are_one_query(void **state)
 	fixture_free(f);
 }
 
+/* Each in turn: how long it lives, whatever its record says. */
+static struct record lives[] = {
+    {.name = "hasty.test", .ttl = 0, .v4 = {"192.0.2.1"}},
+    {.name = "fine.test", .ttl = 60, .v4 = {"192.0.2.2"}},
+    {.name = "lazy.test", .ttl = 86400, .v4 = {"192.0.2.3"}},
+};
+static const uint64_t lives_ms[] = {5000, 60000, 300000};
+
 static void
 answers_live_as_long_as_their_ttl_within_bounds(void **state)
 {
-	struct record r[] = {
-	    {.name = "hasty.test", .ttl = 0, .v4 = {"192.0.2.1"}},
-	    {.name = "fine.test", .ttl = 60, .v4 = {"192.0.2.2"}},
-	    {.name = "lazy.test", .ttl = 86400, .v4 = {"192.0.2.3"}},
-	};
-	static const uint64_t lives_ms[] = {5000, 60000, 300000};
-	struct fixture *f = fixture_new(r, 3, 5000);
+	struct fixture *f = fixture_new(lives, 3, 5000);
 
 	UNUSED(state);
 	for (size_t i = 0; i < 3; i++) {
 		f->asked = 0;
-		ask(f, r[i].name, false);
-		advance_ms(lives_ms[i] - 1);
-		ask(f, r[i].name, false);
+		ask(f, lives[i].name, false);
+		advance_ms(lives_ms[i] / 4 * 3 - 1);
+		ask(f, lives[i].name, false);
+		run_turns(f->loop, 20);
 		assert_int_equal(f->asked, 1);
-		advance_ms(1);
-		ask(f, r[i].name, false);
-		assert_int_equal(f->asked, 2);
+		advance_ms(lives_ms[i] / 4 + 1);
+		lives[i].is_silent = true; /* now it has to be waited for */
+		CALL(resolve_start(f->resolver, lives[i].name, 443, false, resolved, f));
+		RUN_UNTIL(f->loop, f->asked == 2);
+		assert_int_equal(f->calls, 2);
+		lives[i].is_silent = false;
+		RUN_UNTIL(f->loop, f->calls == 3); /* c-ares asks once more */
+		f->calls = 0;
+	}
+	fixture_free(f);
+}
+
+/* Asks until the answer is that one: a refresh goes on behind the answers. */
+static void
+ask_until(struct fixture *f, const char *host, const char *want)
+{
+	char got[ADDRESS_TEXT_SIZE] = "";
+
+	for (int i = 0; i < 2000 && strcmp(got, want) != 0; i++) {
+		ask(f, host, false);
+		assert_true(f->n == 1);
+		address_ip_text(&f->got[0], got);
+	}
+	assert_got(f, want);
+}
+
+static void
+a_name_in_use_is_refreshed_behind_a_good_answer(void **state)
+{
+	struct record r = {.name = "api.test", .ttl = 60, .v4 = {"192.0.2.1"}};
+	struct fixture *f = fixture_new(&r, 1, 5000);
+
+	UNUSED(state);
+	ask(f, "api.test", false);
+	r.v4[0] = "192.0.2.2";
+	advance_ms(45000);
+	ask(f, "api.test", false); /* not waited for: the answer is still good */
+	assert_got(f, "192.0.2.1");
+	ask_until(f, "api.test", "192.0.2.2");
+	assert_int_equal(f->asked, 2);
+	advance_ms(45000 - 1); /* it has a whole life again */
+	ask(f, "api.test", false);
+	run_turns(f->loop, 20);
+	assert_int_equal(f->asked, 2);
+	fixture_free(f);
+}
+
+/* A refresh ahead of time that fails, or finds nothing, takes nothing from an answer that still lives. */
+static void
+a_refresh_ahead_of_time_cannot_hurt(void **state)
+{
+	static const int rcodes[] = {2, 3};
+	static const enum err after[] = {E_OK, E_UPSTREAM_DNS};
+
+	UNUSED(state);
+	for (int i = 0; i < 2; i++) {
+		struct record r = {.name = "api.test", .ttl = 60, .v4 = {"192.0.2.1"}};
+		struct fixture *f = fixture_new(&r, 1, 5000);
+
+		ask(f, "api.test", false);
+		r.rcode = rcodes[i];
+		advance_ms(45000);
+		ask(f, "api.test", false);
+		RUN_UNTIL(f->loop, f->asked >= 2);
+		run_turns(f->loop, 200);
+		advance_ms(14000);
+		ask(f, "api.test", false);
+		assert_got(f, "192.0.2.1");
+		run_turns(f->loop, 200);
+		advance_ms(3000);
+		ask(f, "api.test", false);
+		assert_int_equal(
+		    f->why, after[i]); /* a "no such name" ends it, a failure does not */
+		fixture_free(f);
+	}
+}
+
+/* DNS rebinding: what was public is asked for again and turns inward. */
+static void
+a_name_that_turns_inward_is_refused(void **state)
+{
+	static const char *const inside[] = {"127.0.0.1", "169.254.169.254", "10.1.2.3"};
+	struct record r = {.name = "evil.test", .ttl = 0};
+	struct fixture *f = fixture_new(&r, 1, 5000);
+
+	UNUSED(state);
+	for (size_t i = 0; i < COUNT_OF(inside); i++) {
+		r.v4[0] = "192.0.2.1";
+		advance_ms(5000);
+		ask(f, "evil.test", false);
+		assert_got(f, "192.0.2.1");
+		r.v4[0] = inside[i];
+		ask(f, "evil.test", false); /* what was checked is what is given */
+		assert_got(f, "192.0.2.1");
+		advance_ms(5000);
+		ask(f, "evil.test", false);
+		assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+		assert_int_equal(f->n, 0);
 	}
 	fixture_free(f);
 }
@@ -426,9 +624,7 @@ a_failed_refresh_serves_the_last_good_address(void **state)
 	advance_ms(2000);
 	ask(f, "api.test", false); /* at once; the refresh goes on behind it */
 	assert_got(f, "192.0.2.1");
-	for (int i = 0; i < 1000 && f->got[0].raw[7] != 9; i++)
-		ask(f, "api.test", false);
-	assert_got(f, "192.0.2.9");
+	ask_until(f, "api.test", "192.0.2.9");
 	r.rcode = 2;
 	advance_ms(10000 + 24 * 3600 * 1000 + 1); /* there is an end to it */
 	ask(f, "api.test", false);
@@ -456,17 +652,19 @@ a_silent_server_costs_no_more_than_the_limit(void **state)
 {
 	struct record r[] = {
 	    {.name = "slow.test", .is_silent = true},
+	    {.name = "slower.test", .is_silent = true},
 	    {.name = "fast.test", .ttl = 60, .v4 = {"192.0.2.1"}},
 	};
-	struct fixture *f = fixture_new(r, 2, 50);
+	struct fixture *f = fixture_new(r, 3, 500);
 
 	UNUSED(state);
 	CALL(resolve_start(f->resolver, "slow.test", 443, false, resolved, f));
-	RUN_UNTIL(f->loop, f->asked == 1);
-	ask(f, "fast.test", false); /* a hung name delays no other */
+	CALL(resolve_start(f->resolver, "slower.test", 443, false, resolved, f));
+	RUN_UNTIL(f->loop, f->asked >= 2);
+	ask(f, "fast.test", false); /* hung names delay no other */
 	assert_got(f, "192.0.2.1");
-	RUN_UNTIL(f->loop, f->calls == 2);
-	assert_int_equal(f->why, E_UPSTREAM_CONNECT_TIMEOUT);
+	RUN_UNTIL(f->loop, f->calls == 3);
+	assert_int_equal(f->why, E_UPSTREAM_DNS_TIMEOUT);
 	fixture_free(f);
 }
 
@@ -488,6 +686,37 @@ a_silent_server_is_not_waited_for_twice_when_there_is_an_old_answer(void **state
 	assert_got(f, "192.0.2.1");
 	assert_true(loop_now_ms(f->loop) - before < 50);
 	fixture_free(f);
+}
+
+static void
+what_does_not_fit_into_udp_is_fetched_over_tcp(void **state)
+{
+	struct record r = {
+	    .name = "long.test", .ttl = 60, .v4 = {"192.0.2.1"}, .is_truncated = true};
+	struct fixture *f = fixture_new(&r, 1, 5000);
+
+	UNUSED(state);
+	ask(f, "long.test", false);
+	assert_got(f, "192.0.2.1");
+	assert_true(f->tcp_peer > 0);
+	fixture_free(f);
+}
+
+/* None of them yields an address, none crashes or outlasts the limit. */
+static void
+spoilt_answers_are_none(void **state)
+{
+	UNUSED(state);
+	for (int i = GARBAGE; i <= LOOPING_NAME; i++) {
+		struct record r = {.name = "odd.test", .ttl = 60, .v4 = {"192.0.2.1"}};
+		struct fixture *f = fixture_new(&r, 1, 300);
+
+		memcpy(&r.spoilt, &i, sizeof(i));
+		ask(f, "odd.test", true);
+		if (f->n != 0 || (f->why != E_UPSTREAM_DNS && f->why != E_UPSTREAM_DNS_TIMEOUT))
+			fail_msg("spoilt in way %d: %zu addresses, error %d", i, f->n, f->why);
+		fixture_free(f);
+	}
 }
 
 static void
@@ -587,6 +816,11 @@ main(void)
 	    cmocka_unit_test(private_answers_are_dropped_unless_allowed),
 	    cmocka_unit_test(concurrent_questions_are_one_query),
 	    cmocka_unit_test(answers_live_as_long_as_their_ttl_within_bounds),
+	    cmocka_unit_test(a_name_in_use_is_refreshed_behind_a_good_answer),
+	    cmocka_unit_test(a_refresh_ahead_of_time_cannot_hurt),
+	    cmocka_unit_test(a_name_that_turns_inward_is_refused),
+	    cmocka_unit_test(what_does_not_fit_into_udp_is_fetched_over_tcp),
+	    cmocka_unit_test(spoilt_answers_are_none),
 	    cmocka_unit_test(a_name_that_is_not_there_is_asked_again_after_2_seconds),
 	    cmocka_unit_test(a_failed_refresh_serves_the_last_good_address),
 	    cmocka_unit_test(an_authoritative_no_is_no_failed_refresh),
