@@ -218,8 +218,8 @@ static void
 close_socket(struct stream *s, bool reset)
 {
 	/* libuv has its reasons not to reset after a shutdown; the peer has seen our end then. */
-	if (reset && s->uv.handle.type == UV_TCP && s->phase != PHASE_CONNECTING &&
-	    s->tx != TX_DONE && uv_tcp_close_reset(&s->uv.tcp, on_closed) == 0)
+	if (reset && s->uv.handle.type == UV_TCP && s->tx != TX_DONE &&
+	    uv_tcp_close_reset(&s->uv.tcp, on_closed) == 0)
 		return;
 	uv_close(&s->uv.handle, on_closed);
 }
@@ -236,9 +236,11 @@ end_stream(struct stream *s, bool reset)
 		stream_try_last(s, tls_output(s->tls));
 	}
 	timer_stop(s->loop, &s->deadline);
+	opening_free(s->opening);
+	s->opening = NULL;
 	if (s->has_socket)
 		close_socket(s, reset);
-	else if (!s->is_retrying)
+	else
 		stream_schedule(s);
 	s->has_socket = false;
 	s->uv_reading = false;

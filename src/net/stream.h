@@ -52,11 +52,12 @@ struct stream_events {
 
 /* Where to connect. name is for SNI and verification; tls NULL: plain. */
 struct stream_target {
-	const struct address *addresses; /* tried in order until one connects */
+	const struct address
+	    *addresses; /* in order, overlapping (dial_int.h); the first that connects */
 	size_t n_addresses;
 	const char *name;
 	struct tls_ctx *tls;
-	unsigned connect_ms; /* for each address */
+	unsigned connect_ms; /* for all addresses together */
 	unsigned tls_ms;
 };
 
@@ -90,8 +91,7 @@ bool stream_has_input(const struct stream *s);
  * tick of the owner of a half-closed stream. */
 bool stream_is_dead(const struct stream *s);
 
-/* Of the socket; of unix: empty path. IPv4 inside IPv6 is shown as IPv4. While connecting: the address
- * that is tried. */
+/* Of the socket; of unix: empty path. IPv4 inside IPv6 is shown as IPv4. */
 const struct address *stream_peer(const struct stream *s);
 const struct address *stream_local(const struct stream *s);
 bool stream_is_tls(const struct stream *s);

@@ -5,7 +5,7 @@
  *   stream_read.c   socket -> (engine) -> read
  *   stream_write.c  write -> (engine) -> queue -> socket
  *   stream_tls.c    the engine between the two
- *   connect.c       the way to an open stream from this side; listener.c: from the other
+ *   connect.c       the way to an open stream from this side (dial.c: to a socket); listener.c: from the other
  *
  * A callback of libuv's recovers the stream, records what came and hands it on; what a call of the
  * owner's entails later (offering kept bytes, `ended`, `closed`) is done by the pump, which is
@@ -34,22 +34,21 @@ enum stream_rx { RX_OPEN, RX_ENDING, RX_ENDED }; /* ENDING: the owner is not tol
 enum stream_tx { TX_OPEN, TX_FINISHING, TX_DONE, TX_FAILED }; /* DONE: the FIN is on its way */
 enum read_mode { READ_OFF, READ_ON, READ_WATCH };
 
+struct dial;
 struct listener;
 
 /* What the way to PHASE_OPEN needs and an open stream does not. */
 struct opening {
 	struct tls_ctx *tls;
 	char *name;
-	unsigned connect_ms, tls_ms;
-	enum err why; /* the last address failed with this */
-	size_t n, next;
-	struct address addresses[];
+	unsigned tls_ms;
+	struct dial *dial; /* NULL: connected, or failed */
 };
 
 /*
  * Invariants
  * 1. `uv_reading` says what libuv was told; stream_arm alone changes it.
- * 2. At most one uv request is out: the connect, one write of a slice of `batch`, or the shutdown.
+ * 2. At most one uv request is out: one write of a slice of `batch`, or the shutdown.
  * 3. `batch` is not touched while its write is out; bytes of `queue` are never in a request.
  * 4. Nothing of the owner's reaches the socket of a TLS stream but through the engine.
  * 5. After PHASE_CLOSING no callback but `closed`.
@@ -62,7 +61,6 @@ struct stream {
 		uv_pipe_t pipe;
 	} uv;
 	union {
-		uv_connect_t connect;
 		uv_write_t write;
 		uv_shutdown_t shutdown;
 	} req;
@@ -70,7 +68,7 @@ struct stream {
 	struct stream_events ev;
 	void *ctx;
 	struct defer pump;
-	struct timer deadline; /* connect, handshake, or the grace of a failed write */
+	struct timer deadline; /* handshake, or the grace of a failed write */
 	struct opening *opening;
 	struct tls *tls;
 	struct listener *listener; /* while the handshake of an accepted stream is its business */
@@ -90,7 +88,6 @@ struct stream {
 	bool step_due;     /* ciphertext for the handshake is here */
 	bool want_drained; /* the backlog was above the low-water mark */
 	bool has_notified; /* close_notify is written */
-	bool is_retrying;  /* the handle is being closed for the next address */
 	bool has_socket;   /* the handle was initialised and not closed */
 	bool is_gone;      /* the handle is closed, or never was */
 	bool is_adopted;

@@ -150,8 +150,9 @@ silent_listener(struct address *a, int fill[2])
 	return fd;
 }
 
+/* The time is for all addresses together, and each has its turn in it. */
 static void
-each_address_has_its_own_deadline(void **state)
+a_silent_address_costs_its_share_of_the_time(void **state)
 {
 	struct loop *l = loop_new();
 	struct address a[2];
@@ -165,19 +166,94 @@ each_address_has_its_own_deadline(void **state)
 	CALL(e.s = stream_connect(l, &to, &end_events, &e));
 	RUN_UNTIL(l, e.ended == 1);
 	assert_int_equal(e.why, E_UPSTREAM_CONNECT_TIMEOUT);
+	assert_string_equal(stream_detail(e.s), "the connection was not made in time");
+	end_fini(&e);
+
+	a[1] = a[0];
+	to.n_addresses = 2;
+	end_init(&e, l);
+	CALL(e.s = stream_connect(l, &to, &end_events, &e));
+	RUN_UNTIL(l, e.ended == 1);
+	assert_int_equal(e.why, E_UPSTREAM_CONNECT_TIMEOUT);
 	end_fini(&e);
 
 	door_open(&d, l, NULL);
 	a[1] = *listener_address(d.l);
-	to.n_addresses = 2;
+	to.connect_ms = 2000;
 	end_init(&e, l);
 	CALL(e.s = stream_connect(l, &to, &end_events, &e));
 	RUN_UNTIL(l, e.opened == 1 && d.n == 1);
+	assert_memory_equal(stream_peer(e.s), &a[1], sizeof(a[1]));
 	end_fini(&e);
 	door_close(&d);
 	close(fill[0]);
 	close(fill[1]);
 	close(silent);
+	loop_free(l);
+}
+
+static unsigned
+open_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
+}
+
+/* The earlier address goes on while the later is tried: whoever connects first is the one, and the
+ * other's socket is closed. */
+static void
+the_first_to_connect_wins_and_the_others_are_closed(void **state)
+{
+	struct loop *l = loop_new();
+	struct address a[3];
+	int fill[2], silent = silent_listener(&a[0], fill);
+	struct stream_target to = {.addresses = a, .n_addresses = 3, .connect_ms = 3000};
+	unsigned before;
+	struct door d;
+	struct end e;
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	a[1] = dead_address(); /* its failure is passed over while another is on its way */
+	a[2] = *listener_address(d.l);
+	before = open_descriptors();
+	end_init(&e, l);
+	CALL(e.s = stream_connect(l, &to, &end_events, &e));
+	RUN_UNTIL(l, e.opened == 1 && d.n == 1);
+	assert_int_equal(e.ended, 0);
+	assert_memory_equal(stream_peer(e.s), &a[2], sizeof(a[2]));
+	run_turns(l, 3);
+	assert_int_equal(open_descriptors(), before + 2); /* both ends of one connection */
+	end_fini(&e);
+	door_close(&d);
+	close(fill[0]);
+	close(fill[1]);
+	close(silent);
+	loop_free(l);
+}
+
+static void
+a_peer_that_vanishes_is_noticed_within_a_minute(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	struct end e;
+	unsigned ms = 0;
+	socklen_t n = sizeof(ms);
+	uv_os_fd_t fd;
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	connect_to(&e, l, listener_address(d.l), 1);
+	RUN_UNTIL(l, e.opened == 1 && d.n == 1);
+	assert_int_equal(uv_fileno(&e.s->uv.handle, &fd), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &n), 0);
+	assert_int_equal(ms, 60000);
+	end_fini(&e);
+	door_close(&d);
 	loop_free(l);
 }
 
@@ -270,7 +346,9 @@ main(void)
 	    cmocka_unit_test(nobody_listening_is_a_failure_with_its_reason),
 	    cmocka_unit_test(no_address_at_all_fails_later_and_not_inside_the_call),
 	    cmocka_unit_test(addresses_are_tried_in_order_until_one_connects),
-	    cmocka_unit_test(each_address_has_its_own_deadline),
+	    cmocka_unit_test(a_silent_address_costs_its_share_of_the_time),
+	    cmocka_unit_test(the_first_to_connect_wins_and_the_others_are_closed),
+	    cmocka_unit_test(a_peer_that_vanishes_is_noticed_within_a_minute),
 	    cmocka_unit_test(it_can_be_closed_at_every_moment_of_connecting),
 	    cmocka_unit_test(a_failed_connection_can_be_closed_or_aborted),
 	    cmocka_unit_test(a_unix_socket_is_a_stream_like_any_other),

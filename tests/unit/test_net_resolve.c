@@ -171,6 +171,14 @@ on_query(uv_poll_t *h, int status, int events)
 		sendto(f->fd, m, (size_t)n, 0, (struct sockaddr *)(void *)&from, n_from);
 }
 
+static void
+watch(struct fixture *f, uv_poll_t *poll, int fd, uv_poll_cb fn)
+{
+	assert_int_equal(uv_poll_init(&f->loop->uv, poll, fd), 0);
+	poll->data = f;
+	assert_int_equal(uv_poll_start(poll, UV_READABLE, fn), 0);
+}
+
 /* Over TCP each message has its length before it. */
 static void
 on_tcp_query(uv_poll_t *h, int status, int events)
@@ -212,9 +220,7 @@ on_tcp_connection(uv_poll_t *h, int status, int events)
 	f->tcp_peer = accept4(f->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(f->tcp_peer > 0);
 	uv_poll_stop(h);
-	assert_int_equal(uv_poll_init(&f->loop->uv, &f->tcp_query, f->tcp_peer), 0);
-	f->tcp_query.data = f;
-	assert_int_equal(uv_poll_start(&f->tcp_query, UV_READABLE, on_tcp_query), 0);
+	watch(f, &f->tcp_query, f->tcp_peer, on_tcp_query);
 }
 
 static void
@@ -223,16 +229,33 @@ on_server_closed(uv_handle_t *h)
 	((struct fixture *)h->data)->closed++;
 }
 
-/* The same port over TCP, for answers that UDP has no room for. */
-static void
-listen_on_tcp(struct fixture *f, const struct sockaddr_in *sa)
+static bool
+bind_to(int fd, struct sockaddr_in *sa)
 {
-	f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(f->tcp, (const struct sockaddr *)(const void *)sa, sizeof(*sa)), 0);
-	assert_int_equal(listen(f->tcp, 4), 0);
-	assert_int_equal(uv_poll_init(&f->loop->uv, &f->tcp_poll, f->tcp), 0);
-	f->tcp_poll.data = f;
-	assert_int_equal(uv_poll_start(&f->tcp_poll, UV_READABLE, on_tcp_connection), 0);
+	socklen_t n = sizeof(*sa);
+
+	return bind(fd, (struct sockaddr *)(void *)sa, n) == 0 &&
+	    getsockname(fd, (struct sockaddr *)(void *)sa, &n) == 0;
+}
+
+/* UDP, and TCP on the same port, for answers that UDP has no room for; the port may be taken there. */
+static void
+open_sockets(struct fixture *f, struct sockaddr_in *sa)
+{
+	bool ok = false;
+
+	for (int i = 0; i < 100 && !ok; i++) {
+		*sa = (struct sockaddr_in){
+		    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		ok = bind_to(f->fd, sa) && bind_to(f->tcp, sa) && listen(f->tcp, 4) == 0;
+		if (!ok) {
+			close(f->fd);
+			close(f->tcp);
+		}
+	}
+	assert_true(ok);
 }
 
 #define NOW_NS 5000000000000ull
@@ -241,21 +264,16 @@ static struct fixture *
 fixture_new(struct record *records, size_t n, unsigned answer_ms)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(sa);
+	struct sockaddr_in sa;
 	char servers[64];
 
 	clock_fake(NOW_NS, 1);
 	f->records = records;
 	f->n_records = n;
 	f->loop = loop_new();
-	f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(f->fd, (struct sockaddr *)(void *)&sa, sizeof(sa)), 0);
-	assert_int_equal(getsockname(f->fd, (struct sockaddr *)(void *)&sa, &len), 0);
-	assert_int_equal(uv_poll_init(&f->loop->uv, &f->poll, f->fd), 0);
-	f->poll.data = f;
-	assert_int_equal(uv_poll_start(&f->poll, UV_READABLE, on_query), 0);
-	listen_on_tcp(f, &sa);
+	open_sockets(f, &sa);
+	watch(f, &f->poll, f->fd, on_query);
+	watch(f, &f->tcp_poll, f->tcp, on_tcp_connection);
 	snprintf(servers, sizeof(servers), "127.0.0.1:%u", ntohs(sa.sin_port));
 	f->resolver = resolver_new(f->loop);
 	resolver_set_servers(f->resolver, servers, answer_ms);
