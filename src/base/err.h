@@ -42,6 +42,7 @@ enum err_blame { BLAME_NONE, BLAME_CLIENT, BLAME_UPSTREAM, BLAME_GATEWAY, BLAME_
 	X(UPSTREAM_DNS, 502, UPSTREAM, 2005, "upstream-dns", "the provider's name could not be resolved") \
 	X(UPSTREAM_DNS_TIMEOUT, 504, TIMEOUT, 2005, "upstream-dns-timeout", "no DNS server answered for the provider's name in time") \
 	X(UPSTREAM_ADDRESS, 502, GATEWAY, 2005, "upstream-address", "the provider's name resolves to a private address; set allow_private for it if that is meant") \
+	X(UPSTREAM_PROXY, 502, UPSTREAM, 2005, "upstream-proxy", "the proxy (upstream.proxy) did not open a way to the provider; the gateway's own log says why") \
 	X(UPSTREAM_TLS, 502, UPSTREAM, 2005, "upstream-tls", "the provider's TLS certificate or handshake was not acceptable") \
 	X(UPSTREAM_PROTOCOL, 502, UPSTREAM, 2005, "upstream-protocol", "the provider's answer is not valid HTTP") \
 	X(UPSTREAM_CLOSED, 502, UPSTREAM, 2005, "upstream-closed", "the provider closed the connection before its answer was complete") \

@@ -70,7 +70,9 @@ struct config {
 	} limits;
 	struct {
 		uint64_t connect_ms, tls_ms, first_byte_ms, idle_ms, pool_idle_ms;
-		char *ca; /* NULL: the system's roots */
+		char *ca;        /* NULL: the system's roots */
+		char *proxy;     /* as proxy_read takes it (config/proxy.h); NULL: none */
+		char **no_proxy; /* NULL-terminated */
 	} upstream;
 	uint64_t cache_max_size;
 	uint64_t log_max_size, log_payload_max_size, log_retention_ms, log_payload_retention_ms;

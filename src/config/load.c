@@ -31,10 +31,7 @@ add_source(struct loader *l, struct node *n)
 		return false;
 	if (n->kind != NODE_MAP) /* a file that is one variable, and that came out empty */
 		return true;
-	if (l->root == NULL)
-		l->root = n;
-	else
-		node_merge(l->root, n);
+	node_merge(l->root, n);
 	return true;
 }
 
@@ -111,7 +108,9 @@ add_all(struct loader *l)
 {
 	struct node *n;
 
-	if (!add_file(l))
+	/* Not judged by itself: what is set elsewhere makes it not count, whatever it says. */
+	l->root = source_standard(&l->tree, l->src->environ, l->err);
+	if (l->root == NULL || !add_file(l))
 		return false;
 	n = source_environ(&l->tree, l->src->environ, l->err);
 	if (n == NULL || !add_source(l, n) || !add_sets(l))

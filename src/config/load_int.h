@@ -16,6 +16,8 @@ MUST_CHECK bool config_check(const struct config *c, const struct node *root, st
 
 /* What a --set, a variable or a flag says, as a tree for node_merge; NULL and a line in err. */
 struct node *source_set(struct tree *t, const char *set, struct buf *err);
+/* What variables say that other programs read too, HTTPS_PROXY and NO_PROXY: under all other sources. */
+struct node *source_standard(struct tree *t, char *const *variables, struct buf *err);
 struct node *source_environ(struct tree *t, char *const *variables, struct buf *err);
 struct node *source_flags(struct tree *t, const struct config_source *src, struct buf *err);
 

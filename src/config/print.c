@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/num.h"
 #include "config/quote_int.h"
@@ -51,12 +52,32 @@ print_listen(const struct config *c, struct buf *out)
 	return ok;
 }
 
+/* "http://user:password@host" without what is secret in it. */
+static bool
+print_masked(const char *s, struct buf *out)
+{
+	const char *at = strrchr(s, '@'), *scheme = strstr(s, "://");
+	size_t head = scheme == NULL ? 0 : (size_t)(scheme + 3 - s);
+	char *text;
+	bool ok;
+
+	if (at == NULL)
+		return quote_value(out, s);
+	text = xmalloc(strlen(s) + sizeof("***"));
+	memcpy(text, s, head);
+	strcpy(text + head, "***");
+	strcat(text, at);
+	ok = quote_value(out, text);
+	free(text);
+	return ok;
+}
+
 static bool
 print_string(const struct config_row *row, const char *s, struct buf *out)
 {
 	if (s == NULL)
 		return buf_printf(out, "%s", row->null_word);
-	return quote_value(out, s);
+	return row->flags & CONFIG_USERINFO ? print_masked(s, out) : quote_value(out, s);
 }
 
 static bool

@@ -147,6 +147,8 @@ address_list(struct tree *t, const char *comma_separated)
 static const char *const listen_path[] = {"listen", NULL};
 static const char *const data_path[] = {"data", NULL};
 static const char *const token_path[] = {"admin", "token", NULL};
+static const char *const proxy_path[] = {"upstream", "proxy", NULL};
+static const char *const no_proxy_path[] = {"upstream", "no_proxy", NULL};
 
 /* Merges value, if the tree still holds it. */
 static bool
@@ -167,6 +169,53 @@ variable(char *const *variables, const char *name)
 	const char *v = environ_get(variables, span_str(name));
 
 	return v != NULL && v[0] != '\0' ? v : NULL;
+}
+
+/* The first of the two spellings that is set; *name is it. */
+static const char *
+either(char *const *variables, const char *upper, const char *lower, const char **name)
+{
+	const char *v = variable(variables, upper);
+
+	*name = v != NULL ? upper : lower;
+	return v != NULL ? v : variable(variables, lower);
+}
+
+/* NO_PROXY often ends in a comma or has spaces in it: no item is empty. */
+static struct node *
+no_proxy_list(struct tree *t, const char *text, const char *source)
+{
+	struct node *list = node_new(t, NODE_LIST, (struct place){.source = source});
+	struct span rest = span_str(text), item;
+
+	while (list != NULL && span_next(&rest, ',', &item)) {
+		struct node *n;
+
+		if (span_trim(item).n == 0)
+			continue;
+		n = verbatim(t, span_trim(item), source);
+		if (n == NULL)
+			return NULL;
+		node_append(list, n);
+	}
+	return list;
+}
+
+struct node *
+source_standard(struct tree *t, char *const *variables, struct buf *err)
+{
+	const struct place at = {.source = "environment"};
+	struct node *root = node_new(t, NODE_MAP, at);
+	const char *name, *proxy = either(variables, "HTTPS_PROXY", "https_proxy", &name);
+
+	if (proxy != NULL && !add(t, root, proxy_path, verbatim(t, span_str(proxy), name)))
+		root = NULL;
+	proxy = either(variables, "NO_PROXY", "no_proxy", &name);
+	if (proxy != NULL && !add(t, root, no_proxy_path, no_proxy_list(t, proxy, name)))
+		root = NULL;
+	if (root == NULL)
+		problem_too_large(err, &at);
+	return root;
 }
 
 /* admin.token is not in this version, so its variable has to be an error as well: it must not look

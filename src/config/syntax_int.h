@@ -16,6 +16,8 @@ const char *syntax_text(struct span s);
 
 const char *syntax_address(struct span s); /* host:port, :port, [v6]:port, unix:/path */
 const char *syntax_base_url(struct span s);
+const char *syntax_authority(struct span s); /* HOST[:PORT] of a URL */
+const char *syntax_proxy(struct span s);
 const char *syntax_path(struct span s);
 const char *syntax_host(struct span s);
 const char *syntax_gateway_name(struct span s);

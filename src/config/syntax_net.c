@@ -130,9 +130,8 @@ is_host_name(struct span host)
 	return true;
 }
 
-/* HOST[:PORT] of a URL. */
-static const char *
-authority_check(struct span s)
+const char *
+syntax_authority(struct span s)
 {
 	uint8_t ip[16];
 	uint64_t port;
@@ -181,6 +180,6 @@ syntax_base_url(struct span s)
 		return "has a query or a fragment; remove it";
 	if (span_find(authority, '@') < authority.n)
 		return "has a user or a password; remove them: the caller's own key goes to the provider";
-	wrong = authority_check(authority);
+	wrong = syntax_authority(authority);
 	return wrong != NULL ? wrong : url_path_check(span_skip(rest, authority.n));
 }

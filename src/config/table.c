@@ -129,7 +129,14 @@ static const struct config_row rows[] = {
 	ROW("upstream.ca", STRING, SERVER(upstream.ca), "system",
 	    "PEM file of the certificate authorities that providers are checked against, or system.",
 	    .check = syntax_path, .pattern = PATH_PATTERN, .null_word = "system"),
-	NOT_YET("upstream.proxy", "An HTTP proxy towards the providers."),
+	ROW("upstream.proxy", STRING, SERVER(upstream.proxy), "none",
+	    "HTTP proxy through which https providers are reached (CONNECT): http://[USER:PASSWORD@]HOST[:PORT], or "
+	    "none. Not given: $HTTPS_PROXY or $https_proxy.",
+	    .check = syntax_proxy, .pattern = "^(none|([Hh][Tt][Tt][Pp]://)?[!-~]+)$", .null_word = "none",
+	    .flags = CONFIG_USERINFO),
+	ROW("upstream.no_proxy", STRINGS, SERVER(upstream.no_proxy), "[]",
+	    "Hosts that are reached without the proxy: names, domains, addresses, or *. localhost and private "
+	    "addresses always are. Not given: $NO_PROXY or $no_proxy.", .pattern = "^.+$"),
 
 	NUMBER("cache.max_size", SIZE, SERVER(cache_max_size), "2GB", MB, 16 * 1024 * GB,
 	    "Most bytes of the cache on disk."),

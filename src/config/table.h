@@ -29,6 +29,7 @@ enum config_type {
 enum config_flag {
 	CONFIG_NOT_YET = 1,  /* its feature is not in this version: the key is an error */
 	CONFIG_NOT_TRUE = 2, /* a bool whose `true` is not in this version */
+	CONFIG_USERINFO = 4, /* a URL that may have a password: printed without user and password */
 };
 
 /* Which struct a row's offset is into. */

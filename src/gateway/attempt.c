@@ -6,6 +6,7 @@
 #include "gateway/exchange_int.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
+#include "gateway/proxy.h"
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
 #include "http/writer.h"
@@ -273,6 +274,7 @@ start_attempt(struct exchange *x, bool fresh)
 		    x, E_UPSTREAM_TLS, "no root certificates were found; set upstream.ca");
 		return false;
 	}
+	bool is_proxied = x->to.is_tls && proxy_way_is_for(x->setup->proxy, x->to.host, x->to.port);
 	x->attempts++;
 	x->is_request_sent = false;
 	x->attempt_us = clock_mono_us();
@@ -280,7 +282,8 @@ start_attempt(struct exchange *x, bool fresh)
 	    &(struct origin){.host = x->to.host,
 		.port = x->to.port,
 		.tls = tls,
-		.allow_private = p->allow_private},
+		.allow_private = p->allow_private,
+		.proxy = is_proxied ? x->setup->proxy : NULL},
 	    &(struct upstream_timeouts){.connect_ms = (unsigned)cf->upstream.connect_ms,
 		.tls_ms = (unsigned)cf->upstream.tls_ms,
 		.idle_ms = (unsigned)cf->upstream.pool_idle_ms},

@@ -6,6 +6,7 @@
 
 #include "base/span.h"
 #include "config/config.h"
+#include "gateway/proxy.h"
 #include "obs/log.h"
 #include "provider/registry.h"
 #include "tls/context.h"
@@ -57,6 +58,7 @@ setup_new(struct config *config, const char *via, char *detail, size_t detail_si
 	struct setup *s = xcalloc(1, sizeof(*s));
 	s->refs = 1;
 	s->config = config;
+	s->proxy = proxy_way_new(config);
 	s->registry = registry_new();
 	snprintf(s->via, sizeof(s->via), "%s", via);
 	if (!define_providers(s, detail, detail_size))
@@ -86,6 +88,7 @@ setup_unref(struct setup *s)
 		tls_ctx_unref(s->tls[i]);
 	free(s->tls);
 	registry_free(s->registry);
+	proxy_way_free(s->proxy);
 	config_unref(s->config);
 	free(s);
 }

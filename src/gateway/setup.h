@@ -14,14 +14,16 @@
 
 struct config;
 struct provider;
+struct proxy_way;
 struct registry;
 struct tls_ctx;
 
 struct setup {
 	struct config *config;
 	struct registry *registry;
-	struct tls_ctx **tls; /* by provider index; NULL until the first use */
-	char via[32];         /* our pseudonym in Via, to notice loops */
+	struct tls_ctx **tls;    /* by provider index; NULL until the first use */
+	struct proxy_way *proxy; /* NULL: none */
+	char via[32];            /* our pseudonym in Via, to notice loops */
 	unsigned refs;
 };
 

@@ -1,53 +1,15 @@
 #include "gateway/upstream.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "base/list.h"
+#include "gateway/upstream_int.h"
 #include "http/parser.h"
-#include "net/resolve.h"
-#include "net/stream.h"
 #include "obs/metric.h"
 #include "tls/context.h"
 
 #define IDLE_MAX 4096 /* pooled connections, all origins together */
 #define LOW_WATER (64 * 1024)
-
-struct pool {
-	struct loop *loop;
-	struct resolver *resolver;
-	struct list
-	    idle; /* newest first; one list: origins in use are few, hits are near the front */
-	own_fn is_own;
-	void *own_ctx;
-	size_t n_idle;
-	size_t n_open;
-	bool is_freed;
-};
-
-enum upstream_state { UP_RESOLVING, UP_CONNECTING, UP_READY, UP_FAILED, UP_IDLE, UP_CLOSING };
-
-struct upstream {
-	struct list link; /* while idle */
-	struct pool *pool;
-	enum upstream_state state;
-	char *host;
-	uint16_t port;
-	bool allow_private, is_reused, has_answered, is_complete, may_keep;
-	struct tls_ctx *tls;
-	struct upstream_timeouts timeouts;
-	struct resolve_query *query;
-	struct stream *stream;
-	struct parser *parser;
-	struct timer idle_timer;
-	struct defer defer;
-	struct arena *head_arena;
-	enum method method;
-	const struct upstream_events *ev; /* NULL: nobody listens */
-	void *ctx;
-	enum err why;
-};
 
 static void
 free_pool_if_done(struct pool *p)
@@ -63,6 +25,7 @@ free_upstream(struct upstream *u)
 	parser_free(u->parser);
 	tls_ctx_unref(u->tls);
 	free(u->host);
+	free(u->proxy_authority);
 	free(u);
 	p->n_open--;
 	free_pool_if_done(p);
@@ -97,8 +60,8 @@ destroy(struct upstream *u)
 		defer_start(u->pool->loop, &u->defer, free_later, u);
 }
 
-static void
-fail(struct upstream *u, enum err why)
+void
+upstream_fail(struct upstream *u, enum err why)
 {
 	if (u->state == UP_IDLE) {
 		destroy(u);
@@ -106,7 +69,11 @@ fail(struct upstream *u, enum err why)
 	}
 	if (u->state == UP_FAILED || u->state == UP_CLOSING)
 		return;
+	/* Whatever happens before there is a tunnel happens to the proxy. */
+	if (u->proxy != NULL && err_row(why)->blame != BLAME_TIMEOUT)
+		why = E_UPSTREAM_PROXY;
 	u->state = UP_FAILED;
+	timer_stop(u->pool->loop, &u->idle_timer);
 	u->why = why;
 	if (u->ev != NULL)
 		u->ev->failed(u->ctx, why);
@@ -138,7 +105,7 @@ take_input(struct upstream *u, struct span *in)
 			u->ev->complete(u->ctx);
 			return;
 		case PARSE_FAILED:
-			fail(u, parser_error(u->parser));
+			upstream_fail(u, parser_error(u->parser));
 			return;
 		}
 	}
@@ -148,6 +115,10 @@ static size_t
 on_upstream_read(void *ctx, struct span bytes)
 {
 	struct upstream *u = ctx;
+	if (u->state == UP_TUNNELLING && u->ev != NULL) {
+		tunnel_take(u, bytes);
+		return bytes.n;
+	}
 	if (u->state == UP_IDLE || u->ev == NULL || u->is_complete) {
 		/* Bytes that nobody asked for: whatever they are, they are not an answer. */
 		u->may_keep = false;
@@ -175,8 +146,12 @@ on_upstream_ended(void *ctx, enum err why)
 	u->may_keep = false;
 	if (u->ev == NULL || u->is_complete)
 		return;
+	if (u->state == UP_TUNNELLING) {
+		tunnel_ended(u);
+		return;
+	}
 	if (u->state == UP_CONNECTING) {
-		fail(u, why == E_EOF || why == E_RESET ? E_UPSTREAM_CONNECT : why);
+		upstream_fail(u, why == E_EOF || why == E_RESET ? E_UPSTREAM_CONNECT : why);
 		return;
 	}
 	if (why == E_EOF && parser_finish(u->parser) == PARSE_END) {
@@ -186,7 +161,7 @@ on_upstream_ended(void *ctx, enum err why)
 			u->ev->batch(u->ctx);
 		return;
 	}
-	fail(u, E_UPSTREAM_CLOSED);
+	upstream_fail(u, E_UPSTREAM_CLOSED);
 }
 
 static void
@@ -194,7 +169,11 @@ on_upstream_opened(void *ctx)
 {
 	struct upstream *u = ctx;
 	if (u->pool->is_own(u->pool->own_ctx, u->stream)) {
-		fail(u, E_LOOP);
+		upstream_fail(u, E_LOOP);
+		return;
+	}
+	if (u->proxy != NULL) {
+		tunnel_ask(u);
 		return;
 	}
 	u->state = UP_READY;
@@ -230,20 +209,19 @@ static void
 on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
 {
 	struct upstream *u = ctx;
+	struct stream_target to = upstream_target(u);
 	u->query = NULL;
 	if (n == 0) {
-		fail(u, why);
+		upstream_note_unresolved(u, why);
+		upstream_fail(u, why);
 		return;
 	}
 	u->state = UP_CONNECTING;
-	u->stream = stream_connect(u->pool->loop,
-	    &(struct stream_target){.addresses = addresses,
-		.n_addresses = n,
-		.name = u->host,
-		.tls = u->tls,
-		.connect_ms = u->timeouts.connect_ms,
-		.tls_ms = u->timeouts.tls_ms},
-	    &stream_ops, u);
+	to.addresses = addresses;
+	to.n_addresses = n;
+	if (u->proxy != NULL)
+		to.tls = NULL; /* begins inside the tunnel */
+	u->stream = stream_connect(u->pool->loop, &to, &stream_ops, u);
 	stream_set_low_water(u->stream, LOW_WATER);
 }
 
@@ -277,6 +255,10 @@ pool_free(struct pool *p)
 static bool
 is_for(const struct upstream *u, const struct origin *o)
 {
+	struct span by = span_str(u->proxy_authority == NULL ? "" : u->proxy_authority);
+
+	if (!span_eq(by, span_str(o->proxy == NULL ? "" : o->proxy->authority)))
+		return false;
 	return u->port == o->port && u->tls == o->tls && u->allow_private == o->allow_private &&
 	    span_eq(span_str(u->host), o->host);
 }
@@ -306,6 +288,21 @@ take_idle(struct pool *p, const struct origin *o)
 	return NULL;
 }
 
+/* Through a proxy it is the proxy that looks the name up. The operator chose where the proxy is. */
+static void
+start_resolving(struct upstream *u, const struct proxy_way *proxy)
+{
+	struct resolver *r = u->pool->resolver;
+
+	if (proxy == NULL) {
+		u->query = resolve_start(r, u->host, u->port, u->allow_private, on_resolved, u);
+		return;
+	}
+	u->proxy = proxy;
+	u->proxy_authority = xstrdup(proxy->authority);
+	u->query = resolve_start(r, proxy->host, proxy->port, true, on_resolved, u);
+}
+
 struct upstream *
 pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t, bool fresh)
 {
@@ -324,7 +321,7 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	u->parser = parser_new_response(&(struct parser_limits){
 	    .header_size = 64 * 1024, .headers = 256, .request_line = 8192});
 	u->state = UP_RESOLVING;
-	u->query = resolve_start(p->resolver, u->host, u->port, u->allow_private, on_resolved, u);
+	start_resolving(u, o->proxy);
 	return u;
 }
 
@@ -415,5 +412,7 @@ upstream_cancel(struct upstream *u)
 const char *
 upstream_detail(const struct upstream *u)
 {
+	if (u->detail[0] != '\0')
+		return u->detail;
 	return u->stream == NULL ? "" : stream_detail(u->stream);
 }

@@ -3,7 +3,7 @@
  *
  * Model      connecting -> ready -> busy (one request, one response) -> idle (pooled) -> closed.
  *            pool_lease gives the newest idle connection of that origin and TLS context, or opens one:
- *            resolve, connect, verify, `ready`.
+ *            resolve, connect (through a proxy: CONNECT), verify, `ready`.
  * Reading    armed whenever leased or idle. While idle any byte, or the end, destroys the connection.
  * Ownership  the pool owns the connections; the lessee gives each back by upstream_return or
  *            upstream_cancel, exactly once, also after `failed`. No event comes after that.
@@ -19,6 +19,7 @@
 struct pool;
 struct upstream;
 struct arena;
+struct proxy_way;
 struct resolver;
 struct stream;
 struct tls_ctx;
@@ -40,6 +41,7 @@ struct origin {
 	uint16_t port;
 	struct tls_ctx *tls; /* NULL: plain */
 	bool allow_private;
+	const struct proxy_way *proxy; /* NULL: direct; else it lives until `ready` or `failed` */
 };
 struct upstream_timeouts {
 	unsigned connect_ms, tls_ms, idle_ms; /* idle: in the pool */

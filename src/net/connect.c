@@ -115,6 +115,16 @@ on_dialled(void *ctx, const struct dialled *d)
 	stream_schedule(s);
 }
 
+void
+stream_secure(struct stream *s, const struct stream_target *to)
+{
+	CHK(s->phase == PHASE_OPEN && s->tls == NULL && to->tls != NULL);
+	CHK(stream_backlog(s) == 0 && buf_len(&s->kept) == 0);
+	stream_begin_handshake(s, to->tls_ms);
+	stream_tls_begin(s, to->tls, to->name);
+	stream_schedule(s);
+}
+
 /* ---- the whole ---- */
 
 struct stream *

@@ -14,7 +14,7 @@
 static const unsigned char phase_next[] = {
     [PHASE_CONNECTING] = BIT(PHASE_HANDSHAKE) | BIT(PHASE_OPEN) | BIT(PHASE_CLOSING),
     [PHASE_HANDSHAKE] = BIT(PHASE_OPEN) | BIT(PHASE_CLOSING),
-    [PHASE_OPEN] = BIT(PHASE_CLOSING),
+    [PHASE_OPEN] = BIT(PHASE_HANDSHAKE) | BIT(PHASE_CLOSING), /* stream_secure */
     [PHASE_CLOSING] = 0,
 };
 static const unsigned char rx_next[] = {

@@ -66,6 +66,11 @@ struct stream_target {
 struct stream *stream_connect(
     struct loop *l, const struct stream_target *to, const struct stream_events *ev, void *ctx);
 
+/* TLS from here on, on an open plain stream: `opened` comes again, or `ended` (E_UPSTREAM_TLS, ...). For
+ * the owner who has agreed on it with the peer; inside `read` too. All that came must have been used:
+ * bytes of before are never taken for bytes of TLS, or of what is inside it. */
+void stream_secure(struct stream *s, const struct stream_target *to); /* name, tls, tls_ms */
+
 /* Bytes waiting, in the kernel not counted; moves with every byte the kernel takes. Under TLS it
  * counts ciphertext. */
 size_t stream_backlog(const struct stream *s);

@@ -96,8 +96,6 @@ keys_of_later_versions_are_named(void **state)
 		"postern.yaml:1:1: default_provider is not in this version; remove it"},
 	    {"limits: {memory: 0}",
 		"postern.yaml:1:10: limits.memory is not in this version; remove it"},
-	    {"upstream: {proxy: \"${HTTPS_PROXY:-}\"}",
-		"postern.yaml:1:12: upstream.proxy is not in this version; remove it"},
 	    {"gateways: {gw: {authentication: true}}",
 		"postern.yaml:1:33: gateways.gw.authentication: true is not in this version; write false"},
 	};

@@ -158,6 +158,8 @@ every_other_key_has_its_default(void **state)
 	assert_null(c->admin_hosts[0]);
 	assert_false(c->limits.half_close);
 	assert_null(c->upstream.ca);
+	assert_null(c->upstream.proxy);
+	assert_null(c->upstream.no_proxy[0]);
 	assert_int_equal(g->on_disconnect, DISCONNECT_CANCEL);
 	assert_int_equal(g->cache.mode, CACHE_ALL);
 	assert_int_equal(g->cache.scope, SCOPE_CREDENTIAL);
@@ -181,7 +183,7 @@ every_other_key_reaches_its_field(void **state)
 	    "data: /d\n"
 	    "admin: {listen: [\"127.0.0.1:1\", \"unix:/s\"], hosts: [a.example]}\n"
 	    "limits: {half_close: true}\n"
-	    "upstream: {ca: /ca.pem}\n"
+	    "upstream: {ca: /ca.pem, proxy: \"http://h:1\", no_proxy: [a, .b]}\n"
 	    "gateways: {default: {authentication: false, on_disconnect: finish,\n"
 	    "  cache: {mode: deterministic, scope: shared, ignore: [user], respect_upstream: true, split_embeddings: true},\n"
 	    "  log: {collect: false, payload: none}}}\n"
@@ -195,6 +197,8 @@ every_other_key_reaches_its_field(void **state)
 	assert_string_equal(c->admin_hosts[0], "a.example");
 	assert_true(c->limits.half_close);
 	assert_string_equal(c->upstream.ca, "/ca.pem");
+	assert_string_equal(c->upstream.proxy, "http://h:1");
+	assert_string_equal(c->upstream.no_proxy[1], ".b");
 	assert_int_equal(g->on_disconnect, DISCONNECT_FINISH);
 	assert_int_equal(g->cache.mode, CACHE_DETERMINISTIC);
 	assert_int_equal(g->cache.scope, SCOPE_SHARED);

@@ -59,6 +59,7 @@ export function makeCertificates() {
     expired: issue('expired', here, { from: '20200101000000Z', to: '20200201000000Z' }),
     notYet: issue('notyet', here, { from: '20980101000000Z', to: '20990101000000Z' }),
     wrongName: issue('wrongname', 'DNS:elsewhere.example,IP:127.0.0.2'),
+    named: issue('named', 'DNS:api.provider.test'), // for whoever reaches it without DNS
     unknownCa: issue('unknown', here, { by: 'otherca' }),
     selfSigned: selfSigned('selfsigned', 'localhost', [`subjectAltName=${here}`]),
   };

@@ -1,0 +1,71 @@
+/*
+ * Inside of the pool, for upstream.c and tunnel.c: the way to the provider through a proxy.
+ */
+#ifndef GATEWAY_UPSTREAM_INT_H
+#define GATEWAY_UPSTREAM_INT_H
+
+#include "base/list.h"
+#include "gateway/proxy.h"
+#include "gateway/upstream.h"
+#include "net/resolve.h"
+#include "net/stream.h"
+
+struct pool {
+	struct loop *loop;
+	struct resolver *resolver;
+	struct list
+	    idle; /* newest first; one list: origins in use are few, hits are near the front */
+	own_fn is_own;
+	void *own_ctx;
+	size_t n_idle;
+	size_t n_open;
+	bool is_freed;
+};
+
+/* TUNNELLING: connected to the proxy, which has not answered; CONNECTING comes again after it. */
+enum upstream_state {
+	UP_RESOLVING,
+	UP_CONNECTING,
+	UP_TUNNELLING,
+	UP_READY,
+	UP_FAILED,
+	UP_IDLE,
+	UP_CLOSING
+};
+
+struct upstream {
+	struct list link; /* while idle */
+	struct pool *pool;
+	enum upstream_state state;
+	char *host;
+	uint16_t port;
+	bool allow_private, is_reused, has_answered, is_complete, may_keep;
+	struct tls_ctx *tls;
+	const struct proxy_way
+	    *proxy;            /* until there is a tunnel through it; NULL: none, or not any more */
+	char *proxy_authority; /* NULL: direct */
+	char detail[PROXY_DETAIL_SIZE]; /* "": the stream's */
+	struct upstream_timeouts timeouts;
+	struct resolve_query *query;
+	struct stream *stream;
+	struct parser *parser;
+	struct timer idle_timer; /* in the pool; until the proxy has answered */
+	struct defer defer;
+	struct arena *head_arena;
+	enum method method;
+	const struct upstream_events *ev; /* NULL: nobody listens */
+	void *ctx;
+	enum err why;
+};
+
+/* upstream.c */
+void upstream_fail(struct upstream *u, enum err why);
+
+/* tunnel.c */
+struct stream_target upstream_target(const struct upstream *u); /* without addresses */
+void upstream_note_unresolved(struct upstream *u, enum err why);
+void tunnel_ask(struct upstream *u); /* connected to the proxy */
+void tunnel_take(struct upstream *u, struct span in);
+void tunnel_ended(struct upstream *u); /* the proxy closed before it had answered */
+
+#endif
