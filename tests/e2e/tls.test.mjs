@@ -172,6 +172,7 @@ describe('TLS towards a provider', () => {
     'has expired': { pair: pki.expired },
     'is not valid yet': { pair: pki.notYet },
     'is of another name': { pair: pki.wrongName },
+    'has a NUL in its common name': { pair: pki.nulInCn },
     'is self-signed': { pair: pki.selfSigned },
     'is of an unknown authority': { pair: pki.unknownCa },
     'is checked against the system\'s authorities': { pair: pki.leaf, more: { ca: undefined } },

@@ -3,6 +3,7 @@
  *
  * Root (P-256) -> Intermediate -> leaves for api.test, *.wild.test, 127.0.0.1 and ::1: a good one, one
  * that expired in 2002, one not valid before 2100, a self-signed one, and a good one of RSA 2048.
+ * NUL Root -> leaves whose name begins with api.test, then has a NUL, then goes on to another domain.
  */
 #ifndef TESTS_UNIT_PKI_H
 #define TESTS_UNIT_PKI_H
@@ -109,6 +110,43 @@
 	"VErJeejO2INME91RpqXm8o/NS56hRANCAARSt61dqoaxwFPCdJzmTn+/Xxxan6aT\n" \
 	"33r806gzFCgBNd6sw/lL4qQoJxr6t+5w9+rUpjQIjWMz3w4qW7M+8Tgh\n" \
 	"-----END PRIVATE KEY-----\n"
+#define PEM_NUL_ROOT \
+	"-----BEGIN CERTIFICATE-----\n" \
+	"MIIBjjCCATOgAwIBAgIUctRWnj+EH0qeoLwtYLbvskyLJTgwCgYIKoZIzj0EAwIw\n" \
+	"EzERMA8GA1UEAwwITlVMIFJvb3QwIBcNMjYxMTIzMDAyMTE5WhgPMjEyNjEwMzAw\n" \
+	"MDIxMTlaMBMxETAPBgNVBAMMCE5VTCBSb290MFkwEwYHKoZIzj0CAQYIKoZIzj0D\n" \
+	"AQcDQgAELrvt0q8lEH0uZGZWTJw2Hmgf0fm2z56+ZAJ29UK1J8PnMYEBCRMgi0Gp\n" \
+	"DtFyytvmkuUBwxBSTwniODVrwOwX4KNjMGEwHQYDVR0OBBYEFKvmGVgF8FR7gJBU\n" \
+	"QpC+zswPjGwGMB8GA1UdIwQYMBaAFKvmGVgF8FR7gJBUQpC+zswPjGwGMA8GA1Ud\n" \
+	"EwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgIEMAoGCCqGSM49BAMCA0kAMEYCIQC3\n" \
+	"b3X+Sj/ZTpOmBDaiT1RDHprusDY07uFTZdy6eEEB8AIhAMg+8PYoGsabVPtO2vCG\n" \
+	"r6nJTfbIOKnVSYxmxyHHuDmW\n" \
+	"-----END CERTIFICATE-----\n"
+#define PEM_LEAF_NUL_SAN \
+	"-----BEGIN CERTIFICATE-----\n" \
+	"MIIBrzCCAVWgAwIBAgIULAFB/NRJOLKGZk/nuslW913xmXMwCgYIKoZIzj0EAwIw\n" \
+	"EzERMA8GA1UEAwwITlVMIFJvb3QwIBcNMjYxMTIzMDAyMTE5WhgPMjEyNjEwMzAw\n" \
+	"MDIxMTlaMBExDzANBgNVBAMMBnVudXNlZDBZMBMGByqGSM49AgEGCCqGSM49AwEH\n" \
+	"A0IABFK3rV2qhrHAU8J0nOZOf79fHFqfppPfevzTqDMUKAE13qzD+UvipCgnGvq3\n" \
+	"7nD36tSmNAiNYzPfDipbsz7xOCGjgYYwgYMwCQYDVR0TBAIwADATBgNVHSUEDDAK\n" \
+	"BggrBgEFBQcDATAhBgNVHREEGjAYghZhcGkudGVzdAAuZXZpbC5leGFtcGxlMB0G\n" \
+	"A1UdDgQWBBQRd4vrk6JSWp7Cxe/uX67nxhM7kjAfBgNVHSMEGDAWgBSr5hlYBfBU\n" \
+	"e4CQVEKQvs7MD4xsBjAKBggqhkjOPQQDAgNIADBFAiEA6oM/45oNLRw0BB52kZZt\n" \
+	"1uhT+L6d3BCuI2wnEG6xUxsCIEkdZyLlN509LaDcz+JmiKN6e+xvLbm0+Zpo3ZeE\n" \
+	"jxlT\n" \
+	"-----END CERTIFICATE-----\n"
+#define PEM_LEAF_NUL_CN \
+	"-----BEGIN CERTIFICATE-----\n" \
+	"MIIBmjCCAUCgAwIBAgIULAFB/NRJOLKGZk/nuslW913xmXQwCgYIKoZIzj0EAwIw\n" \
+	"EzERMA8GA1UEAwwITlVMIFJvb3QwIBcNMjYxMTIzMDAyMTE5WhgPMjEyNjEwMzAw\n" \
+	"MDIxMTlaMCExHzAdBgNVBAMMFmFwaS50ZXN0AC5ldmlsLmV4YW1wbGUwWTATBgcq\n" \
+	"hkjOPQIBBggqhkjOPQMBBwNCAARSt61dqoaxwFPCdJzmTn+/Xxxan6aT33r806gz\n" \
+	"FCgBNd6sw/lL4qQoJxr6t+5w9+rUpjQIjWMz3w4qW7M+8Tgho2IwYDAJBgNVHRME\n" \
+	"AjAAMBMGA1UdJQQMMAoGCCsGAQUFBwMBMB0GA1UdDgQWBBQRd4vrk6JSWp7Cxe/u\n" \
+	"X67nxhM7kjAfBgNVHSMEGDAWgBSr5hlYBfBUe4CQVEKQvs7MD4xsBjAKBggqhkjO\n" \
+	"PQQDAgNIADBFAiBB5lA/onodJSXzsGTWIIWDsNiPHBhJkiW4YmSAFu0rswIhAKn7\n" \
+	"aUDOIwfB3Gd6YS/G/451iA4M/adfcYNhH0MZa8ii\n" \
+	"-----END CERTIFICATE-----\n"
 #define PEM_RSA \
 	"-----BEGIN CERTIFICATE-----\n" \
 	"MIICnTCCAkKgAwIBAgIUOJUuU4Vv9fvEi2hIUxIvNAxRlykwCgYIKoZIzj0EAwIw\n" \

@@ -165,6 +165,17 @@ a_bad_certificate_is_refused_with_its_reason(void **state)
 	    PEM_LEAF, PEM_LEAF_KEY, PEM_ROOT, "api.test", "unknown CA"); /* link missing */
 }
 
+/* "api.test\0.evil.example", for which a careless authority may sign, is not api.test. */
+static void
+a_name_does_not_end_at_a_nul(void **state)
+{
+	UNUSED(state);
+	assert_refused(
+	    PEM_LEAF_NUL_SAN, PEM_LEAF_KEY, PEM_NUL_ROOT, "api.test", "not for the name api.test");
+	assert_refused(
+	    PEM_LEAF_NUL_CN, PEM_LEAF_KEY, PEM_NUL_ROOT, "api.test", "not for the name api.test");
+}
+
 static void
 a_wildcard_stands_for_one_label(void **state)
 {
@@ -618,6 +629,7 @@ main(void)
 	    cmocka_unit_test(tls_12_works_too_and_nothing_older),
 	    cmocka_unit_test(an_rsa_certificate_serves_as_well),
 	    cmocka_unit_test(a_bad_certificate_is_refused_with_its_reason),
+	    cmocka_unit_test(a_name_does_not_end_at_a_nul),
 	    cmocka_unit_test(a_wildcard_stands_for_one_label),
 	    cmocka_unit_test(an_address_is_matched_but_not_sent_as_a_name),
 	    cmocka_unit_test(the_hello_names_the_server_and_http_11),

@@ -1,6 +1,7 @@
 // A private certificate authority, made on the spot by the openssl command, and what one needs of it:
 // good and bad certificates of a server.
 import { execFileSync } from 'node:child_process';
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { tempDirectory } from './gateway.mjs';
@@ -24,6 +25,34 @@ prompt = no
 CN = unused
 `;
 
+// --- DER, as far as a certificate needs it ---
+const headerLength = (b, at) => 2 + (b[at + 1] < 0x80 ? 0 : b[at + 1] & 0x7f);
+const contentLength = (b, at) => {
+  const n = headerLength(b, at) - 2;
+  return n === 0 ? b[at + 1] : b.readUIntBE(at + 2, n);
+};
+const element = (b, at) => b.subarray(at, at + headerLength(b, at) + contentLength(b, at));
+const wrapped = (tag, content) => {
+  const n = content.length;
+  const length = n < 0x80 ? [n] : n < 0x100 ? [0x81, n] : [0x82, n >> 8, n & 0xff];
+  return Buffer.concat([Buffer.from([tag, ...length]), content]);
+};
+
+// The same certificate with the '!' of its name turned into a NUL, signed again: no tool makes those.
+function withNul(pair, caKey) {
+  const der = new crypto.X509Certificate(fs.readFileSync(pair.cert)).raw;
+  const start = headerLength(der, 0);
+  const tbs = Buffer.from(element(der, start));
+  const at = tbs.indexOf('!.evil.example');
+  if (at < 0) throw new Error('no ! in the names');
+  tbs[at] = 0;
+  const algorithm = element(der, start + tbs.length);
+  const signature = crypto.sign('sha256', tbs, fs.readFileSync(caKey, 'utf8'));
+  const made = wrapped(0x30, Buffer.concat([tbs, algorithm, wrapped(0x03, Buffer.concat([Buffer.from([0]), signature]))]));
+  fs.writeFileSync(pair.cert, `-----BEGIN CERTIFICATE-----\n${made.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`);
+  return pair;
+}
+
 export function makeCertificates() {
   const dir = tempDirectory();
   const at = (name) => path.join(dir, name);
@@ -40,10 +69,10 @@ export function makeCertificates() {
     return { cert: at(`${name}.pem`), key: at(`${name}.key`) };
   };
   const authority = (name) => selfSigned(name, `Test CA ${name}`, ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']);
-  const issue = (name, san, { by = 'ca', from = null, to = null } = {}) => {
+  const issue = (name, san, { by = 'ca', from = null, to = null, cn = name } = {}) => {
     key(name);
-    openssl('req', '-new', '-config', 'ca.cnf', '-key', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    fs.writeFileSync(at(`${name}.ext`), `basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\nsubjectAltName=${san}\n`);
+    openssl('req', '-new', '-config', 'ca.cnf', '-key', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${cn}`);
+    fs.writeFileSync(at(`${name}.ext`), `basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n${san ? `subjectAltName=${san}\n` : ''}`);
     const dates = from ? ['-startdate', from, '-enddate', to] : ['-days', '10'];
     openssl('ca', '-batch', '-config', 'ca.cnf', '-cert', `${by}.pem`, '-keyfile', `${by}.key`, '-in', `${name}.csr`, '-out', `${name}.pem`,
       '-extfile', `${name}.ext`, '-notext', ...dates);
@@ -60,6 +89,7 @@ export function makeCertificates() {
     notYet: issue('notyet', here, { from: '20980101000000Z', to: '20990101000000Z' }),
     wrongName: issue('wrongname', 'DNS:elsewhere.example,IP:127.0.0.2'),
     named: issue('named', 'DNS:api.provider.test'), // for whoever reaches it without DNS
+    nulInCn: withNul(issue('nulcn', null, { cn: 'localhost!.evil.example' }), at('ca.key')),
     unknownCa: issue('unknown', here, { by: 'otherca' }),
     selfSigned: selfSigned('selfsigned', 'localhost', [`subjectAltName=${here}`]),
   };
