@@ -272,6 +272,7 @@ a_base_url_that_cannot_be_right_is_refused(void **state)
 	    "https://host:", "https://host:x", "https://[::1", "https://[nonsense]",
 	    "https://[::1]x", "https://host/a?b=c", "https://host/#a", "https://host?key=x",
 	    "https://ho st", "https://h\xc3\xb6st", "https://a..b", "https://.a", "https://a.",
+	    "https://a%2eb", "https://fe80::1%25lo", "https://[fe80::1%25lo]", "https://127.0.0.1.",
 	    "https://127.1", "https://0x7f.1", "https://2130706433", "https://0177.0.0.1.5",
 	    "https://host/../x", "https://host/a/%2e%2e/b", "https://{1}.example",
 	    "https://host/a b"};
