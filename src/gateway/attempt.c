@@ -21,6 +21,25 @@ static bool start_attempt(struct exchange *x, bool fresh);
 static const struct span crlf = {"\r\n", 2};
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
+static void
+count_failure(enum err why)
+{
+	static const enum metric of[ERR_COUNT] = {
+	    [E_UPSTREAM_CONNECT] = M_FAILED_CONNECT,
+	    [E_UPSTREAM_CONNECT_TIMEOUT] = M_FAILED_CONNECT_TIMEOUT,
+	    [E_UPSTREAM_DNS] = M_FAILED_DNS,
+	    [E_UPSTREAM_DNS_TIMEOUT] = M_FAILED_DNS_TIMEOUT,
+	    [E_UPSTREAM_ADDRESS] = M_FAILED_ADDRESS,
+	    [E_UPSTREAM_PROXY] = M_FAILED_PROXY,
+	    [E_UPSTREAM_TLS] = M_FAILED_TLS,
+	    [E_UPSTREAM_PROTOCOL] = M_FAILED_PROTOCOL,
+	    [E_UPSTREAM_CLOSED] = M_FAILED_CLOSED,
+	    [E_UPSTREAM_TIMEOUT] = M_FAILED_TIMEOUT,
+	};
+
+	metric_add(of[why] == 0 ? M_FAILED_OTHERWISE : of[why], 1); /* 0 is another room's row */
+}
+
 /* The provider failed: an old answer, if there is one and it may stand in, else the error. */
 static void
 fail_attempt(struct exchange *x, enum err why)
@@ -34,6 +53,7 @@ static void
 on_upstream_timeout(void *ctx)
 {
 	struct exchange *x = ctx;
+	count_failure(E_UPSTREAM_TIMEOUT);
 	attempt_drop(x);
 	fail_attempt(x, E_UPSTREAM_TIMEOUT);
 }
@@ -170,7 +190,7 @@ on_failed(void *ctx, enum err why)
 {
 	struct exchange *x = ctx;
 	bool again = may_try_again(x);
-	metric_add(M_UPSTREAM_FAILED, 1);
+	count_failure(why);
 	if (why != E_UPSTREAM_CLOSED && upstream_detail(x->up)[0] != '\0')
 		warn(x, why);
 	if (again) {
@@ -188,6 +208,7 @@ static void
 on_informational(struct exchange *x, const struct response_head *head)
 {
 	if (++x->informational > INFORMATIONAL_MAX || head->status == 101) {
+		count_failure(E_UPSTREAM_PROTOCOL);
 		attempt_drop(x);
 		exchange_fail(x, E_UPSTREAM_PROTOCOL, NULL);
 		return;

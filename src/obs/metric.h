@@ -24,7 +24,17 @@
 	X(REFUSED, COUNTER, "postern_refusals_total", "Exchanges that the gateway answered with an error of its own.") \
 	X(HEADERS_DROPPED, COUNTER, "postern_request_headers_dropped_total", "Request headers not forwarded because their names have an underscore.") \
 	X(CLIENT_GONE, COUNTER, "postern_client_disconnects_total", "Exchanges whose client left before the end.") \
-	X(UPSTREAM_FAILED, COUNTER, "postern_upstream_failures_total", "Attempts that ended without a complete answer.") \
+	X(FAILED_CONNECT, COUNTER, "postern_upstream_failures_total{reason=\"upstream-connect\"}", "Attempts that ended without a complete answer, by the word of postern-error.") \
+	X(FAILED_CONNECT_TIMEOUT, COUNTER, "postern_upstream_failures_total{reason=\"upstream-connect-timeout\"}", "") \
+	X(FAILED_DNS, COUNTER, "postern_upstream_failures_total{reason=\"upstream-dns\"}", "") \
+	X(FAILED_DNS_TIMEOUT, COUNTER, "postern_upstream_failures_total{reason=\"upstream-dns-timeout\"}", "") \
+	X(FAILED_ADDRESS, COUNTER, "postern_upstream_failures_total{reason=\"upstream-address\"}", "") \
+	X(FAILED_PROXY, COUNTER, "postern_upstream_failures_total{reason=\"upstream-proxy\"}", "") \
+	X(FAILED_TLS, COUNTER, "postern_upstream_failures_total{reason=\"upstream-tls\"}", "") \
+	X(FAILED_PROTOCOL, COUNTER, "postern_upstream_failures_total{reason=\"upstream-protocol\"}", "") \
+	X(FAILED_CLOSED, COUNTER, "postern_upstream_failures_total{reason=\"upstream-closed\"}", "") \
+	X(FAILED_TIMEOUT, COUNTER, "postern_upstream_failures_total{reason=\"upstream-timeout\"}", "") \
+	X(FAILED_OTHERWISE, COUNTER, "postern_upstream_failures_total{reason=\"other\"}", "") \
 	X(UPSTREAM_CONNECTS, COUNTER, "postern_upstream_connects_total", "Connections opened towards providers.") \
 	X(UPSTREAM_REUSED, COUNTER, "postern_upstream_reused_total", "Attempts on a pooled connection.") \
 	X(BYTES_IN, COUNTER, "postern_client_received_bytes_total", "Request body bytes.")         \

@@ -192,6 +192,7 @@ describe('a proxy that does not do it: 502 or 504, and not a byte of the request
       assert.equal(record.status_code, status);
       assert.equal(record.end_reason, word);
       assert.equal(record.attempts, 1);
+      assert.match((await request(gateway, { path: '/-/metrics' })).text, new RegExp(`failures_total\\{reason="${word}"\\} 1\\n`));
       assert.match(gateway.stderr, logged);
       assert.equal(provider.applicationBytes, 0);
       const sent = Buffer.concat([...proxy.before, ...proxy.inside]).toString('latin1') + proxy.requests.map((r) => r.raw).join('');
