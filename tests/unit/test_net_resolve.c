@@ -7,28 +7,12 @@
 
 #include "base/clock.h"
 #include "net/resolve.h"
-#include "net_ends.h"
-
-/* ---- the server ---- */
-
-struct record {
-	const char *name;
-	const char *v4[10], *v6[10];
-	unsigned ttl;
-	int rcode; /* 0; 2: SERVFAIL; 3: NXDOMAIN */
-	bool is_silent, is_truncated;
-	enum { FINE, GARBAGE, CUT, OTHER_ID, OTHER_NAME, COUNT_LIES, LOOPING_NAME } spoilt;
-};
+#include "dns_server.h"
 
 struct fixture {
 	struct loop *loop;
 	struct resolver *resolver;
-	uv_poll_t poll, tcp_poll, tcp_query;
-	int fd, tcp, tcp_peer;
-	struct record *records;
-	size_t n_records;
-	unsigned asked; /* A queries for names in the records */
-	int closed;
+	struct dns_server dns;
 	/* what came */
 	int calls;
 	enum err why;
@@ -36,247 +20,18 @@ struct fixture {
 	struct address got[RESOLVE_MAX];
 };
 
-static void
-put16(unsigned char **p, unsigned v)
-{
-	*(*p)++ = (unsigned char)(v >> 8);
-	*(*p)++ = (unsigned char)v;
-}
-
-static void
-put_record(unsigned char **p, unsigned type, unsigned ttl, const char *text)
-{
-	unsigned char ip[16];
-	unsigned n = type == 1 ? 4 : 16;
-
-	assert_int_equal(inet_pton(type == 1 ? AF_INET : AF_INET6, text, ip), 1);
-	put16(p, 0xc00c); /* the name of the question */
-	put16(p, type);
-	put16(p, 1);
-	put16(p, ttl >> 16);
-	put16(p, ttl & 0xffff);
-	put16(p, n);
-	memcpy(*p, ip, n);
-	*p += n;
-}
-
-/* The name of the question as text; gives the bytes it takes, with type and class. */
-static size_t
-read_question(const unsigned char *q, char *name, unsigned *type)
-{
-	size_t at = 0, n = 0;
-
-	while (q[at] != 0) {
-		if (n > 0)
-			name[n++] = '.';
-		memcpy(name + n, q + at + 1, q[at]);
-		n += q[at];
-		at += 1u + q[at];
-	}
-	name[n] = '\0';
-	*type = (unsigned)q[at + 1] << 8 | q[at + 2];
-	return at + 5;
-}
-
-static const struct record *
-find_record(struct fixture *f, const char *name)
-{
-	for (size_t i = 0; i < f->n_records; i++) {
-		if (strcasecmp(f->records[i].name, name) == 0)
-			return &f->records[i];
-	}
-	return NULL;
-}
-
-/* An answer of n bytes as a broken or hostile server would send it. */
-static size_t
-spoil(const struct record *r, unsigned char *m, size_t n)
-{
-	switch (r->spoilt) {
-	case FINE:
-		break;
-	case GARBAGE:
-		memset(m + 2, 0xa5, n - 2);
-		break;
-	case CUT:
-		return n - 7;
-	case OTHER_ID:
-		m[0] ^= 0x55;
-		break;
-	case OTHER_NAME:
-		m[13] ^= 1;
-		break;
-	case COUNT_LIES:
-		m[7] = 200;
-		break;
-	case LOOPING_NAME: /* the record's name points at itself */
-		m[n - 15] = (unsigned char)(n - 16);
-		break;
-	}
-	return n;
-}
-
-/* The length of the answer to the query of n bytes in `m`, which it overwrites; 0: say nothing. */
-static size_t
-answer(struct fixture *f, unsigned char *m, bool is_tcp)
-{
-	char name[260];
-	unsigned type, count = 0;
-	size_t question = read_question(m + 12, name, &type);
-	const struct record *r = find_record(f, name);
-	unsigned char *p = m + 12 + question, *head = m + 2;
-
-	if (r != NULL && type == 1)
-		f->asked++;
-	if (r != NULL && r->is_silent)
-		return 0;
-	for (int i = 0; r != NULL && r->rcode == 0 && i < 10; i++) {
-		const char *text = type == 1 ? r->v4[i] : r->v6[i];
-
-		if (text == NULL)
-			break;
-		put_record(&p, type, r->ttl, text);
-		count++;
-	}
-	if (r != NULL && r->is_truncated && !is_tcp) {
-		p = m + 12 + question;
-		count = 0;
-	}
-	put16(&head,
-	    0x8180 | (unsigned)(r == NULL ? 3 : r->rcode) |
-		(r != NULL && r->is_truncated && !is_tcp ? 0x200 : 0));
-	put16(&head, 1);
-	put16(&head, count);
-	put16(&head, 0);
-	put16(&head, 0);
-	return r == NULL || type != 1 ? (size_t)(p - m) : spoil(r, m, (size_t)(p - m));
-}
-
-static void
-on_query(uv_poll_t *h, int status, int events)
-{
-	struct fixture *f = h->data;
-	unsigned char m[2048];
-	struct sockaddr_in from;
-	socklen_t n_from = sizeof(from);
-	ssize_t n;
-
-	UNUSED(status);
-	UNUSED(events);
-	n = recvfrom(f->fd, m, 512, 0, (struct sockaddr *)(void *)&from, &n_from);
-	if (n < 12)
-		return;
-	n = (ssize_t)answer(f, m, false);
-	if (n > 0)
-		sendto(f->fd, m, (size_t)n, 0, (struct sockaddr *)(void *)&from, n_from);
-}
-
-static void
-watch(struct fixture *f, uv_poll_t *poll, int fd, uv_poll_cb fn)
-{
-	assert_int_equal(uv_poll_init(&f->loop->uv, poll, fd), 0);
-	poll->data = f;
-	assert_int_equal(uv_poll_start(poll, UV_READABLE, fn), 0);
-}
-
-/* Over TCP each message has its length before it. */
-static void
-on_tcp_query(uv_poll_t *h, int status, int events)
-{
-	struct fixture *f = h->data;
-	unsigned char m[2048], *p = m;
-	ssize_t n = recv(f->tcp_peer, m, sizeof(m), 0);
-
-	UNUSED(status);
-	UNUSED(events);
-	if (n <= 14) {
-		uv_poll_stop(h);
-		return;
-	}
-	/* one query is one segment here; A and AAAA may come together */
-	for (ssize_t at = 0; at < n;) {
-		size_t length = (size_t)m[at] << 8 | m[at + 1];
-		unsigned char reply[2048];
-		size_t size;
-
-		memcpy(reply + 2, m + at + 2, length);
-		size = answer(f, reply + 2, true);
-		p = reply;
-		put16(&p, (unsigned)size);
-		assert_int_equal(send(f->tcp_peer, reply, size + 2, 0), (ssize_t)size + 2);
-		at += (ssize_t)length + 2;
-	}
-}
-
-static void
-on_tcp_connection(uv_poll_t *h, int status, int events)
-{
-	struct fixture *f = h->data;
-
-	UNUSED(status);
-	UNUSED(events);
-	if (f->tcp_peer > 0)
-		return;
-	f->tcp_peer = accept4(f->tcp, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	assert_true(f->tcp_peer > 0);
-	uv_poll_stop(h);
-	watch(f, &f->tcp_query, f->tcp_peer, on_tcp_query);
-}
-
-static void
-on_server_closed(uv_handle_t *h)
-{
-	((struct fixture *)h->data)->closed++;
-}
-
-static bool
-bind_to(int fd, struct sockaddr_in *sa)
-{
-	socklen_t n = sizeof(*sa);
-
-	return bind(fd, (struct sockaddr *)(void *)sa, n) == 0 &&
-	    getsockname(fd, (struct sockaddr *)(void *)sa, &n) == 0;
-}
-
-/* UDP, and TCP on the same port, for answers that UDP has no room for; the port may be taken there. */
-static void
-open_sockets(struct fixture *f, struct sockaddr_in *sa)
-{
-	bool ok = false;
-
-	for (int i = 0; i < 100 && !ok; i++) {
-		*sa = (struct sockaddr_in){
-		    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-		f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		ok = bind_to(f->fd, sa) && bind_to(f->tcp, sa) && listen(f->tcp, 4) == 0;
-		if (!ok) {
-			close(f->fd);
-			close(f->tcp);
-		}
-	}
-	assert_true(ok);
-}
-
 #define NOW_NS 5000000000000ull
 
 static struct fixture *
 fixture_new(struct record *records, size_t n, unsigned answer_ms)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	struct sockaddr_in sa;
-	char servers[64];
 
 	clock_fake(NOW_NS, 1);
-	f->records = records;
-	f->n_records = n;
 	f->loop = loop_new();
-	open_sockets(f, &sa);
-	watch(f, &f->poll, f->fd, on_query);
-	watch(f, &f->tcp_poll, f->tcp, on_tcp_connection);
-	snprintf(servers, sizeof(servers), "127.0.0.1:%u", ntohs(sa.sin_port));
+	dns_server_open(&f->dns, f->loop, records, n);
 	f->resolver = resolver_new(f->loop);
-	resolver_set_servers(f->resolver, servers, answer_ms);
+	resolver_set_servers(f->resolver, f->dns.address, answer_ms);
 	return f;
 }
 
@@ -285,15 +40,7 @@ fixture_free(struct fixture *f)
 {
 	if (f->resolver != NULL)
 		CALL(resolver_close(f->resolver));
-	uv_close((uv_handle_t *)&f->poll, on_server_closed);
-	uv_close((uv_handle_t *)&f->tcp_poll, on_server_closed);
-	if (f->tcp_peer > 0)
-		uv_close((uv_handle_t *)&f->tcp_query, on_server_closed);
-	RUN_UNTIL(f->loop, f->closed == (f->tcp_peer > 0 ? 3 : 2));
-	close(f->fd);
-	close(f->tcp);
-	if (f->tcp_peer > 0)
-		close(f->tcp_peer);
+	dns_server_close(&f->dns);
 	loop_free(f->loop);
 	clock_fake(0, 0);
 	free(f);
@@ -477,7 +224,7 @@ concurrent_questions_are_one_query(void **state)
 		CALL(resolve_start(
 		    f->resolver, i % 2 ? "api.test" : "Api.Test", 443, false, resolved, f));
 	RUN_UNTIL(f->loop, f->calls == 10);
-	assert_int_equal(f->asked, 1);
+	assert_int_equal(f->dns.asked, 1);
 	fixture_free(f);
 }
 
@@ -496,16 +243,16 @@ answers_live_as_long_as_their_ttl_within_bounds(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < 3; i++) {
-		f->asked = 0;
+		f->dns.asked = 0;
 		ask(f, lives[i].name, false);
 		advance_ms(lives_ms[i] / 4 * 3 - 1);
 		ask(f, lives[i].name, false);
 		run_turns(f->loop, 20);
-		assert_int_equal(f->asked, 1);
+		assert_int_equal(f->dns.asked, 1);
 		advance_ms(lives_ms[i] / 4 + 1);
 		lives[i].is_silent = true; /* now it has to be waited for */
 		CALL(resolve_start(f->resolver, lives[i].name, 443, false, resolved, f));
-		RUN_UNTIL(f->loop, f->asked == 2);
+		RUN_UNTIL(f->loop, f->dns.asked == 2);
 		assert_int_equal(f->calls, 2);
 		lives[i].is_silent = false;
 		RUN_UNTIL(f->loop, f->calls == 3); /* c-ares asks once more */
@@ -541,11 +288,11 @@ a_name_in_use_is_refreshed_behind_a_good_answer(void **state)
 	ask(f, "api.test", false); /* not waited for: the answer is still good */
 	assert_got(f, "192.0.2.1");
 	ask_until(f, "api.test", "192.0.2.2");
-	assert_int_equal(f->asked, 2);
+	assert_int_equal(f->dns.asked, 2);
 	advance_ms(45000 - 1); /* it has a whole life again */
 	ask(f, "api.test", false);
 	run_turns(f->loop, 20);
-	assert_int_equal(f->asked, 2);
+	assert_int_equal(f->dns.asked, 2);
 	fixture_free(f);
 }
 
@@ -565,7 +312,7 @@ a_refresh_ahead_of_time_cannot_hurt(void **state)
 		r.rcode = rcodes[i];
 		advance_ms(45000);
 		ask(f, "api.test", false);
-		RUN_UNTIL(f->loop, f->asked >= 2);
+		RUN_UNTIL(f->loop, f->dns.asked >= 2);
 		run_turns(f->loop, 200);
 		advance_ms(14000);
 		ask(f, "api.test", false);
@@ -616,7 +363,7 @@ a_name_that_is_not_there_is_asked_again_after_2_seconds(void **state)
 	advance_ms(1999);
 	ask(f, "gone.test", false);
 	assert_int_equal(f->why, E_UPSTREAM_DNS);
-	assert_int_equal(f->asked, 1);
+	assert_int_equal(f->dns.asked, 1);
 	advance_ms(1);
 	r.rcode = 0;
 	r.v4[0] = "192.0.2.1";
@@ -678,7 +425,7 @@ a_silent_server_costs_no_more_than_the_limit(void **state)
 	UNUSED(state);
 	CALL(resolve_start(f->resolver, "slow.test", 443, false, resolved, f));
 	CALL(resolve_start(f->resolver, "slower.test", 443, false, resolved, f));
-	RUN_UNTIL(f->loop, f->asked >= 2);
+	RUN_UNTIL(f->loop, f->dns.asked >= 2);
 	ask(f, "fast.test", false); /* hung names delay no other */
 	assert_got(f, "192.0.2.1");
 	RUN_UNTIL(f->loop, f->calls == 3);
@@ -716,7 +463,7 @@ what_does_not_fit_into_udp_is_fetched_over_tcp(void **state)
 	UNUSED(state);
 	ask(f, "long.test", false);
 	assert_got(f, "192.0.2.1");
-	assert_true(f->tcp_peer > 0);
+	assert_true(f->dns.tcp_peer > 0);
 	fixture_free(f);
 }
 
@@ -750,7 +497,7 @@ a_cancelled_question_is_not_answered(void **state)
 	CALL(resolve_cancel(waiting));
 	CALL(resolve_cancel(ready));
 	ask(f, "api.test", false); /* the query itself went on */
-	assert_int_equal(f->asked, 1);
+	assert_int_equal(f->dns.asked, 1);
 	assert_int_equal(f->calls, 1);
 	fixture_free(f);
 }
@@ -788,12 +535,12 @@ the_cache_holds_512_names(void **state)
 	for (int i = 0; i < 512; i++)
 		ask(f, names[i], false);
 	ask(f, names[0], false);
-	assert_int_equal(f->asked, 512);
+	assert_int_equal(f->dns.asked, 512);
 	ask(f, names[512], false); /* in the place of the one not used longest: 1 */
 	ask(f, names[0], false);
-	assert_int_equal(f->asked, 513);
+	assert_int_equal(f->dns.asked, 513);
 	ask(f, names[1], false);
-	assert_int_equal(f->asked, 514);
+	assert_int_equal(f->dns.asked, 514);
 	fixture_free(f);
 }
 

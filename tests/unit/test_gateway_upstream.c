@@ -1,0 +1,207 @@
+/* The pool with a scripted DNS server and plain sockets for providers: the address that was checked is the one that is
+ * connected to, and no other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "dns_server.h"
+#include "gateway/upstream.h"
+
+#define NOW_NS 5000000000000ull
+
+struct fixture {
+	struct loop *loop;
+	struct dns_server dns;
+	struct resolver *resolver;
+	struct pool *pool;
+	struct arena head;
+	int provider; /* listens */
+	uint16_t port;
+	int ready, failed;
+	enum err why;
+};
+
+static void
+on_ready(void *ctx)
+{
+	((struct fixture *)ctx)->ready++;
+}
+
+static void
+on_failed(void *ctx, enum err why)
+{
+	struct fixture *f = ctx;
+
+	f->failed++;
+	f->why = why;
+}
+
+static const struct upstream_events events = {.ready = on_ready, .failed = on_failed};
+
+static struct fixture *
+fixture_new(struct record *records, size_t n)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	struct address a;
+
+	clock_fake(NOW_NS, 1);
+	f->loop = loop_new();
+	dns_server_open(&f->dns, f->loop, records, n);
+	f->resolver = resolver_new(f->loop);
+	resolver_set_servers(f->resolver, f->dns.address, 5000);
+	f->pool = pool_new(f->loop, f->resolver);
+	arena_init(&f->head, 1 << 20);
+	f->provider = peer_listen(&a, 8);
+	assert_int_equal(fcntl(f->provider, F_SETFL, O_NONBLOCK), 0);
+	f->port = address_port(&a);
+	return f;
+}
+
+static void
+fixture_free(struct fixture *f)
+{
+	pool_free(f->pool);
+	resolver_close(f->resolver);
+	dns_server_close(&f->dns);
+	close(f->provider);
+	loop_free(f->loop);
+	arena_fini(&f->head);
+	clock_fake(0, 0);
+	free(f);
+}
+
+/* A connection to that name, or why there is none; the caller gives it back. */
+static struct upstream *
+lease(struct fixture *f, const char *host, bool allow_private)
+{
+	const struct origin o = {
+	    .host = span_str(host), .port = f->port, .allow_private = allow_private};
+	const struct upstream_timeouts t = {.connect_ms = 5000, .tls_ms = 5000, .idle_ms = 5000};
+	struct upstream *u = pool_lease(f->pool, &o, &t, false);
+
+	f->ready = f->failed = 0;
+	upstream_attach(u, &events, f, &f->head, METHOD_GET);
+	RUN_UNTIL(f->loop, f->ready + f->failed > 0);
+	return u;
+}
+
+static int
+accepted(struct fixture *f)
+{
+	return accept4(f->provider, NULL, NULL, SOCK_CLOEXEC);
+}
+
+/* Where something listens, on the very port: what rebinding is after. */
+static void
+a_name_that_leads_to_loopback_is_not_connected_to(void **state)
+{
+	struct record r = {.name = "evil.test", .v4 = {"127.0.0.1"}, .ttl = 1};
+	struct fixture *f = fixture_new(&r, 1);
+	struct upstream *u;
+
+	UNUSED(state);
+	u = lease(f, "evil.test", false);
+	assert_int_equal(f->failed, 1);
+	assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+	assert_string_equal(upstream_detail(u), "all of its addresses are private");
+	upstream_cancel(u);
+	run_turns(f->loop, 20);
+	assert_int_equal(accepted(f), -1);
+
+	u = lease(f, "evil.test", true); /* the operator means it */
+	assert_int_equal(f->ready, 1);
+	upstream_cancel(u);
+	close(accepted(f));
+	fixture_free(f);
+}
+
+/* Of an answer with both, the private address is left out, also when the public one is dead. */
+static void
+a_private_address_is_not_the_second_choice(void **state)
+{
+	struct record r = {
+	    .name = "both.test", .v4 = {"127.0.0.1", "10.0.0.1"}, .v6 = {"::1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	struct upstream *u = lease(f, "both.test", false);
+
+	UNUSED(state);
+	assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+	upstream_cancel(u);
+	run_turns(f->loop, 20);
+	assert_int_equal(accepted(f), -1);
+	fixture_free(f);
+}
+
+/* Asked once: what is connected to is the answer that was checked, whatever DNS says a moment later. */
+static void
+one_answer_is_checked_and_connected_to(void **state)
+{
+	struct record r = {.name = "moves.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	struct upstream *u = lease(f, "moves.test", true);
+	int fd;
+
+	UNUSED(state);
+	assert_int_equal(f->ready, 1);
+	r.v4[0] = "127.0.0.2";
+	upstream_cancel(u);
+	u = lease(f, "MOVES.test", true);
+	assert_int_equal(f->ready, 1);
+	assert_int_equal(f->dns.asked, 1);
+	upstream_cancel(u);
+	while ((fd = accepted(f)) >= 0)
+		close(fd);
+	fixture_free(f);
+}
+
+static void
+numbers_in_disguise_are_not_connected_to(void **state)
+{
+	static const char *const tricks[] = {
+	    "127.1", "0x7f.1", "2130706433", "0177.0.0.1", "127.0.0.1."};
+	struct fixture *f = fixture_new(NULL, 0);
+
+	UNUSED(state);
+	for (size_t i = 0; i < COUNT_OF(tricks); i++) {
+		struct upstream *u = lease(f, tricks[i], true);
+
+		assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+		upstream_cancel(u);
+	}
+	run_turns(f->loop, 20);
+	assert_int_equal(accepted(f), -1);
+	fixture_free(f);
+}
+
+static void
+a_name_that_is_none_says_so(void **state)
+{
+	struct record r = {.name = "gone.test", .rcode = 3};
+	struct fixture *f = fixture_new(&r, 1);
+	struct upstream *u = lease(f, "gone.test", false);
+
+	UNUSED(state);
+	assert_int_equal(f->why, E_UPSTREAM_DNS);
+	assert_string_equal(
+	    upstream_detail(u), "there is no such name, or no DNS server could say");
+	upstream_cancel(u);
+	fixture_free(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_name_that_leads_to_loopback_is_not_connected_to),
+	    cmocka_unit_test(a_private_address_is_not_the_second_choice),
+	    cmocka_unit_test(one_answer_is_checked_and_connected_to),
+	    cmocka_unit_test(numbers_in_disguise_are_not_connected_to),
+	    cmocka_unit_test(a_name_that_is_none_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
