@@ -116,7 +116,7 @@ on_upstream_read(void *ctx, struct span bytes)
 {
 	struct upstream *u = ctx;
 	if (u->state == UP_TUNNELLING && u->ev != NULL) {
-		tunnel_take(u, bytes);
+		proxy_tunnel_take(u, bytes);
 		return bytes.n;
 	}
 	if (u->state == UP_IDLE || u->ev == NULL || u->is_complete) {
@@ -147,7 +147,7 @@ on_upstream_ended(void *ctx, enum err why)
 	if (u->ev == NULL || u->is_complete)
 		return;
 	if (u->state == UP_TUNNELLING) {
-		tunnel_ended(u);
+		proxy_tunnel_ended(u);
 		return;
 	}
 	if (u->state == UP_CONNECTING) {
@@ -173,7 +173,7 @@ on_upstream_opened(void *ctx)
 		return;
 	}
 	if (u->proxy != NULL) {
-		tunnel_ask(u);
+		proxy_tunnel_ask(u);
 		return;
 	}
 	u->state = UP_READY;

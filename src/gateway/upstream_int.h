@@ -1,5 +1,5 @@
 /*
- * Inside of the pool, for upstream.c and tunnel.c: the way to the provider through a proxy.
+ * Inside of the pool, for upstream.c and proxy_tunnel.c: the way to the provider through a proxy.
  */
 #ifndef GATEWAY_UPSTREAM_INT_H
 #define GATEWAY_UPSTREAM_INT_H
@@ -61,11 +61,11 @@ struct upstream {
 /* upstream.c */
 void upstream_fail(struct upstream *u, enum err why);
 
-/* tunnel.c */
+/* proxy_tunnel.c */
 struct stream_target upstream_target(const struct upstream *u); /* without addresses */
 void upstream_note_unresolved(struct upstream *u, enum err why);
-void tunnel_ask(struct upstream *u); /* connected to the proxy */
-void tunnel_take(struct upstream *u, struct span in);
-void tunnel_ended(struct upstream *u); /* the proxy closed before it had answered */
+void proxy_tunnel_ask(struct upstream *u); /* connected to the proxy */
+void proxy_tunnel_take(struct upstream *u, struct span in);
+void proxy_tunnel_ended(struct upstream *u); /* the proxy closed before it had answered */
 
 #endif

@@ -27,7 +27,7 @@ on_tunnel_late(void *ctx)
 }
 
 void
-tunnel_ask(struct upstream *u)
+proxy_tunnel_ask(struct upstream *u)
 {
 	struct buf head;
 	bool ok;
@@ -50,7 +50,7 @@ tunnel_ask(struct upstream *u)
 }
 
 void
-tunnel_take(struct upstream *u, struct span in)
+proxy_tunnel_take(struct upstream *u, struct span in)
 {
 	struct stream_target to = upstream_target(u);
 
@@ -75,7 +75,7 @@ tunnel_take(struct upstream *u, struct span in)
 }
 
 void
-tunnel_ended(struct upstream *u)
+proxy_tunnel_ended(struct upstream *u)
 {
 	fail_tunnel(u, E_UPSTREAM_PROXY, "the proxy closed the connection instead of an answer");
 }
