@@ -38,9 +38,9 @@ static void
 answer_ready(const struct local *l, struct local_reply *out)
 {
 	bool is_draining = gateway_is_draining(l->gateway);
-	const char *word = is_draining       ? "draining"
-	    : records_is_failing(l->records) ? "degraded"
-					     : "ready";
+	const char *word = is_draining                                         ? "draining"
+	    : records_is_failing(l->records) || gateway_is_pressed(l->gateway) ? "degraded"
+									       : "ready";
 	out->status = is_draining ? 503 : 200;
 	if (!buf_printf(&out->body, "%s\n", word))
 		out->refused = E_INTERNAL;
@@ -50,6 +50,7 @@ static void
 answer_metrics(const struct local *l, struct local_reply *out)
 {
 	struct entries_stats s;
+	(void)gateway_is_pressed(l->gateway);
 	entries_stats(l->entries, &s);
 	metric_set(M_CACHE_BYTES, s.bytes);
 	metric_set(M_CACHE_ENTRIES, s.entries + s.pending);

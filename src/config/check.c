@@ -2,6 +2,8 @@
 #include "config/load_int.h"
 #include "config/syntax_int.h"
 
+#define MEMORY_LEAST (1024 * 1024)
+
 /* The place of what was written at a path of names; of the last part that was, if not all. */
 static const struct place *
 place_at(const struct node *root, const char *const *names)
@@ -72,6 +74,17 @@ check_seals(const struct config *c, const struct node *root, struct buf *err)
 	return true;
 }
 
+/* A number without its unit, more likely than a ceiling that no request can pass under. */
+static bool
+check_memory(const struct config *c, const struct node *root, struct buf *err)
+{
+	static const char *const path[] = {"limits", "memory", NULL};
+
+	return c->limits.memory == 0 || c->limits.memory >= MEMORY_LEAST ||
+	    problem(err, place_at(root, path),
+		"limits.memory is less than the process itself needs; write a size such as 256MB, or 0 for no ceiling");
+}
+
 static bool
 is_listened_on(const struct config *c, const char *address)
 {
@@ -113,5 +126,5 @@ bool
 config_check(const struct config *c, const struct node *root, struct buf *err)
 {
 	return check_scopes(c, root, err) && check_seals(c, root, err) &&
-	    check_admin(c, root, err) && check_trust(c, root, err);
+	    check_admin(c, root, err) && check_trust(c, root, err) && check_memory(c, root, err);
 }

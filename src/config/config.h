@@ -60,12 +60,13 @@ struct config {
 	struct config_listen *listen;
 	size_t n_listen;
 	char *data;
-	char **admin_listen, **admin_hosts; /* NULL-terminated */
+	char **admin_listen, **admin_hosts, **trusted_proxies; /* NULL-terminated */
 	struct {
 		uint64_t header_size, headers, request_line, body, connections,
 		    connections_per_address;
-		uint64_t header_timeout_ms, tls_timeout_ms, body_idle_ms, body_min_rate,
-		    keepalive_idle_ms, keepalive_requests, write_stall_ms, drain_ms;
+		uint64_t header_timeout_ms, tls_timeout_ms, body_idle_ms, body_grace_ms,
+		    body_min_rate, keepalive_idle_ms, keepalive_requests, write_stall_ms, drain_ms,
+		    memory;
 		bool half_close;
 	} limits;
 	struct {

@@ -20,6 +20,7 @@ const char *syntax_authority(struct span s); /* HOST[:PORT] of a URL */
 const char *syntax_proxy(struct span s);
 const char *syntax_path(struct span s);
 const char *syntax_host(struct span s);
+const char *syntax_network(struct span s); /* an IP address, ADDRESS/BITS or "unix" */
 const char *syntax_gateway_name(struct span s);
 const char *syntax_provider_slug(struct span s);
 

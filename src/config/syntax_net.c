@@ -10,6 +10,7 @@
 
 #define FORMS "; write host:port, :port, [v6]:port or unix:/path"
 #define URL_FORM "; write http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]"
+#define NETWORK_FORMS "; write addresses, blocks such as 10.0.0.0/8, or unix"
 #define SOCKET_PATH_MOST 107 /* sun_path, without its NUL */
 
 struct where {
@@ -111,6 +112,43 @@ syntax_address_is_same(struct span a, struct span b)
 	if (x.kind == WHERE_UNIX)
 		return span_eq(x.path, y.path);
 	return x.port == y.port && memcmp(x.ip, y.ip, 16) == 0;
+}
+
+static bool
+has_bits_behind(const uint8_t *ip, size_t n, uint64_t bits)
+{
+	for (size_t i = 0; i < n * 8; i++)
+		if (i >= bits && (ip[i / 8] & (0x80 >> (i % 8))) != 0)
+			return true;
+	return false;
+}
+
+/* As net/network.h reads them. */
+const char *
+syntax_network(struct span s)
+{
+	static const uint8_t v4_in_v6[12] = {[10] = 0xff, [11] = 0xff};
+	uint8_t ip[16] = {0};
+	size_t slash = span_find(s, '/'), n = 4;
+	uint64_t bits;
+
+	if (span_eq(s, SPAN_LIT("unix")))
+		return NULL;
+	if (!ip_read(AF_INET, span_head(s, slash), ip)) {
+		n = 16;
+		if (!ip_read(AF_INET6, span_head(s, slash), ip))
+			return "has an item that is no address" NETWORK_FORMS;
+		if (memcmp(ip, v4_in_v6, sizeof(v4_in_v6)) == 0)
+			return "has an IPv4 address inside IPv6; write it as IPv4";
+	}
+	if (slash == s.n)
+		return NULL;
+	s = span_skip(s, slash + 1);
+	if (s.n > 3 || !num_u64(s, &bits) || bits > n * 8)
+		return "has a block whose length is not a number up to 32 (IPv6: 128)" NETWORK_FORMS;
+	if (has_bits_behind(ip, n, bits))
+		return "has a block with bits set behind its length; write the first address of the block";
+	return NULL;
 }
 
 static bool

@@ -118,7 +118,7 @@ attempt_send_body(struct exchange *x, struct span bytes)
 	if (!x->is_request_sent || x->up == NULL) {
 		if (!buf_put_span(&x->body, bytes))
 			exchange_fail(x, E_OVERLOADED, NULL);
-		return buf_len(&x->body) < HIGH_WATER;
+		return buf_len(&x->body) < high_water(x);
 	}
 	if (x->is_body_chunked && bytes.n > 0) {
 		char line[CHUNK_LINE_SIZE];
@@ -130,7 +130,7 @@ attempt_send_body(struct exchange *x, struct span bytes)
 	}
 	if (!x->is_head_sent)
 		exchange_watch_idle(x, x->setup->config->upstream.first_byte_ms);
-	return upstream_backlog(x->up) < HIGH_WATER;
+	return upstream_backlog(x->up) < high_water(x);
 }
 
 void

@@ -17,7 +17,6 @@
 #define DRAIN_IDLE_MS 100
 #define LINGER_BYTES (1024 * 1024)
 #define AHEAD_MAX (64 * 1024) /* bytes of later requests held while one is answered */
-#define BODY_GRACE_MS 20000   /* before body_min_rate counts */
 
 enum client_rx { RX_IDLE, RX_HEAD, RX_BODY, RX_DONE, RX_LINGER };
 enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_FIN };
@@ -29,6 +28,7 @@ enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE,
  */
 struct client {
 	struct list link;
+	struct client_place place;
 	struct gateway *g;
 	struct setup *setup; /* limits of the time it was accepted */
 	struct stream *stream;
@@ -44,6 +44,7 @@ struct client {
 	struct defer next;
 	uint64_t requests;
 	uint64_t body_started_ms, body_bytes, linger_bytes;
+	uint64_t paused_ms; /* since when back-pressure holds the body */
 	uint64_t written,
 	    flushed_before; /* bytes given to the stream; gone out when the timer was set */
 	bool is_admin_listener, is_closing, is_eof, is_paused;
@@ -57,6 +58,7 @@ close_client(struct client *c, bool abort)
 		return;
 	CHK(c->x == NULL);
 	c->is_closing = true;
+	list_remove(&c->place.rest);
 	timer_stop(c->g->loop, &c->timer);
 	defer_stop(&c->next);
 	if (abort)
@@ -122,6 +124,9 @@ arm(struct client *c)
 	if (c->is_closing || (w == c->wait && w != WAIT_BODY))
 		return;
 	c->wait = w;
+	list_remove(&c->place.rest);
+	if ((w == WAIT_REQUEST || w == WAIT_FIN) && !c->place.is_guest)
+		list_append(&c->g->restful, &c->place.rest);
 	c->flushed_before = c->written - stream_backlog(c->stream);
 	if (w == WAIT_NOTHING)
 		timer_stop(c->g->loop, &c->timer);
@@ -162,6 +167,7 @@ refuse_unparsed(struct client *c, enum err why)
 	}
 	buf_fini(&out);
 	metric_add(M_REFUSED, 1);
+	refusal_count_limit(why);
 	linger(c);
 }
 
@@ -190,15 +196,25 @@ on_head(struct client *c)
 	exchange_begin(c->x, head);
 }
 
+/* Seldom faster than its client's line, and slow at first: the rate counts when the grace is over. */
+static bool
+is_too_slow(const struct client *c)
+{
+	const struct config *cf = limits_of(c);
+	uint64_t ms = loop_now_ms(c->g->loop) - c->body_started_ms;
+	uint64_t grace_ms = cf->limits.body_grace_ms;
+	return ms > grace_ms && c->body_bytes * 1000 < cf->limits.body_min_rate * (ms - grace_ms);
+}
+
 static void
 on_body(struct client *c, struct span bytes)
 {
 	c->body_bytes += bytes.n;
-	if (c->x != NULL && !exchange_body(c->x, bytes))
+	if (c->x != NULL && !exchange_body(c->x, bytes)) {
 		c->is_paused = true;
-	uint64_t ms = loop_now_ms(c->g->loop) - c->body_started_ms;
-	if (c->x != NULL && !c->is_paused && ms > BODY_GRACE_MS &&
-	    c->body_bytes * 1000 < limits_of(c)->limits.body_min_rate * (ms - BODY_GRACE_MS)) {
+		c->paused_ms = loop_now_ms(c->g->loop);
+	}
+	if (c->x != NULL && !c->is_paused && is_too_slow(c)) {
 		c->must_close = true;
 		exchange_body_failed(c->x, E_BODY_STALL);
 	}
@@ -356,7 +372,7 @@ on_client_closed(void *ctx)
 	memo_fini(&c->memos.scope);
 	memo_fini(&c->memos.key_id);
 	setup_unref(c->setup);
-	gateway_client_closed(g, c->stream);
+	gateway_client_closed(g, &c->place);
 	free(c);
 }
 
@@ -395,10 +411,12 @@ on_client_timeout(void *ctx)
 			linger(c);
 		return;
 	case WAIT_WRITE:
-		if (flushed > c->flushed_before)
+		if (flushed > c->flushed_before) {
 			arm(c);
-		else
-			lose(c, E_WRITE_STALL, true);
+			return;
+		}
+		metric_add(M_LIMIT_WRITE_STALL, 1);
+		lose(c, E_WRITE_STALL, true);
 		return;
 	}
 }
@@ -428,12 +446,16 @@ on_next(void *ctx)
 }
 
 void
-client_new(struct gateway *g, struct stream *s, bool is_admin_listener)
+client_new(
+    struct gateway *g, struct stream *s, bool is_admin_listener, const struct client_place *place)
 {
 	struct client *c = xcalloc(1, sizeof(*c));
 	c->g = g;
 	c->setup = setup_ref(g->setup);
 	c->stream = s;
+	c->place = *place;
+	if (place->is_guest)
+		list_append(&g->guests, &c->place.guest);
 	c->is_admin_listener = is_admin_listener;
 	const struct config *cf = limits_of(c);
 	c->parser =
@@ -455,6 +477,32 @@ struct client *
 client_of(struct list *node)
 {
 	return CONTAINER_OF(node, struct client, link);
+}
+
+struct client *
+client_of_rest(struct list *node)
+{
+	return CONTAINER_OF(node, struct client, place.rest);
+}
+
+struct client *
+client_of_guest(struct list *node)
+{
+	return CONTAINER_OF(node, struct client, place.guest);
+}
+
+struct client_place *
+client_place(struct client *c)
+{
+	return &c->place;
+}
+
+void
+client_dismiss(struct client *c)
+{
+	metric_add(M_LIMIT_CONNECTIONS, 1);
+	if (!c->is_closing)
+		lose(c, E_OVERLOADED, c->x != NULL);
 }
 
 void
@@ -479,6 +527,18 @@ struct span
 client_peer_text(const struct client *c)
 {
 	return span_str(c->peer);
+}
+
+const struct address *
+client_peer(const struct client *c)
+{
+	return stream_peer(c->stream);
+}
+
+bool
+client_is_guest(const struct client *c)
+{
+	return c->place.is_guest;
 }
 
 const struct address *
@@ -522,6 +582,8 @@ client_read_more(struct client *c)
 	if (c->is_closing || !c->is_paused)
 		return;
 	c->is_paused = false;
+	/* The time that a provider did not read is not the client's. */
+	c->body_started_ms += loop_now_ms(c->g->loop) - c->paused_ms;
 	/* Parsing happens in the stream's read event; bytes held ahead go first, there. */
 	if (buf_len(&c->ahead) > 0)
 		parse_ahead(c);
@@ -554,5 +616,6 @@ client_may_keep(const struct client *c)
 {
 	/* An unread body behind a final answer: the client may send it or not (Expect). Do not guess. */
 	return c->keep_alive && !c->must_close && !c->is_eof && !c->g->is_draining &&
-	    c->rx == RX_DONE && c->requests < limits_of(c)->limits.keepalive_requests;
+	    !c->place.is_guest && c->rx == RX_DONE &&
+	    c->requests < limits_of(c)->limits.keepalive_requests;
 }

@@ -20,17 +20,24 @@
 
 struct address;
 struct client;
+struct client_place;
 struct gateway;
 struct stream;
 
-/* Takes over the stream. */
-void client_new(struct gateway *g, struct stream *s, bool is_admin_listener);
+/* Takes over the stream; copies the place. */
+void client_new(
+    struct gateway *g, struct stream *s, bool is_admin_listener, const struct client_place *place);
+/* For admit.c: its place is needed. */
+struct client_place *client_place(struct client *c);
+void client_dismiss(struct client *c);
 /* At drain: ends it now if it is idle, else after its exchange. */
 void client_drain(struct client *c);
 void client_cut(struct client *c); /* at the end of the drain */
 
 /* For the exchange. */
 struct span client_peer_text(const struct client *c); /* the peer's IP address */
+const struct address *client_peer(const struct client *c);
+bool client_is_guest(const struct client *c); /* beyond limits.connections: see admit.c */
 const struct address *client_local(const struct client *c);
 /* Of this connection's last credential, for the cache's scope and the log's key_id. */
 struct client_memos {

@@ -13,6 +13,7 @@
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
+#include "gateway/trust.h"
 #include "http/writer.h"
 #include "journal/payload.h"
 #include "json/json.h"
@@ -87,6 +88,12 @@ refuse(struct exchange *x, enum err why, const char *hint)
 	return next(x, STEP_SETTLE);
 }
 
+size_t
+high_water(const struct exchange *x)
+{
+	return gateway_pressure(x->g) == PRESSURE_NONE ? HIGH_WATER : HIGH_WATER / 8;
+}
+
 /* ---- route ---- */
 
 static bool
@@ -136,6 +143,35 @@ read_wishes(struct exchange *x)
 	return e != E_OK ? e : cache_wishes_read(&x->head.headers, &x->wishes, &x->hint);
 }
 
+/* The gateway's own pages are answered also when there is no room for anything else. */
+static enum err
+check_room(struct exchange *x)
+{
+	if (x->client != NULL && client_is_guest(x->client)) {
+		metric_add(M_LIMIT_CONNECTIONS, 1);
+		x->hint = "limits.connections";
+		return E_OVERLOADED;
+	}
+	if (gateway_pressure(x->g) == PRESSURE_SHED) {
+		metric_add(M_LIMIT_MEMORY, 1);
+		x->hint = "limits.memory";
+		return E_OVERLOADED;
+	}
+	return E_OK;
+}
+
+static void
+decide_hold(struct exchange *x)
+{
+	uint64_t limit = x->setup->config->limits.body;
+	if (gateway_pressure(x->g) != PRESSURE_NONE && limit > KEEP_BYTES)
+		limit = KEEP_BYTES;
+	x->is_held = x->endpoint.is_held && is_json_body(&x->head) &&
+	    x->head.framing != BODY_NONE &&
+	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
+	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
+}
+
 static enum step_result
 step_route(struct exchange *x)
 {
@@ -149,6 +185,9 @@ step_route(struct exchange *x)
 	}
 	if (e != E_OK)
 		return refuse(x, e, x->route.hint);
+	e = check_room(x);
+	if (e != E_OK)
+		return refuse(x, e, x->hint);
 	const struct provider *p = x->route.provider;
 	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
 	struct span rest =
@@ -168,11 +207,7 @@ step_route(struct exchange *x)
 	if (e != E_OK)
 		return refuse(x, e, x->hint);
 	x->endpoint = endpoint_classify(p->dialect, x->head.method == METHOD_POST, x->to.path);
-	uint64_t limit = x->setup->config->limits.body;
-	x->is_held = x->endpoint.is_held && is_json_body(&x->head) &&
-	    x->head.framing != BODY_NONE &&
-	    !(x->head.framing == BODY_LENGTH && x->head.length > limit);
-	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
+	decide_hold(x);
 	if (has_body_coming(&x->head) && x->client != NULL)
 		client_continue(x->client);
 	if (x->is_held || x->head.framing == BODY_NONE)
@@ -304,6 +339,8 @@ step_lookup(struct exchange *x)
 {
 	if (x->is_refresh)
 		x->plan.may_read = false;
+	if (gateway_pressure(x->g) != PRESSURE_NONE)
+		x->plan.may_store = false;
 	if (x->plan.may_read && revoked_count(x->g->revoked) > 0 &&
 	    revoked_has(x->g->revoked, exchange_caller_hash(x)))
 		x->plan.may_read = false;
@@ -492,12 +529,23 @@ exchange_received(struct exchange *x, size_t n)
 	x->received_bytes += n;
 }
 
+/* Who asks: the peer, or whom a proxy that the operator trusts names. */
+static void
+note_client(struct exchange *x)
+{
+	struct span peer = client_peer_text(x->client);
+	struct address told;
+	memcpy(x->client_text, peer.p, peer.n + 1);
+	if (trust_has(x->setup->trust, client_peer(x->client)) &&
+	    trust_client(x->setup->trust, &x->head.headers, &told))
+		address_ip_text(&told, x->client_text);
+}
+
 void
 exchange_begin(struct exchange *x, const struct request_head *head)
 {
 	x->head = *head;
-	struct span peer = client_peer_text(x->client);
-	memcpy(x->client_text, peer.p, peer.n + 1);
+	note_client(x);
 	x->route.gateway = &x->setup->config->gateways[0];
 	x->route.gateway_name = span_str(x->route.gateway->name);
 	x->log_wishes.collect = x->route.gateway->log.collect;
@@ -521,6 +569,12 @@ stop_holding(struct exchange *x)
 	x->step = STEP_ATTEMPT;
 }
 
+static bool
+may_hold(const struct exchange *x)
+{
+	return buf_len(&x->body) < KEEP_BYTES || gateway_pressure(x->g) == PRESSURE_NONE;
+}
+
 bool
 exchange_body(struct exchange *x, struct span bytes)
 {
@@ -528,13 +582,15 @@ exchange_body(struct exchange *x, struct span bytes)
 	if (x->is_over || x->is_local || x->step == STEP_SETTLE)
 		return true; /* answered already: what still comes is not wanted */
 	if (x->is_held) {
-		if (buf_put_span(&x->body, bytes))
+		if (may_hold(x) && buf_put_span(&x->body, bytes))
 			return true;
 		stop_holding(x);
 		bool wants_more = attempt_send_body(x, bytes);
 		exchange_pump(x);
 		return wants_more;
 	}
+	if (buf_len(&x->uploaded) > KEEP_BYTES && gateway_pressure(x->g) != PRESSURE_NONE)
+		x->uploaded.max = buf_len(&x->uploaded);
 	size_t room = x->uploaded.max - buf_len(&x->uploaded);
 	if (!buf_put_span(&x->uploaded, span_head(bytes, room)))
 		x->uploaded.max = buf_len(&x->uploaded);

@@ -160,6 +160,8 @@ is_hit(const struct exchange *x)
 }
 
 /* exchange.c */
+/* Most bytes ahead of a client or provider that does not keep up; less when memory is short. */
+size_t high_water(const struct exchange *x);
 void exchange_pump(struct exchange *x);
 enum preimage_result exchange_preimage(const struct exchange *x, struct span form, struct buf *out);
 /* Of an item of the batch that it is, but for the item itself. */

@@ -37,6 +37,8 @@ follow_or_lead(struct exchange *x)
 	    x->flights_failed >= FLIGHTS_MAX)
 		return;
 	struct flight *f = flight_find(x->g->flights, &x->key, buf_view(&x->preimage));
+	if (f == NULL && gateway_pressure(x->g) != PRESSURE_NONE)
+		return;
 	if (f == NULL) {
 		x->flight = flight_open(x->g->flights, &x->key, buf_view(&x->preimage),
 		    cg->cache.max_entry, on_lonely, x);
@@ -102,7 +104,7 @@ take(struct exchange *x, const struct flight *f)
 	if (!flight_view(f, x->followed, &piece))
 		return false;
 	bool is_whole = flight_state(f) == FLIGHT_COMPLETE;
-	while (piece.n > 0 && client_backlog(x->client) <= HIGH_WATER) {
+	while (piece.n > 0 && client_backlog(x->client) <= high_water(x)) {
 		struct span part = span_head(piece, HIGH_WATER);
 		bool is_last = is_whole && part.n == piece.n;
 		if (is_last && client_backlog(x->client) > 0)

@@ -21,12 +21,6 @@
 
 #define FLIGHTS_BYTES (64 * 1024 * 1024) /* of all answers that are being shared */
 
-struct address_count {
-	struct map_node node;
-	struct address address;
-	unsigned n;
-};
-
 static bool
 is_unspecified(const struct address *a)
 {
@@ -68,124 +62,25 @@ gateway_new(const struct gateway_parts *parts)
 	list_init(&g->clients);
 	list_init(&g->exchanges);
 	list_init(&g->spares);
-	map_init(&g->by_address);
+	list_init(&g->restful);
+	list_init(&g->guests);
+	seats_init(&g->seats, parts->cache_keys);
+	pressure_init(&g->pressure);
 	return g;
-}
-
-/* ---- connections from one address ---- */
-
-static uint64_t
-hash_address(const struct gateway *g, const struct address *a)
-{
-	char text[ADDRESS_TEXT_SIZE];
-	address_ip_text(a, text);
-	return cache_hash(g->parts.cache_keys, span_str(text));
-}
-
-static struct address_count *
-count_of(struct gateway *g, const struct address *a, uint64_t hash)
-{
-	for (struct map_node *n = map_first(&g->by_address, hash); n != NULL; n = map_next(n)) {
-		struct address_count *c = CONTAINER_OF(n, struct address_count, node);
-		if (address_eq_ip(&c->address, a))
-			return c;
-	}
-	return NULL;
-}
-
-static bool
-is_exempt(const struct address *a)
-{
-	return address_kind(a) == ADDRESS_UNIX || address_is_loopback(a);
-}
-
-/* False: the address has as many connections as it may. */
-static bool
-enter(struct gateway *g, const struct address *a)
-{
-	if (is_exempt(a))
-		return true;
-	uint64_t hash = hash_address(g, a);
-	struct address_count *c = count_of(g, a, hash);
-	if (c == NULL) {
-		c = xcalloc(1, sizeof(*c));
-		c->address = *a;
-		map_insert(&g->by_address, &c->node, hash);
-	}
-	if (c->n >= g->setup->config->limits.connections_per_address)
-		return false;
-	c->n++;
-	return true;
-}
-
-static void
-leave(struct gateway *g, const struct address *a)
-{
-	if (is_exempt(a))
-		return;
-	struct address_count *c = count_of(g, a, hash_address(g, a));
-	if (c == NULL || --c->n > 0)
-		return;
-	map_remove(&g->by_address, &c->node);
-	free(c);
 }
 
 /* ---- listeners ---- */
 
-static size_t
-connections_max(const struct gateway *g)
-{
-	size_t configured = g->setup->config->limits.connections;
-	size_t possible =
-	    loop_descriptor_budget() / 2; /* one for the client, one for its upstream */
-	return configured < possible ? configured : possible;
-}
-
-static const struct stream_events no_events;
-
-static void
-on_accepted(void *ctx, struct stream *s, bool is_admin)
-{
-	struct gateway *g = ctx;
-	if (g->is_draining || !enter(g, stream_peer(s))) {
-		stream_adopt(s, &no_events, NULL);
-		stream_abort(s);
-		return;
-	}
-	g->n_clients++;
-	metric_add(M_CONNECTIONS, 1);
-	client_new(g, s, is_admin);
-	if (g->n_clients >= connections_max(g) && !g->is_paused) {
-		g->is_paused = true;
-		for (size_t i = 0; i < g->n_listeners; i++)
-			listener_pause(g->listeners[i]);
-	}
-}
-
 static void
 on_accepted_public(void *ctx, struct stream *s)
 {
-	on_accepted(ctx, s, false);
+	gateway_accepted(ctx, s, false);
 }
 
 static void
 on_accepted_admin(void *ctx, struct stream *s)
 {
-	on_accepted(ctx, s, true);
-}
-
-void
-gateway_client_closed(struct gateway *g, const struct stream *s)
-{
-	leave(g, stream_peer(s));
-	g->n_clients--;
-	metric_sub(M_CONNECTIONS, 1);
-	if (g->is_paused && !g->is_draining && g->n_clients < connections_max(g)) {
-		g->is_paused = false;
-		for (size_t i = 0; i < g->n_listeners; i++)
-			listener_resume(g->listeners[i]);
-	}
-	gateway_shrunk(g);
+	gateway_accepted(ctx, s, true);
 }
 
 /* Admin paths exist on loopback and Unix listeners and on those that admin.listen names. */
@@ -195,7 +90,7 @@ serves_admin(const struct config *c, const char *written, const struct address *
 	for (char **name = c->admin_listen; name != NULL && *name != NULL; name++)
 		if (span_eq(span_str(*name), span_str(written)))
 			return true;
-	return is_exempt(a);
+	return address_is_loopback(a);
 }
 
 static bool
@@ -376,7 +271,8 @@ gateway_free(struct gateway *g)
 	flights_free(g->flights);
 	revoked_free(g->revoked);
 	pool_free(g->pool);
-	map_fini(&g->by_address);
+	seats_fini(&g->seats);
+	pressure_fini(&g->pressure);
 	setup_unref(g->setup);
 	free(g->listeners);
 	free(g->listener_is_admin);

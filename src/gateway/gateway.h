@@ -4,7 +4,7 @@
  *   listener -> client (one connection, many exchanges) -> exchange -> upstream (pooled)
  *
  * Ownership  main.c builds the parts and lends them; the gateway owns clients, exchanges and the pool.
- * Limits     limits.connections and connections_per_address (loopback and Unix exempt) are kept here.
+ * Limits     who gets a place and who does not: admit.c; what the memory allows: pressure.h.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
@@ -69,6 +69,8 @@ void gateway_listener_url(const struct gateway *g, size_t i, char *out, size_t s
 /* New exchanges use it from now on; the reference is handed over. */
 void gateway_swap_setup(struct gateway *g, struct setup *s);
 const struct setup *gateway_setup(const struct gateway *g);
+/* Memory is so near to limits.memory that requests are refused. Notes the memory in its metric. */
+bool gateway_is_pressed(struct gateway *g);
 bool gateway_is_draining(const struct gateway *g);
 /* Stops accepting, ends idle connections, lets exchanges finish for limits.drain, then cuts them (a second
  * call cuts at once). `drained` comes once, when no connection and no exchange is left. */

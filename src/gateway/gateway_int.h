@@ -2,16 +2,25 @@
  * What the files of this room share: the server's state.
  *
  * Invariants: 1. every client is in `clients`, every exchange in `exchanges`, from new to free.
- * 2. n_clients and by_address count clients whose stream is not yet closed.
+ * 2. n_clients and seats count clients whose stream is not yet closed; n_leaving of them give their place up.
+ * 3. a client is in `restful` while it waits for a request or for its peer's end, longest waiting first.
  */
 #ifndef GATEWAY_GATEWAY_INT_H
 #define GATEWAY_GATEWAY_INT_H
 
-#include "base/map.h"
 #include "gateway/forward.h"
 #include "gateway/gateway.h"
+#include "gateway/pressure.h"
+#include "gateway/seats.h"
 
 struct stream;
+
+/* What a client has of the limits on connections. */
+struct client_place {
+	struct seat *seat; /* NULL: exempt */
+	struct list rest, guest;
+	bool is_guest, is_leaving;
+};
 
 struct gateway {
 	struct gateway_parts parts;
@@ -25,12 +34,16 @@ struct gateway {
 	bool *listener_is_admin, *listener_is_tls;
 	size_t n_listeners;
 	struct list clients;
-	size_t n_clients;
-	struct map by_address; /* struct address_count */
+	size_t n_clients, n_leaving;
+	struct list restful;
+	struct list guests; /* beyond limits.connections, oldest first */
+	size_t n_guests;
+	struct seats seats;
+	struct pressure pressure;
 	struct list exchanges;
 	struct list spares; /* ended exchanges, kept for their warm buffers */
 	size_t n_spares;
-	bool is_draining, is_paused;
+	bool is_draining;
 	struct timer drain_timer;
 	void (*drained)(void *ctx);
 	void *drained_ctx;
@@ -43,8 +56,12 @@ struct gateway {
 	struct span date;
 };
 
-/* A client's stream is closed: frees its place, resumes accepting. */
-void gateway_client_closed(struct gateway *g, const struct stream *s);
+/* admit.c */
+void gateway_accepted(struct gateway *g, struct stream *s, bool is_admin);
+/* A client's stream is closed: frees its place. */
+void gateway_client_closed(struct gateway *g, struct client_place *p);
+/* What the process' memory says about new work. */
+enum pressure_level gateway_pressure(struct gateway *g);
 /* A client or an exchange is gone: reports the end of a drain when it was the last. */
 void gateway_shrunk(struct gateway *g);
 /* Before entries are read: their read transaction ends with the turn. */
@@ -53,6 +70,8 @@ struct span gateway_date(struct gateway *g);
 void exchange_free_spares(struct gateway *g);
 /* From their links in the lists above. */
 struct client *client_of(struct list *node);
+struct client *client_of_rest(struct list *node);
+struct client *client_of_guest(struct list *node);
 void exchange_cut(struct list *node); /* at the end of a drain: one whose client left already */
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "gateway/forward.h"
+#include "obs/metric.h"
 
 bool
 refuse_bare(enum err why, struct buf *out)
@@ -22,4 +23,25 @@ refuse_bare(enum err why, struct buf *out)
 	ok = ok && buf_put_span(out, buf_view(&body));
 	buf_fini(&body);
 	return ok;
+}
+
+/* Those of connections and memory share a word: they are counted where they are found. */
+static const struct {
+	enum err why;
+	enum metric limit;
+} limits[] = {
+    {E_URI_TOO_LONG, M_LIMIT_HEAD},
+    {E_HEADERS_TOO_LARGE, M_LIMIT_HEAD},
+    {E_REQUEST_TIMEOUT, M_LIMIT_HEADER_TIMEOUT},
+    {E_BODY_STALL, M_LIMIT_BODY_RATE},
+    {E_UPSTREAM_CONNECT_TIMEOUT, M_LIMIT_UPSTREAM_CONNECT},
+    {E_UPSTREAM_TIMEOUT, M_LIMIT_UPSTREAM_TIMEOUT},
+};
+
+void
+refusal_count_limit(enum err why)
+{
+	for (size_t i = 0; i < COUNT_OF(limits); i++)
+		if (limits[i].why == why)
+			metric_add(limits[i].limit, 1);
 }

@@ -10,5 +10,7 @@
 
 /* For requests that could not be parsed: no exchange, no record, no id; the connection closes. */
 MUST_CHECK bool refuse_bare(enum err why, struct buf *out);
+/* In the metric of the limit that is behind this end, if one is. */
+void refusal_count_limit(enum err why);
 
 #endif

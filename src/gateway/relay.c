@@ -13,6 +13,8 @@
 #include "http/writer.h"
 #include "journal/payload.h"
 
+#define CAPTURE_SPARED (64 * 1024)
+
 static const struct span crlf = {"\r\n", 2};
 
 bool
@@ -74,6 +76,8 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		keep = cg->cache.max_entry;
 	if (x->plan.may_store && split_capture_max(x) > keep)
 		keep = split_capture_max(x);
+	if (gateway_pressure(x->g) != PRESSURE_NONE)
+		keep = 0;
 	capture_tap_init(&x->capture, keep);
 	if (keep > 0) {
 		*last = &x->capture.tap;
@@ -178,9 +182,18 @@ relay_head(struct exchange *x, const struct response_head *head)
 
 /* ---- the body ---- */
 
+/* Of what is wanted for cache and log the beginning is enough, when memory is short. */
+static void
+spare_memory(struct exchange *x)
+{
+	if (buf_len(&x->capture.body) > CAPTURE_SPARED && gateway_pressure(x->g) != PRESSURE_NONE)
+		x->capture.is_cut = true;
+}
+
 static void
 feed_taps(struct exchange *x)
 {
+	spare_memory(x);
 	for (size_t i = 0; i < x->box.n; i++)
 		for (struct tap *t = x->box.is_body[i] ? x->taps : NULL; t != NULL; t = t->next)
 			t->bytes(t, x->box.parts[i]);
@@ -269,7 +282,7 @@ relay_batch(struct exchange *x)
 	relay_flush(x);
 	if (x->up == NULL)
 		return;
-	if (x->client != NULL && client_backlog(x->client) > HIGH_WATER) {
+	if (x->client != NULL && client_backlog(x->client) > high_water(x)) {
 		/* The provider may not be blamed for a client that reads slowly. */
 		timer_stop(x->g->loop, &x->timer);
 		upstream_read_stop(x->up);

@@ -105,7 +105,7 @@ step_replay(struct exchange *x)
 	if (x->has_tail && client_backlog(x->client) > 0)
 		return STEP_WAIT;
 	while (x->reader.given < x->reader.size) {
-		if (client_backlog(x->client) > HIGH_WATER)
+		if (client_backlog(x->client) > high_water(x))
 			return STEP_WAIT;
 		if (reader_piece(&x->reader, &piece) != E_OK)
 			return lose_entry(x);

@@ -9,6 +9,7 @@
 #include "gateway/exchange_int.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
+#include "gateway/refuse.h"
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
 #include "journal/payload.h"
@@ -41,7 +42,10 @@ static void
 put_own_answer(struct exchange *x, const char *content_type, struct span body)
 {
 	char fields[128];
-	int n = snprintf(fields, sizeof(fields), "content-type: %s\r\n", content_type);
+	/* Whoever asks again should not do it at once. */
+	bool is_unavailable = x->is_refusal && x->status == 503;
+	int n = snprintf(fields, sizeof(fields), "content-type: %s\r\n%s", content_type,
+	    is_unavailable ? "retry-after: 5\r\n" : "");
 	const char *word = x->is_refusal ? err_row(x->why)->word : NULL;
 	x->is_kept_alive = client_may_keep(x->client) && !is_misunderstood(x);
 	x->response_size = body.n;
@@ -460,6 +464,7 @@ step_settle(struct exchange *x)
 		put_local(x);
 	else if (x->is_refusal && x->client != NULL)
 		put_refusal(x);
+	refusal_count_limit(x->why);
 	record(x);
 	split_store(x);
 	if (x->has_answer && x->is_answer_complete && x->has_preimage && !split_is_part(x))

@@ -7,6 +7,7 @@
 #include "base/span.h"
 #include "config/config.h"
 #include "gateway/proxy.h"
+#include "gateway/trust.h"
 #include "obs/log.h"
 #include "provider/registry.h"
 #include "tls/context.h"
@@ -61,6 +62,13 @@ setup_new(struct config *config, const char *via, char *detail, size_t detail_si
 	s->proxy = proxy_way_new(config);
 	s->registry = registry_new();
 	snprintf(s->via, sizeof(s->via), "%s", via);
+	const char *wrong = NULL;
+	s->trust = trust_new(config->trusted_proxies, &wrong);
+	if (s->trust == NULL) {
+		snprintf(
+		    detail, detail_size, "trusted_proxies: '%s' is no address or block", wrong);
+		goto free_setup;
+	}
 	if (!define_providers(s, detail, detail_size))
 		goto free_setup;
 	s->tls = xcalloc(registry_count(s->registry), sizeof(*s->tls));
@@ -89,6 +97,7 @@ setup_unref(struct setup *s)
 	free(s->tls);
 	registry_free(s->registry);
 	proxy_way_free(s->proxy);
+	trust_free(s->trust);
 	config_unref(s->config);
 	free(s);
 }

@@ -17,10 +17,12 @@ struct provider;
 struct proxy_way;
 struct registry;
 struct tls_ctx;
+struct trust;
 
 struct setup {
 	struct config *config;
 	struct registry *registry;
+	struct trust *trust;     /* trusted_proxies */
 	struct tls_ctx **tls;    /* by provider index; NULL until the first use */
 	struct proxy_way *proxy; /* NULL: none */
 	char via[32];            /* our pseudonym in Via, to notice loops */

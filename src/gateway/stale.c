@@ -64,8 +64,9 @@ look_up(struct exchange *x)
 	} else if ((uint64_t)late_ms < cg->cache.stale_while_revalidate_ms) {
 		x->entry = e;
 		x->is_stale = true;
-		/* One at a time: whoever finds a flight knows that somebody fetches already. */
-		if (flight_find(x->g->flights, &x->key, buf_view(&x->preimage)) == NULL)
+		/* One at a time, and none when memory is short: whoever finds a flight knows that somebody fetches already. */
+		if (gateway_pressure(x->g) == PRESSURE_NONE &&
+		    flight_find(x->g->flights, &x->key, buf_view(&x->preimage)) == NULL)
 			refresh(x);
 	} else if ((uint64_t)late_ms < cg->cache.stale_if_error_ms) {
 		x->stale = e;

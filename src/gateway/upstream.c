@@ -233,6 +233,7 @@ pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx)
 	p->resolver = r;
 	p->is_own = is_own;
 	p->own_ctx = ctx;
+	p->most_open = loop_descriptor_budget() / 2;
 	list_init(&p->idle);
 	return p;
 }
@@ -309,6 +310,8 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	struct upstream *u = fresh ? NULL : take_idle(p, o);
 	if (u != NULL)
 		return u;
+	if (p->n_open >= p->most_open && !list_is_empty(&p->idle))
+		destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
 	u = xcalloc(1, sizeof(*u));
 	u->pool = p;
 	p->n_open++;

@@ -19,6 +19,7 @@ struct pool {
 	void *own_ctx;
 	size_t n_idle;
 	size_t n_open;
+	size_t most_open; /* from here on the longest idle one goes for each new one */
 	bool is_freed;
 };
 

@@ -275,9 +275,8 @@ is_in_any(const unsigned char *ip, const struct block *blocks, size_t n)
 	return false;
 }
 
-/* The bytes of the address, an IPv4 one in IPv6's clothes undressed; *n is 4, 16 or 0 (Unix). */
-static const unsigned char *
-ip_bytes(const struct address *a, size_t *n)
+const unsigned char *
+address_ip(const struct address *a, size_t *n)
 {
 	const struct in6_addr *v6;
 
@@ -300,7 +299,7 @@ bool
 address_is_private(const struct address *a)
 {
 	size_t n;
-	const unsigned char *ip = ip_bytes(a, &n);
+	const unsigned char *ip = address_ip(a, &n);
 
 	if (n == 4)
 		return is_in_any(ip, private_v4, COUNT_OF(private_v4));
@@ -313,7 +312,7 @@ bool
 address_is_loopback(const struct address *a)
 {
 	size_t n;
-	const unsigned char *ip = ip_bytes(a, &n);
+	const unsigned char *ip = address_ip(a, &n);
 
 	if (n == 4)
 		return ip[0] == 127;
@@ -326,7 +325,7 @@ bool
 address_eq_ip(const struct address *a, const struct address *b)
 {
 	size_t na, nb;
-	const unsigned char *x = ip_bytes(a, &na), *y = ip_bytes(b, &nb);
+	const unsigned char *x = address_ip(a, &na), *y = address_ip(b, &nb);
 
 	if (na == 0 || nb == 0)
 		return na == nb && strcmp(address_path(a), address_path(b)) == 0;

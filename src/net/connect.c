@@ -7,6 +7,7 @@
 #include "net/dial_int.h"
 #include "net/listener_int.h"
 #include "net/stream_int.h"
+#include "obs/metric.h"
 
 #define KEEPALIVE_SECONDS 60
 
@@ -45,6 +46,8 @@ on_handshake_late(void *ctx)
 {
 	struct stream *s = ctx;
 
+	if (s->listener != NULL)
+		metric_add(M_LIMIT_TLS_TIMEOUT, 1);
 	stream_end_with(s, E_UPSTREAM_CONNECT_TIMEOUT, "the TLS handshake was not done in time");
 	stream_tell_end(s);
 	if (s->phase != PHASE_CLOSING)

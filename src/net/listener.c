@@ -11,7 +11,7 @@
 #include "net/stream_int.h"
 
 #define BACKLOG 1024
-#define HANDSHAKES_MAX 1024
+#define HANDSHAKES_MAX 1024 /* and a sixteenth of what the descriptors allow */
 #define KEEPALIVE_IDLE                                                                             \
 	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
 #define KEEPALIVE_INTERVAL 10
@@ -34,7 +34,7 @@ struct listener {
 	accept_fn accepted;
 	void *ctx;
 	struct list shaking; /* streams, oldest first */
-	unsigned n_shaking;
+	unsigned n_shaking, most_shaking;
 	uint64_t failed;
 	bool is_paused, is_parked;
 	struct defer later; /* takes the parked one, or reaps */
@@ -58,7 +58,7 @@ has_room(struct listener *l)
 {
 	if (l->is_paused)
 		return false;
-	if (l->n_shaking < HANDSHAKES_MAX)
+	if (l->n_shaking < l->most_shaking)
 		return true;
 	if (CONTAINER_OF(l->shaking.next, struct stream, link)->tls != NULL)
 		return false;
@@ -275,6 +275,14 @@ read_back_address(struct listener *l)
 		address_from_sockaddr(&l->address, (struct sockaddr *)(void *)&sa, (socklen_t)n);
 }
 
+static unsigned
+most_handshakes(void)
+{
+	unsigned n = loop_descriptor_budget() / 16;
+
+	return n < 2 ? 2 : n > HANDSHAKES_MAX ? HANDSHAKES_MAX : n;
+}
+
 struct listener *
 listener_open(struct loop *loop, const struct address *a, const struct listener_options *o,
     accept_fn accepted, void *ctx, const char **detail)
@@ -290,6 +298,7 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 	l->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
 	l->tls_ms = o->tls_ms;
 	list_init(&l->shaking);
+	l->most_shaking = most_handshakes();
 	if (is_unix)
 		CHK(uv_pipe_init(&loop->uv, &l->uv.pipe, 0) == 0);
 	else

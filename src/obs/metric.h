@@ -37,11 +37,22 @@
 	X(FAILED_OTHERWISE, COUNTER, "postern_upstream_failures_total{reason=\"other\"}", "") \
 	X(UPSTREAM_CONNECTS, COUNTER, "postern_upstream_connects_total", "Connections opened towards providers.") \
 	X(UPSTREAM_REUSED, COUNTER, "postern_upstream_reused_total", "Attempts on a pooled connection.") \
+	X(LIMIT_HEAD, COUNTER, "postern_limit_hits_total{limit=\"head\"}", "Requests and connections that met a limit.") \
+	X(LIMIT_HEADER_TIMEOUT, COUNTER, "postern_limit_hits_total{limit=\"header_timeout\"}", "") \
+	X(LIMIT_TLS_TIMEOUT, COUNTER, "postern_limit_hits_total{limit=\"tls_timeout\"}", "")       \
+	X(LIMIT_BODY_RATE, COUNTER, "postern_limit_hits_total{limit=\"body_idle\"}", "")           \
+	X(LIMIT_WRITE_STALL, COUNTER, "postern_limit_hits_total{limit=\"write_stall\"}", "")       \
+	X(LIMIT_CONNECTIONS, COUNTER, "postern_limit_hits_total{limit=\"connections\"}", "")       \
+	X(LIMIT_ADDRESS, COUNTER, "postern_limit_hits_total{limit=\"connections_per_address\"}", "") \
+	X(LIMIT_MEMORY, COUNTER, "postern_limit_hits_total{limit=\"memory\"}", "")                 \
+	X(LIMIT_UPSTREAM_CONNECT, COUNTER, "postern_limit_hits_total{limit=\"upstream_connect\"}", "") \
+	X(LIMIT_UPSTREAM_TIMEOUT, COUNTER, "postern_limit_hits_total{limit=\"upstream_timeout\"}", "") \
 	X(BYTES_IN, COUNTER, "postern_client_received_bytes_total", "Request body bytes.")         \
 	X(BYTES_OUT, COUNTER, "postern_client_sent_bytes_total", "Response body bytes.")           \
 	X(TOKENS_IN, COUNTER, "postern_tokens_total{direction=\"in\"}", "Tokens that providers reported.") \
 	X(TOKENS_OUT, COUNTER, "postern_tokens_total{direction=\"out\"}", "")                      \
 	X(CONNECTIONS, GAUGE, "postern_client_connections", "Open client connections.")            \
+	X(MEMORY, GAUGE, "postern_memory_bytes", "Memory of the process' own, as limits.memory counts it.") \
 	X(EXCHANGES, GAUGE, "postern_exchanges_active", "Exchanges in progress.")                  \
 	X(CACHE_BYTES, GAUGE, "postern_cache_bytes", "Size of the cache on disk.")                 \
 	X(CACHE_ENTRIES, GAUGE, "postern_cache_entries", "Entries in the cache.")                  \

@@ -54,8 +54,8 @@ unknown_keys_get_the_nearest_name(void **state)
 		"postern.yaml:1:1: unknown key 'connect' here; did you mean 'upstream.connect'?"},
 	    /* Nothing near. */
 	    {"x: 1",
-		"postern.yaml:1:1: unknown key 'x'; known here are listen, data, admin, limits, upstream, "
-		"cache, log, gateways, providers"},
+		"postern.yaml:1:1: unknown key 'x'; known here are listen, data, admin, trusted_proxies, limits, "
+		"upstream, cache, log, gateways, providers"},
 	    {"admin: {zzz: 1}",
 		"postern.yaml:1:9: unknown key 'zzz'; known here are listen, hosts"},
 	    {"log: {zzz: 1}",
@@ -68,13 +68,13 @@ unknown_keys_get_the_nearest_name(void **state)
 	    {"listen: [{address: \":1\", tls: {zzz: 1}}]",
 		"postern.yaml:1:32: unknown key 'zzz'; known here are certificate and key"},
 	    {"'': 1",
-		"postern.yaml:1:1: unknown key ''; known here are listen, data, admin, limits, upstream, "
-		"cache, log, gateways, providers"},
+		"postern.yaml:1:1: unknown key ''; known here are listen, data, admin, trusted_proxies, limits, "
+		"upstream, cache, log, gateways, providers"},
 	    {"limits.body: 1KB",
 		"postern.yaml:1:1: unknown key 'limits.body'; write its parts as keys inside each other"},
 	    {"\"a\\e[31m\\u2028\": 1",
 		"postern.yaml:1:1: unknown key 'a\\x1b[31m\\xe2\\x80\\xa8'; known here are listen, "
-		"data, admin, limits, upstream, cache, log, gateways, providers"},
+		"data, admin, trusted_proxies, limits, upstream, cache, log, gateways, providers"},
 	};
 
 	UNUSED(state);
@@ -90,12 +90,8 @@ keys_of_later_versions_are_named(void **state)
 	    {"admin: {token: }", "postern.yaml:1:9: admin.token is not in this version; remove it"},
 	    {"admin: {token: \"${POSTERN_ADMIN_TOKEN:-}\"}",
 		"postern.yaml:1:9: admin.token is not in this version; remove it"},
-	    {"trusted_proxies: []",
-		"postern.yaml:1:1: trusted_proxies is not in this version; remove it"},
 	    {"default_provider: openai",
 		"postern.yaml:1:1: default_provider is not in this version; remove it"},
-	    {"limits: {memory: 0}",
-		"postern.yaml:1:10: limits.memory is not in this version; remove it"},
 	    {"gateways: {gw: {authentication: true}}",
 		"postern.yaml:1:33: gateways.gw.authentication: true is not in this version; write false"},
 	};
@@ -467,10 +463,37 @@ a_provider_cannot_leave_the_common_trust_for_the_systems(void **state)
 	    "remove it, or name a PEM file");
 }
 
+static void
+a_ceiling_for_memory_leaves_room_for_the_process(void **state)
+{
+	UNUSED(state);
+	case_refuses("limits: {memory: 256}",
+	    "postern.yaml:1:18: limits.memory is less than the process itself needs; write a size such as "
+	    "256MB, or 0 for no ceiling");
+	case_refuses("limits: {memory: 1048575}",
+	    "postern.yaml:1:18: limits.memory is less than the process itself needs; write a size such as "
+	    "256MB, or 0 for no ceiling");
+	config_unref(case_must_load("limits: {memory: 1MB}"));
+	config_unref(case_must_load("limits: {memory: 0}"));
+}
+
+static void
+a_proxy_that_is_trusted_has_an_address(void **state)
+{
+	UNUSED(state);
+	case_refuses("trusted_proxies: [10.0.0.0/8, proxy.example]",
+	    "postern.yaml:1:31: trusted_proxies has an item that is no address; write addresses, blocks such "
+	    "as 10.0.0.0/8, or unix");
+	case_refuses("trusted_proxies: 10.0.0.0/8",
+	    "postern.yaml:1:18: trusted_proxies is one value, not a list; write [a, b]");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup(a_ceiling_for_memory_leaves_room_for_the_process, reset),
+	    cmocka_unit_test_setup(a_proxy_that_is_trusted_has_an_address, reset),
 	    cmocka_unit_test_setup(unknown_keys_get_the_nearest_name, reset),
 	    cmocka_unit_test_setup(keys_of_later_versions_are_named, reset),
 	    cmocka_unit_test_setup(wrong_types_say_what_is_right, reset),

@@ -249,10 +249,38 @@ text_is_utf8_that_yaml_can_say_back(void **state)
 	assert_non_null(syntax_text(span_of("a\0b", 3)));
 }
 
+static void
+networks_are_addresses_and_blocks_in_their_shortest_form(void **state)
+{
+	static const char *const fine[] = {"unix", "10.0.0.0/8", "0.0.0.0/0", "192.0.2.1",
+	    "192.0.2.1/32", "::1", "::/0", "fd00::/8", "2001:db8::1/128", "::ffff:0:0:0/80"};
+	static const struct wrong bad[] = {
+	    {"", "has an item that is no address"},
+	    {"proxy.example", "has an item that is no address"},
+	    {"10.0.0/8", "has an item that is no address"},
+	    {"127.1", "has an item that is no address"},
+	    {"/8", "has an item that is no address"},
+	    {"unix:/s", "has an item that is no address"},
+	    {"10.0.0.0/", "has a block whose length"},
+	    {"10.0.0.0/33", "has a block whose length"},
+	    {"10.0.0.0/-1", "has a block whose length"},
+	    {"10.0.0.0/8 ", "has a block whose length"},
+	    {"::/129", "has a block whose length"},
+	    {"10.0.0.1/8", "has a block with bits set"},
+	    {"10.128.0.0/8", "has a block with bits set"},
+	    {"fd00::1/64", "has a block with bits set"},
+	    {"::ffff:10.0.0.1", "has an IPv4 address inside IPv6"},
+	};
+	(void)state;
+	assert_fine(syntax_network, fine, COUNT_OF(fine));
+	assert_wrong(syntax_network, bad, COUNT_OF(bad));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(networks_are_addresses_and_blocks_in_their_shortest_form),
 	    cmocka_unit_test(addresses_have_four_forms),
 	    cmocka_unit_test(local_is_loopback_or_unix),
 	    cmocka_unit_test(the_same_address_has_many_spellings),

@@ -42,6 +42,10 @@ static const struct number numbers[] = {
     {"limits.header_timeout", OF(limits.header_timeout_ms), 10 * SECOND, TIME_LIMIT},
     {"limits.tls_timeout", OF(limits.tls_timeout_ms), 10 * SECOND, TIME_LIMIT},
     {"limits.body_idle", OF(limits.body_idle_ms), 30 * SECOND, TIME_LIMIT},
+    {"limits.body_grace", OF(limits.body_grace_ms), 20 * SECOND, NULL, "0", "1d", "86400001ms", 0,
+	DAY},
+    {"limits.memory", OF(limits.memory), 0, NULL, "0", "1048576GB", "1125899906842625", 0,
+	1024 * 1024 * GB},
     {"limits.body_min_rate", OF(limits.body_min_rate), 500, NULL, "0", "1000000000", "1000000001",
 	0, 1000000000},
     {"limits.keepalive_idle", OF(limits.keepalive_idle_ms), 75 * SECOND, TIME_LIMIT},
@@ -156,6 +160,7 @@ every_other_key_has_its_default(void **state)
 	g = &c->gateways[0];
 	assert_null(c->admin_listen[0]);
 	assert_null(c->admin_hosts[0]);
+	assert_null(c->trusted_proxies[0]);
 	assert_false(c->limits.half_close);
 	assert_null(c->upstream.ca);
 	assert_null(c->upstream.proxy);
@@ -182,6 +187,7 @@ every_other_key_reaches_its_field(void **state)
 	    "listen: [\"127.0.0.1:1\", \"unix:/s\"]\n"
 	    "data: /d\n"
 	    "admin: {listen: [\"127.0.0.1:1\", \"unix:/s\"], hosts: [a.example]}\n"
+	    "trusted_proxies: [\"::1\", 10.0.0.0/8]\n"
 	    "limits: {half_close: true}\n"
 	    "upstream: {ca: /ca.pem, proxy: \"http://h:1\", no_proxy: [a, .b]}\n"
 	    "gateways: {default: {authentication: false, on_disconnect: finish,\n"
@@ -195,6 +201,7 @@ every_other_key_reaches_its_field(void **state)
 	assert_string_equal(c->data, "/d");
 	assert_string_equal(c->admin_listen[1], "unix:/s");
 	assert_string_equal(c->admin_hosts[0], "a.example");
+	assert_string_equal(c->trusted_proxies[1], "10.0.0.0/8");
 	assert_true(c->limits.half_close);
 	assert_string_equal(c->upstream.ca, "/ca.pem");
 	assert_string_equal(c->upstream.proxy, "http://h:1");
