@@ -135,6 +135,23 @@ buf_reset(struct buf *b)
 	b->off = b->end = 0;
 }
 
+void
+buf_shrink(struct buf *b)
+{
+	char *p;
+
+	if (buf_len(b) == 0) {
+		buf_fini(b);
+		return;
+	}
+	move_to_front(b);
+	p = realloc(b->p, b->end + 1);
+	if (p == NULL)
+		return;
+	b->p = p;
+	b->cap = b->end;
+}
+
 char *
 buf_take(struct buf *b, size_t *n)
 {

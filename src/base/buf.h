@@ -76,6 +76,7 @@ MUST_CHECK bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3
 void buf_drop(struct buf *b, size_t n);  /* from the front; n <= buf_len */
 void buf_cut(struct buf *b, size_t len); /* keep only the first len bytes */
 void buf_reset(struct buf *b);           /* empty, memory kept */
+void buf_shrink(struct buf *b);          /* gives back what is allocated beyond the contents */
 /* Moves the contents out (heap, owner frees) and leaves the buf empty. *n gets the length. */
 char *buf_take(struct buf *b, size_t *n);
 

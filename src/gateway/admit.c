@@ -11,6 +11,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
 #include "gateway/trust.h"
+#include "gateway/upstream.h"
 #include "net/listener.h"
 #include "net/stream.h"
 #include "obs/metric.h"
@@ -115,6 +116,16 @@ gateway_client_closed(struct gateway *g, struct client_place *p)
 	gateway_shrunk(g);
 }
 
+static void
+spare(void *ctx)
+{
+	struct gateway *g = ctx;
+	exchange_free_spares(g);
+	pool_close_idle(g->pool);
+	LIST_EACH(node, &g->exchanges)
+	exchange_spare(node);
+}
+
 enum pressure_level
 gateway_pressure(struct gateway *g)
 {
@@ -124,8 +135,25 @@ gateway_pressure(struct gateway *g)
 	enum pressure_level before = g->pressure.level;
 	enum pressure_level now = pressure_look(&g->pressure, ceiling, loop_now_ms(g->loop));
 	if (now != PRESSURE_NONE && before == PRESSURE_NONE)
-		exchange_free_spares(g);
+		defer_start(g->loop, &g->sparing, spare, g);
 	return now;
+}
+
+bool
+gateway_reserve(struct gateway *g, uint64_t bytes)
+{
+	uint64_t ceiling = g->setup->config->limits.memory;
+	if (gateway_pressure(g) != PRESSURE_NONE ||
+	    pressure_judge(g->pressure.bytes + g->reserved + bytes, ceiling) == PRESSURE_SHED)
+		return false;
+	g->reserved += bytes;
+	return true;
+}
+
+void
+gateway_unreserve(struct gateway *g, uint64_t bytes)
+{
+	g->reserved -= bytes;
 }
 
 bool

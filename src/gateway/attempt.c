@@ -105,7 +105,7 @@ send_request(struct exchange *x)
 	struct span waiting = buf_view(&x->body);
 	if (waiting.n > 0) {
 		attempt_send_body(x, waiting);
-		buf_reset(&x->body);
+		buf_fini(&x->body); /* it may be a held one that grew too large */
 	}
 	if (x->is_body_done)
 		attempt_end_body(x);

@@ -21,6 +21,7 @@
 
 #define ARENA_MAX (1024 * 1024)
 #define OFF_LOOP_BYTES (256 * 1024) /* bodies above are canonicalised by a worker */
+#define PREPARE_FACTOR 5            /* a body as values, in canonical form and in the preimage */
 #define KEEP_BYTES (64 * 1024)      /* buffers above are given back when the exchange ends */
 #define SPARES_MAX 256
 #define LAST_CHUNK_MS 5000 /* for the end of an answer whose content is whole */
@@ -302,6 +303,7 @@ prepared(void *ctx)
 {
 	struct exchange *x = ctx;
 	x->is_working = false;
+	gateway_unreserve(x->g, x->reserved);
 	if (x->is_over) {
 		defer_start(x->g->loop, &x->reap, x->reap.fn, x);
 		return;
@@ -315,6 +317,12 @@ step_prepare(struct exchange *x)
 	x->step = STEP_LOOKUP;
 	if (buf_len(&x->body) <= OFF_LOOP_BYTES) {
 		prepare(x);
+		return STEP_MORE;
+	}
+	/* Where that does not fit any more the body goes on unread. */
+	x->reserved = buf_len(&x->body) * PREPARE_FACTOR;
+	if (!gateway_reserve(x->g, x->reserved)) {
+		x->facts.model = x->endpoint.model;
 		return STEP_MORE;
 	}
 	x->is_working = true;
@@ -562,6 +570,8 @@ stop_holding(struct exchange *x)
 	x->is_held = false;
 	x->body.max += HIGH_WATER + KEEP_BYTES;
 	x->uploaded.max = x->log_wishes.payload ? payload_capture_max(x->route.gateway) : 0;
+	if (gateway_pressure(x->g) != PRESSURE_NONE && x->uploaded.max > KEEP_BYTES)
+		x->uploaded.max = KEEP_BYTES;
 	struct span head = span_head(buf_view(&x->body), x->uploaded.max);
 	if (!buf_put_span(&x->uploaded, head))
 		buf_reset(&x->uploaded);

@@ -94,6 +94,7 @@ struct exchange {
 	struct cache_wishes wishes;
 	struct journal_wishes log_wishes;
 	struct json_doc *doc;
+	uint64_t reserved;   /* memory, while a worker reads the body */
 	struct buf body;     /* held, or waiting to be sent on */
 	struct buf uploaded; /* what a streamed body had, for the log */
 	bool is_held, is_body_done;

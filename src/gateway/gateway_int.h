@@ -40,6 +40,7 @@ struct gateway {
 	size_t n_guests;
 	struct seats seats;
 	struct pressure pressure;
+	uint64_t reserved;
 	struct list exchanges;
 	struct list spares; /* ended exchanges, kept for their warm buffers */
 	size_t n_spares;
@@ -49,6 +50,7 @@ struct gateway {
 	void *drained_ctx;
 	struct defer drained_call;
 	struct defer turn_end;
+	struct defer sparing;
 	uint64_t warn_from_ms; /* the next line about a provider that failed */
 	unsigned warnings_left_out;
 	int64_t date_s; /* of date_text, the Date line of this second */
@@ -62,6 +64,9 @@ void gateway_accepted(struct gateway *g, struct stream *s, bool is_admin);
 void gateway_client_closed(struct gateway *g, struct client_place *p);
 /* What the process' memory says about new work. */
 enum pressure_level gateway_pressure(struct gateway *g);
+/* Asks for that much memory at once, before it is allocated; given back when the work is done. */
+bool gateway_reserve(struct gateway *g, uint64_t bytes);
+void gateway_unreserve(struct gateway *g, uint64_t bytes);
 /* A client or an exchange is gone: reports the end of a drain when it was the last. */
 void gateway_shrunk(struct gateway *g);
 /* Before entries are read: their read transaction ends with the turn. */
@@ -72,6 +77,8 @@ void exchange_free_spares(struct gateway *g);
 struct client *client_of(struct list *node);
 struct client *client_of_rest(struct list *node);
 struct client *client_of_guest(struct list *node);
+/* Memory is short: what it keeps for cache and log is cut to its beginning. Between turns only. */
+void exchange_spare(struct list *node);
 void exchange_cut(struct list *node); /* at the end of a drain: one whose client left already */
 
 #endif

@@ -7,7 +7,7 @@
 #include "obs/log.h"
 #include "obs/metric.h"
 
-#define LOOK_MS 20
+#define LOOK_MS 5
 #define TRIM_MS 1000
 #define LINE_MS 10000
 

@@ -5,7 +5,7 @@
  *         flights, no large request held, little ahead of slow readers and slow providers.
  *   SHED  from 95 %: new requests are refused (503); an idle connection gives its place to a new one.
  *
- * Looked at when there is work, at most every 20 ms, so that an idle process does nothing. Under
+ * Looked at when there is work, at most every 5 ms, so that an idle process does nothing. Under
  * pressure the allocator is asked once a second to give back what it keeps.
  */
 #ifndef GATEWAY_PRESSURE_H

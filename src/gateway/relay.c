@@ -191,6 +191,29 @@ spare_memory(struct exchange *x)
 }
 
 static void
+shorten(struct buf *b)
+{
+	if (buf_len(b) <= CAPTURE_SPARED)
+		return;
+	buf_cut(b, CAPTURE_SPARED);
+	buf_shrink(b);
+	b->max = CAPTURE_SPARED;
+}
+
+void
+exchange_spare(struct list *node)
+{
+	struct exchange *x = CONTAINER_OF(node, struct exchange, link);
+	if (x->is_over || (x->step != STEP_RELAY && x->step != STEP_ATTEMPT))
+		return;
+	shorten(&x->uploaded);
+	if (x->step == STEP_ATTEMPT || buf_len(&x->capture.body) <= CAPTURE_SPARED)
+		return;
+	x->capture.is_cut = true;
+	shorten(&x->capture.body);
+}
+
+static void
 feed_taps(struct exchange *x)
 {
 	spare_memory(x);

@@ -268,26 +268,6 @@ describe('connections', () => {
     for (const c of all) c.close();
     await gateway.stop();
   });
-
-  test('limits.connections: those that are too many wait until one ends', async () => {
-    const gateway = await limited({ connections: 3 });
-    const held = [];
-    for (let i = 0; i < 3; i++) {
-      const c = await connect(gateway);
-      await c.request({ path: '/-/healthz' }).whole();
-      held.push(c);
-    }
-    const late = await connect(gateway); // the kernel takes it; the gateway does not
-    const reply = late.request({ path: '/-/healthz' });
-    for (const c of held) assert.equal((await c.request({ path: '/-/healthz' }).whole()).status, 200, 'those inside are served on');
-    assert.equal(reply.headers, null);
-    held.pop().close();
-    assert.equal((await reply.whole()).status, 200);
-    late.close();
-    await waitFor(() => request(gateway, { path: '/-/healthz' }).then((r) => r.status === 200, () => false), 'a place again');
-    for (const c of held) c.close();
-    await gateway.stop();
-  });
 });
 
 describe('a provider that takes its time', () => {

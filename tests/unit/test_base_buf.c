@@ -181,6 +181,29 @@ take_moves_the_bytes_and_leaves_a_usable_buffer(void **state)
 }
 
 static void
+shrinking_keeps_the_contents_and_nothing_else(void **state)
+{
+	struct buf b;
+
+	UNUSED(state);
+	buf_init(&b, 1 << 20);
+	for (int i = 0; i < 1000; i++)
+		assert_true(buf_put(&b, "0123456789", 10));
+	buf_drop(&b, 5);
+	buf_cut(&b, 10);
+	buf_shrink(&b);
+	assert_true(span_eq(buf_view(&b), SPAN_LIT("5678901234")));
+	assert_int_equal(b.cap, 10);
+	assert_true(buf_put(&b, "x", 1));
+	assert_true(span_eq(buf_view(&b), SPAN_LIT("5678901234x")));
+	buf_reset(&b);
+	buf_shrink(&b);
+	assert_int_equal(b.cap, 0);
+	assert_int_equal(b.max, 1 << 20);
+	buf_fini(&b);
+}
+
+static void
 fini_is_fine_on_a_zeroed_one(void **state)
 {
 	struct buf b = {0};
@@ -202,6 +225,7 @@ main(void)
 	    cmocka_unit_test(a_queue_reuses_the_room_at_its_front),
 	    cmocka_unit_test(a_long_queue_that_is_drained_slowly_seldom_moves),
 	    cmocka_unit_test(take_moves_the_bytes_and_leaves_a_usable_buffer),
+	    cmocka_unit_test(shrinking_keeps_the_contents_and_nothing_else),
 	    cmocka_unit_test(fini_is_fine_on_a_zeroed_one),
 	};
 

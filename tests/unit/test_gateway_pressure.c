@@ -39,8 +39,8 @@ memory_that_is_taken_is_seen_and_memory_that_is_given_back_too(void **state)
 	char *taken = malloc(100 * MB);
 	assert_non_null(taken);
 	memset(taken, 1, 100 * MB);
-	assert_int_equal(pressure_look(&p, ceiling, 219), PRESSURE_NONE); /* too soon to look */
-	assert_int_equal(pressure_look(&p, ceiling, 220), PRESSURE_SHED);
+	assert_int_equal(pressure_look(&p, ceiling, 204), PRESSURE_NONE); /* too soon to look */
+	assert_int_equal(pressure_look(&p, ceiling, 205), PRESSURE_SHED);
 	assert_true(p.bytes >= before + 99 * MB);
 	free(taken);
 	assert_int_equal(pressure_look(&p, before * 2 + 100 * MB, 240), PRESSURE_NONE);

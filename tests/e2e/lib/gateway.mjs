@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { request } from './client.mjs';
 import { deferred, within, waitFor } from './wait.mjs';
 import { willStop, stopped } from './cleanup.mjs';
 
@@ -92,7 +93,9 @@ class Gateway {
     this.exited = deferred();
     const { args, listeners } = commandLine(options, this.data);
     this.args = args;
-    this.child = spawn(binary, args, { env: environment(options.env), stdio: ['ignore', 'pipe', 'pipe'] });
+    // wrap: a command that becomes the gateway, such as prlimit
+    const [command, ...before] = [...(options.wrap ?? []), binary];
+    this.child = spawn(command, [...before, ...args], { env: environment(options.env), stdio: ['ignore', 'pipe', 'pipe'] });
     alive.add(this.child);
     this.pid = this.child.pid;
     const listening = deferred();
@@ -143,6 +146,14 @@ class Gateway {
   memory(which = 'VmRSS') {
     const line = fs.readFileSync(`/proc/${this.pid}/status`, 'utf8').match(new RegExp(`^${which}:\\s+(\\d+) kB`, 'm'));
     return Number(line[1]) * 1024;
+  }
+
+  // A value of /-/metrics: metric('postern_limit_hits_total{limit="head"}').
+  async metric(name) {
+    const page = (await request(this, { path: '/-/metrics' })).text;
+    const line = page.split('\n').find((l) => l.startsWith(`${name} `));
+    assert.ok(line, `the metric ${name}`);
+    return Number(line.slice(name.length + 1));
   }
 
   signal(name) {
