@@ -16,7 +16,8 @@
 	INT(23, ttft_us) INT(24, overhead_us) INT(25, request_size) INT(26, response_size) INT(27, bytes_in) \
 	INT(28, bytes_out) INT(29, tokens_in) INT(30, tokens_out) INT(31, cost_usd12) INT(32, usage[0]) \
 	INT(33, usage[1]) INT(34, usage[2]) INT(35, usage[3]) INT(36, usage[4]) INT(37, usage[5]) \
-	INT(38, usage[6]) INT(39, usage[7]) INT(40, request_kept) INT(41, response_kept)
+	INT(38, usage[6]) INT(39, usage[7]) INT(40, request_kept) INT(41, response_kept) INT(50, frames_in) \
+	INT(51, frames_out)
 /* clang-format on */
 
 #define TAG_CREATED 42 /* against the id's time */
@@ -42,6 +43,8 @@ record_init(struct record *r)
 	    .ttfb_us = -1,
 	    .ttft_us = -1,
 	    .overhead_us = -1,
+	    .frames_in = -1,
+	    .frames_out = -1,
 	    .tokens_in = -1,
 	    .tokens_out = -1,
 	    .cost_usd12 = -1};

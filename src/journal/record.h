@@ -36,6 +36,7 @@ struct record {
 	int64_t request_kept,
 	    response_kept; /* 0: all of a payload is kept, else so many of its first bytes */
 	int64_t bytes_in, bytes_out;         /* on the client's wire, heads included */
+	int64_t frames_in, frames_out;       /* of a WebSocket, whole ones; -1: it was none */
 	int64_t usage[RECORD_USAGE_CLASSES]; /* -1: unknown */
 	int64_t tokens_in, tokens_out;       /* -1: unknown */
 	int64_t cost_usd12;                  /* -1: unknown */

@@ -97,7 +97,8 @@ record_csv(const struct record *r, struct buf *out)
 	LAST_TEXTS(PUT_TEXT)
 #undef PUT_TEXT
 	return ok && put_flag(out, r->is_stream) && put_flag(out, r->is_truncated) &&
-	    put_flag(out, r->is_estimated) && buf_put(out, "\r\n", 2);
+	    put_flag(out, r->is_estimated) && put_number(out, r->frames_in, r->frames_in >= 0) &&
+	    put_number(out, r->frames_out, r->frames_out >= 0) && buf_put(out, "\r\n", 2);
 }
 
 bool
@@ -113,6 +114,6 @@ record_csv_heading(struct buf *out)
 	return ok &&
 	    buf_printf(out,
 		",cost,step,attempts,request_size,response_size,bytes_in,bytes_out" LAST_TEXTS(
-		    NAME) ",stream,truncated,estimated\r\n");
+		    NAME) ",stream,truncated,estimated,frames_in,frames_out\r\n");
 #undef NAME
 }

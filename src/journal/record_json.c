@@ -97,7 +97,9 @@ json_figures(const struct record *r, struct buf *out)
 	    json_number(out, "request_size", r->request_size, true) &&
 	    json_number(out, "response_size", r->response_size, true) &&
 	    json_number(out, "bytes_in", r->bytes_in, true) &&
-	    json_number(out, "bytes_out", r->bytes_out, true);
+	    json_number(out, "bytes_out", r->bytes_out, true) &&
+	    (r->frames_in < 0 || json_number(out, "frames_in", r->frames_in, true)) &&
+	    (r->frames_out < 0 || json_number(out, "frames_out", r->frames_out, true));
 }
 
 bool

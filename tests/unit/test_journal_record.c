@@ -70,6 +70,8 @@ every_field_comes_back(void **state)
 	r.ttft_us = 5;
 	r.bytes_in = 9;
 	r.bytes_out = INT64_MAX;
+	r.frames_in = 0;
+	r.frames_out = INT64_MAX;
 	r.cost_usd12 = 19100000000;
 	for (int i = 0; i < RECORD_USAGE_CLASSES; i++)
 		r.usage[i] = 100 + i;
@@ -88,6 +90,8 @@ every_field_comes_back(void **state)
 	assert_int_equal(o.step, 3);
 	assert_int_equal(o.ttft_us, 5);
 	assert_int_equal(o.bytes_out, INT64_MAX);
+	assert_int_equal(o.frames_in, 0);
+	assert_int_equal(o.frames_out, INT64_MAX);
 	assert_int_equal(o.cost_usd12, 19100000000);
 	buf_fini(&b);
 }
@@ -104,6 +108,7 @@ unknown_numbers_stay_unknown(void **state)
 	assert_int_equal(o.cost_usd12, -1);
 	assert_int_equal(o.ttft_us, -1);
 	assert_int_equal(o.usage[0], -1);
+	assert_int_equal(o.frames_in, -1);
 	buf_fini(&b);
 }
 
@@ -209,7 +214,7 @@ csv_has_a_name_for_every_cell(void **state)
 	struct record r = typical();
 	assert_true(record_csv_heading(&names) && record_csv(&r, &cells));
 	assert_true(span_starts(buf_view(&names), SPAN_LIT("id,created_at,gateway,")));
-	assert_true(span_ends(buf_view(&names), SPAN_LIT(",truncated,estimated\r\n")));
+	assert_true(span_ends(buf_view(&names), SPAN_LIT(",estimated,frames_in,frames_out\r\n")));
 	assert_int_equal(commas(buf_view(&names)), commas(buf_view(&cells)));
 	buf_fini(&names);
 	buf_fini(&cells);
@@ -303,6 +308,27 @@ unknown_cost_is_null_and_a_hit_costs_nothing(void **state)
 	buf_fini(&b);
 }
 
+static void
+frames_are_told_of_a_websocket_only(void **state)
+{
+	struct buf b;
+	(void)state;
+	buf_init(&b, 65536);
+	struct record r = typical();
+	assert_true(record_json(&r, &b));
+	assert_true(span_find_span(buf_view(&b), SPAN_LIT("frames")) == buf_len(&b));
+	r.frames_in = 0;
+	r.frames_out = 7;
+	buf_reset(&b);
+	assert_true(record_json(&r, &b));
+	assert_true(span_find_span(buf_view(&b), SPAN_LIT("\"frames_in\":0,\"frames_out\":7,")) <
+	    buf_len(&b));
+	buf_reset(&b);
+	assert_true(record_csv(&r, &b));
+	assert_true(span_ends(buf_view(&b), SPAN_LIT(",0,7\r\n")));
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -318,6 +344,7 @@ main(void)
 	    cmocka_unit_test(a_cut_or_foreign_record_is_refused_at_every_length),
 	    cmocka_unit_test(json_has_cloudflares_names_and_ours),
 	    cmocka_unit_test(unknown_cost_is_null_and_a_hit_costs_nothing),
+	    cmocka_unit_test(frames_are_told_of_a_websocket_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
