@@ -130,7 +130,7 @@ static const struct config_row rows[] = {
 	NUMBER("upstream.first_byte", DURATION, SERVER(upstream.first_byte_ms), "600s", MS, DAY,
 	    "Longest wait for the first byte of a provider's answer."),
 	NUMBER("upstream.idle", DURATION, SERVER(upstream.idle_ms), "300s", MS, DAY,
-	    "Longest pause inside a provider's answer."),
+	    "Longest pause inside a provider's answer; of a WebSocket: while neither side sends."),
 	NUMBER("upstream.pool_idle", DURATION, SERVER(upstream.pool_idle_ms), "60s", 0, DAY,
 	    "How long an unused connection to a provider is kept; 0: not at all."),
 	ROW("upstream.ca", STRING, SERVER(upstream.ca), "system",

@@ -8,6 +8,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/proxy.h"
 #include "gateway/setup.h"
+#include "gateway/tunnel.h"
 #include "gateway/upstream.h"
 #include "http/writer.h"
 #include "obs/log.h"
@@ -89,7 +90,8 @@ send_request(struct exchange *x)
 				 .query = x->to.query,
 				 .framing = framing,
 				 .length = length,
-				 .via = x->setup->via},
+				 .via = x->setup->via,
+				 .is_websocket = x->is_websocket},
 		&x->out))
 		return false;
 	x->is_body_chunked = framing == BODY_CHUNKED;
@@ -228,6 +230,13 @@ static void
 on_answer_head(void *ctx, const struct response_head *head)
 {
 	struct exchange *x = ctx;
+	if (head->status == 101 && x->is_websocket) {
+		if (!tunnel_open(x, head)) {
+			attempt_drop(x);
+			exchange_fail(x, E_UPSTREAM_PROTOCOL, NULL);
+		}
+		return;
+	}
 	if (head->status / 100 == 1) {
 		on_informational(x, head);
 		return;
@@ -308,7 +317,7 @@ start_attempt(struct exchange *x, bool fresh)
 	    &(struct upstream_timeouts){.connect_ms = (unsigned)cf->upstream.connect_ms,
 		.tls_ms = (unsigned)cf->upstream.tls_ms,
 		.idle_ms = (unsigned)cf->upstream.pool_idle_ms},
-	    fresh);
+	    fresh || x->is_websocket);
 	upstream_attach(x->up, &upstream_ops, x, &x->arena, x->head.method);
 	if (upstream_is_ready(x->up) && !send_request(x)) {
 		exchange_fail(x, E_OVERLOADED, NULL);
@@ -331,7 +340,7 @@ void
 attempt_return(struct exchange *x)
 {
 	if (x->up != NULL)
-		upstream_return(x->up, x->is_request_out);
+		upstream_return(x->up, x->is_request_out && !x->is_websocket);
 	x->up = NULL;
 }
 

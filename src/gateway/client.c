@@ -18,7 +18,7 @@
 #define LINGER_BYTES (1024 * 1024)
 #define AHEAD_MAX (64 * 1024) /* bytes of later requests held while one is answered */
 
-enum client_rx { RX_IDLE, RX_HEAD, RX_BODY, RX_DONE, RX_LINGER };
+enum client_rx { RX_IDLE, RX_HEAD, RX_BODY, RX_DONE, RX_TUNNEL, RX_LINGER };
 enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_FIN };
 
 /*
@@ -85,6 +85,7 @@ wanted_wait(const struct client *c)
 	case RX_BODY:
 		return c->is_paused ? (is_writing ? WAIT_WRITE : WAIT_NOTHING) : WAIT_BODY;
 	case RX_DONE:
+	case RX_TUNNEL:
 		return is_writing ? WAIT_WRITE : WAIT_NOTHING;
 	case RX_LINGER:
 		return is_writing ? WAIT_WRITE : WAIT_FIN;
@@ -187,7 +188,8 @@ on_head(struct client *c)
 	const struct request_head *head = parser_request(c->parser);
 	c->rx = RX_BODY;
 	c->requests++;
-	c->keep_alive = head->keep_alive;
+	/* Bytes behind an upgrade that was refused may be requests, or frames: they are not looked at. */
+	c->keep_alive = head->keep_alive && !request_is_websocket(head);
 	c->wants_continue = head->expects_continue;
 	c->is_paused = false;
 	metric_add(M_HEADERS_DROPPED, head->dropped);
@@ -286,11 +288,29 @@ hold(struct client *c, struct span bytes)
 	return buf_put(&c->ahead, bytes.p, n) ? n : 0;
 }
 
+/* In a tunnel. */
+static void
+pass_on(struct client *c, struct span bytes)
+{
+	if (c->x == NULL || bytes.n == 0)
+		return;
+	exchange_received(c->x, bytes.n);
+	if (exchange_body(c->x, bytes))
+		return;
+	c->is_paused = true;
+	stream_read_stop(c->stream);
+}
+
 static size_t
 on_client_read(void *ctx, struct span bytes)
 {
 	struct client *c = ctx;
 	size_t used;
+	if (c->rx == RX_TUNNEL) {
+		pass_on(c, bytes);
+		arm(c);
+		return bytes.n;
+	}
 	if (c->rx == RX_LINGER) {
 		c->linger_bytes += bytes.n;
 		if (c->linger_bytes > LINGER_BYTES)
@@ -338,6 +358,10 @@ on_client_ended(void *ctx, enum err why)
 	/* A whole request and then FIN is how clients leave; a few only say that nothing follows. */
 	if (why == E_EOF && c->rx == RX_DONE && limits_of(c)->limits.half_close) {
 		c->must_close = true;
+		return;
+	}
+	if (why == E_EOF && c->rx == RX_TUNNEL && c->x != NULL && limits_of(c)->limits.half_close) {
+		exchange_body_end(c->x);
 		return;
 	}
 	/* Between requests with bytes still on their way out: let them go. */
@@ -588,6 +612,21 @@ client_read_more(struct client *c)
 	if (buf_len(&c->ahead) > 0)
 		parse_ahead(c);
 	if (!c->is_closing && !c->is_paused)
+		stream_read_start(c->stream);
+	arm(c);
+}
+
+void
+client_tunnel(struct client *c)
+{
+	CHK(c->rx == RX_DONE);
+	c->rx = RX_TUNNEL;
+	c->is_paused = false;
+	pass_on(c, buf_view(&c->ahead));
+	buf_fini(&c->ahead);
+	if (c->is_eof)
+		exchange_body_end(c->x);
+	else if (!c->is_paused)
 		stream_read_start(c->stream);
 	arm(c);
 }

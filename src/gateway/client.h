@@ -2,6 +2,7 @@
  * client: one connection of a client: requests in, one exchange at a time, answers out in order.
  *
  * Model      rx: IDLE (between requests) -> HEAD -> BODY -> DONE (waiting for the answer) -> IDLE
+ *            or, behind a 101, DONE -> TUNNEL
  *            tx: IDLE -> OPEN (an answer is being written) -> IDLE; then LINGER (drain, then close) or CLOSED.
  * Reading    stays armed through the exchange, up to 64 KB of what was sent ahead, so that a client that
  *            leaves is noticed; it stops only for back-pressure.
@@ -48,6 +49,9 @@ bool client_is_admin_listener(const struct client *c);
 bool client_write(struct client *c, const struct span *parts, size_t n);
 size_t client_backlog(const struct client *c);
 void client_read_more(struct client *c); /* the exchange has room for more of the body again */
+/* A 101 was written: what was sent ahead, and all that comes, goes to exchange_body as it is; a FIN is exchange_body_end with
+ * limits.half_close, else the client's end. */
+void client_tunnel(struct client *c);
 void client_continue(struct client *c); /* sends "100 Continue", once, if the client waits for it */
 
 enum client_next {

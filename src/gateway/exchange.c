@@ -14,6 +14,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
 #include "gateway/trust.h"
+#include "gateway/tunnel.h"
 #include "http/writer.h"
 #include "journal/payload.h"
 #include "json/json.h"
@@ -30,7 +31,7 @@ static enum step_result step_route(struct exchange *x);
 static enum step_result step_receive(struct exchange *x);
 static enum step_result step_prepare(struct exchange *x);
 static enum step_result step_lookup(struct exchange *x);
-static enum step_result step_relay(struct exchange *x);
+static enum step_result step_events(struct exchange *x);
 
 /* In the order of enum step. */
 static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
@@ -42,7 +43,8 @@ static enum step_result (*const steps[STEP_COUNT])(struct exchange *) = {
     step_follow,
     step_items,
     step_attempt,
-    step_relay,
+    step_events,
+    step_events,
     step_settle,
 };
 
@@ -122,11 +124,6 @@ check_head(struct exchange *x)
 	enum err e = target_parse(x->head.target, &x->target);
 	if (e != E_OK)
 		return e;
-	if (x->head.is_upgrade &&
-	    headers_has_token(&x->head.headers, H_UPGRADE, SPAN_LIT("websocket"))) {
-		x->hint = "WebSocket endpoints are not part of this version";
-		return E_NOT_IMPLEMENTED;
-	}
 	if (connection_nominates_forbidden(&x->head.headers))
 		return E_BAD_HEADER;
 	return is_looping(&x->head, x->setup->via) ? E_LOOP : E_OK;
@@ -173,6 +170,17 @@ decide_hold(struct exchange *x)
 	x->body.max = x->is_held ? limit : HIGH_WATER + KEEP_BYTES;
 }
 
+/* No body will say which model is meant: OpenAI's query does. */
+static void
+read_websocket(struct exchange *x)
+{
+	struct span query = x->target.query, name, value;
+	x->route.rest = provider_realtime_rest(x->route.provider, x->route.rest);
+	while (query_next(&query, &name, &value))
+		if (span_eq(name, SPAN_LIT("model")))
+			x->facts.model = value;
+}
+
 static enum step_result
 step_route(struct exchange *x)
 {
@@ -191,6 +199,9 @@ step_route(struct exchange *x)
 		return refuse(x, e, x->hint);
 	const struct provider *p = x->route.provider;
 	struct span fal = headers_value(&x->head.headers, H_X_FAL_TARGET_URL);
+	x->is_websocket = request_is_websocket(&x->head);
+	if (x->is_websocket)
+		read_websocket(x);
 	struct span rest =
 	    provider_rest_with_account(p, x->route.account, x->route.rest, &x->arena);
 	e = rest.p == NULL && x->route.rest.p != NULL
@@ -226,7 +237,9 @@ step_receive(struct exchange *x)
 	if (!x->is_body_done)
 		return STEP_WAIT;
 	x->ready_us = clock_mono_us();
-	return x->is_local ? next(x, STEP_SETTLE) : next(x, STEP_PREPARE);
+	if (x->is_local)
+		return next(x, STEP_SETTLE);
+	return next(x, x->is_websocket ? STEP_ATTEMPT : STEP_PREPARE);
 }
 
 /* ---- prepare: what the body says, and the cache's preimage ---- */
@@ -366,7 +379,7 @@ step_lookup(struct exchange *x)
 }
 
 static enum step_result
-step_relay(struct exchange *x)
+step_events(struct exchange *x)
 {
 	UNUSED(x); /* driven by the upstream's events */
 	return STEP_WAIT;
@@ -591,6 +604,8 @@ exchange_body(struct exchange *x, struct span bytes)
 	x->request_size += bytes.n;
 	if (x->is_over || x->is_local || x->step == STEP_SETTLE)
 		return true; /* answered already: what still comes is not wanted */
+	if (x->step == STEP_TUNNEL)
+		return tunnel_send(x, bytes);
 	if (x->is_held) {
 		if (may_hold(x) && buf_put_span(&x->body, bytes))
 			return true;
@@ -613,6 +628,8 @@ exchange_body_end(struct exchange *x)
 	x->is_body_done = true;
 	if (x->step == STEP_ATTEMPT || x->step == STEP_RELAY)
 		attempt_end_body(x);
+	else if (x->step == STEP_TUNNEL)
+		tunnel_half_close(x);
 	exchange_pump(x);
 }
 
@@ -623,6 +640,8 @@ exchange_drained(struct exchange *x)
 		return;
 	if (x->step == STEP_RELAY)
 		relay_batch(x);
+	else if (x->step == STEP_TUNNEL)
+		tunnel_flow(x);
 	else
 		exchange_pump(x);
 }
@@ -659,6 +678,10 @@ exchange_client_gone(struct exchange *x, enum err why)
 		relay_batch(x);
 		if (!x->is_over && x->step == STEP_RELAY)
 			exchange_watch_idle(x, LAST_CHUNK_MS);
+		return;
+	}
+	if (x->step == STEP_TUNNEL) {
+		tunnel_client_gone(x, why);
 		return;
 	}
 	metric_add(M_CLIENT_GONE, 1);

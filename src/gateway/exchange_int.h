@@ -5,6 +5,7 @@
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
  *   follow.c    another exchange's answer              stale.c    entries past their time
  *   form.c      a stored stream for a plain request, and the reverse
+ *   tunnel.c        a WebSocket, both ways
  *   split.c, split_answer.c   batches of embeddings, input by input
  *   settle.c    storing, record, end
  *
@@ -38,6 +39,7 @@
 
 struct json_doc;
 struct split;
+struct tunnel;
 struct upstream;
 
 #define HIGH_WATER (256 * 1024)
@@ -54,6 +56,7 @@ enum step {
 	STEP_ITEMS,
 	STEP_ATTEMPT,
 	STEP_RELAY,
+	STEP_TUNNEL,
 	STEP_SETTLE,
 	STEP_COUNT
 };
@@ -98,6 +101,8 @@ struct exchange {
 	struct buf body;     /* held, or waiting to be sent on */
 	struct buf uploaded; /* what a streamed body had, for the log */
 	bool is_held, is_body_done;
+	bool is_websocket;     /* to be forwarded as an upgrade: neither cached nor pooled */
+	struct tunnel *tunnel; /* in the arena, once the provider has switched */
 	uint64_t request_size;
 
 	/* cache */

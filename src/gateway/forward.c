@@ -67,6 +67,67 @@ is_looping(const struct request_head *head, const char *via)
 	return false;
 }
 
+/* A browser cannot set headers: what is meant for the gateway comes as "cf-aig-authorization.TOKEN". */
+static bool
+is_subprotocol_for_us(struct span item)
+{
+	return span_starts_nocase(span_trim(item), SPAN_LIT("cf-aig-"));
+}
+
+static bool
+put_subprotocols(const struct header *f, struct buf *out)
+{
+	struct span rest = f->value, item;
+	size_t n = 0, start = buf_len(out);
+	bool ok = buf_put_span(out, f->name) && buf_put(out, ": ", 2);
+	while (ok && span_next(&rest, ',', &item)) {
+		if (is_subprotocol_for_us(item))
+			continue;
+		ok = (n++ == 0 || buf_put(out, ", ", 2)) && buf_put_span(out, span_trim(item));
+	}
+	if (n == 0)
+		buf_cut(out, start);
+	return ok && (n == 0 || buf_put(out, "\r\n", 2));
+}
+
+/* As it came, where nothing in it is for us. */
+static bool
+put_websocket_field(const struct header *f, struct buf *out)
+{
+	struct span rest = f->value, item;
+	if (f->id == H_SEC_WEBSOCKET_PROTOCOL)
+		while (span_next(&rest, ',', &item))
+			if (is_subprotocol_for_us(item))
+				return put_subprotocols(f, out);
+	return head_put_field(out, f->name, f->value);
+}
+
+struct span
+subprotocol_for_us(const struct headers *request, const struct headers *answer)
+{
+	struct span first = SPAN_NONE, item;
+	if (headers_find(answer, H_SEC_WEBSOCKET_PROTOCOL) != NULL)
+		return SPAN_NONE;
+	for (size_t i = 0; i < request->n; i++) {
+		struct span rest = request->items[i].value;
+		if (request->items[i].id != H_SEC_WEBSOCKET_PROTOCOL)
+			continue;
+		while (span_next(&rest, ',', &item)) {
+			if (!is_subprotocol_for_us(item))
+				return SPAN_NONE;
+			first = first.n == 0 ? span_trim(item) : first;
+		}
+	}
+	return first;
+}
+
+static bool
+put_upgrade(struct buf *out)
+{
+	return head_put_field(out, SPAN_LIT("connection"), SPAN_LIT("Upgrade")) &&
+	    head_put_field(out, SPAN_LIT("upgrade"), SPAN_LIT("websocket"));
+}
+
 static bool
 put_via(const struct headers *h, const char *via, int minor, struct buf *out)
 {
@@ -119,8 +180,10 @@ forward_request(const struct forward_request *f, struct buf *out)
 		const struct header *field = &h->items[i];
 		if (is_for_us(field) || is_hop_by_hop(h, field) || is_cache_directive(h, field))
 			continue;
-		ok = head_put_field(out, field->name, field->value);
+		ok = put_websocket_field(field, out);
 	}
+	if (ok && f->is_websocket)
+		ok = put_upgrade(out);
 	return ok && head_put_field(out, SPAN_LIT("accept-encoding"), accepted_coding(f->head)) &&
 	    put_via(h, f->via, f->head->minor, out) && put_framing(f->framing, f->length, out) &&
 	    head_put_end(out);
@@ -141,6 +204,8 @@ put_ids(const struct gateway_fields *f, struct buf *out)
 static bool
 put_connection(const struct gateway_fields *f, struct buf *out)
 {
+	if (f->is_websocket)
+		return put_upgrade(out);
 	if (!f->keep_alive)
 		return put_own(out, SPAN_LIT("connection: "), SPAN_LIT("close"));
 	return !f->is_http10 || put_own(out, SPAN_LIT("connection: "), SPAN_LIT("keep-alive"));
@@ -161,6 +226,8 @@ put_gateway_fields(const struct gateway_fields *f, struct buf *out)
 		    out, SPAN_LIT("postern-overhead-us: "), (uint64_t)f->overhead_us);
 	if (ok && f->error_word != NULL)
 		ok = put_own(out, SPAN_LIT("postern-error: "), span_str(f->error_word));
+	if (ok && f->subprotocol.n > 0)
+		ok = head_put_field(out, SPAN_LIT("sec-websocket-protocol"), f->subprotocol);
 	return ok && put_connection(f, out) && put_framing(f->framing, f->length, out) &&
 	    head_put_end(out);
 }

@@ -19,10 +19,15 @@ struct forward_request {
 	enum body_framing framing;
 	uint64_t length;
 	const char *via; /* our pseudonym */
+	bool
+	    is_websocket; /* the upgrade goes on, and nothing in it is changed but subprotocols for us */
 };
 MUST_CHECK bool forward_request(const struct forward_request *f, struct buf *out);
 /* Whether the request came through us already, by its Via or CDN-Loop. */
 bool is_looping(const struct request_head *head, const char *via);
+/* "cf-aig-authorization.TOKEN" where a client that offers nothing else is answered without a subprotocol: a browser takes
+ * that for a failure. Empty: nothing to add. */
+struct span subprotocol_for_us(const struct headers *request, const struct headers *answer);
 /* What the client accepts, cut to what we can read: "gzip" or "identity". */
 struct span accepted_coding(const struct request_head *head);
 
@@ -39,6 +44,8 @@ struct gateway_fields {
 	enum body_framing framing; /* towards the client */
 	uint64_t length;
 	bool is_http10, keep_alive;
+	bool is_websocket;       /* a 101 */
+	struct span subprotocol; /* with it; empty: none to add */
 };
 /* A provider's answer. */
 MUST_CHECK bool forward_response(

@@ -11,6 +11,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/refuse.h"
 #include "gateway/setup.h"
+#include "gateway/tunnel.h"
 #include "gateway/upstream.h"
 #include "journal/payload.h"
 #include "obs/metric.h"
@@ -18,7 +19,7 @@
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
 /* In the order of enum step: the second letter of a record's ending. */
-static const char step_letters[] = "RBPLHFIADS";
+static const char step_letters[] = "RBPLHFIADWS";
 
 /* ---- an answer of our own ---- */
 
@@ -387,7 +388,11 @@ record(struct exchange *x)
 	r->status = x->is_head_sent ? x->status : err_row(x->why)->status;
 	r->cache = verdict(x);
 	r->is_truncated = x->is_truncated;
-	r->success = x->why == E_OK && r->status >= 200 && r->status < 400;
+	r->success = x->why == E_OK && (r->status / 100 == 2 || r->status / 100 == 3 || x->tunnel);
+	if (x->tunnel != NULL) {
+		r->frames_in = (int64_t)x->tunnel->in.frames;
+		r->frames_out = (int64_t)x->tunnel->out.frames;
+	}
 	r->attempts = x->attempts;
 	r->request_size = (int64_t)x->request_size;
 	r->response_size = (int64_t)x->response_size;

@@ -90,7 +90,11 @@ take_input(struct upstream *u, struct span *in)
 			return;
 		case PARSE_HEAD:
 			u->ev->head(u->ctx, parser_response(u->parser));
-			break;
+			if (!u->is_tunnel)
+				break;
+			if (u->ev != NULL && in->n > 0)
+				u->ev->body(u->ctx, *in);
+			return;
 		case PARSE_BODY:
 			u->ev->body(u->ctx, body);
 			break;
@@ -128,10 +132,12 @@ on_upstream_read(void *ctx, struct span bytes)
 	}
 	u->has_answered = true;
 	struct span in = bytes;
-	const struct upstream_events *ev = u->ev;
-	take_input(u, &in);
-	if (u->ev == ev)
-		ev->batch(u->ctx);
+	if (u->is_tunnel)
+		u->ev->body(u->ctx, bytes);
+	else
+		take_input(u, &in);
+	if (u->ev != NULL)
+		u->ev->batch(u->ctx);
 	return bytes.n;
 }
 
@@ -154,7 +160,7 @@ on_upstream_ended(void *ctx, enum err why)
 		upstream_fail(u, why == E_EOF || why == E_RESET ? E_UPSTREAM_CONNECT : why);
 		return;
 	}
-	if (why == E_EOF && parser_finish(u->parser) == PARSE_END) {
+	if (why == E_EOF && (u->is_tunnel || parser_finish(u->parser) == PARSE_END)) {
 		u->is_complete = true;
 		u->ev->complete(u->ctx);
 		if (u->ev != NULL)
@@ -383,6 +389,20 @@ upstream_read_start(struct upstream *u)
 		stream_read_start(u->stream);
 }
 
+void
+upstream_tunnel(struct upstream *u, const struct upstream_events *ev)
+{
+	u->is_tunnel = true;
+	u->ev = ev;
+}
+
+void
+upstream_shutdown(struct upstream *u)
+{
+	if (u->state == UP_READY)
+		stream_shutdown(u->stream);
+}
+
 static void
 on_idle_timeout(void *ctx)
 {
@@ -393,8 +413,8 @@ void
 upstream_return(struct upstream *u, bool request_complete)
 {
 	struct pool *p = u->pool;
-	if (u->state != UP_READY || !u->is_complete || !u->may_keep || !request_complete ||
-	    p->is_freed || p->n_idle >= IDLE_MAX) {
+	if (u->state != UP_READY || u->is_tunnel || !u->is_complete || !u->may_keep ||
+	    !request_complete || p->is_freed || p->n_idle >= IDLE_MAX) {
 		destroy(u);
 		return;
 	}

@@ -65,6 +65,10 @@ bool upstream_write(struct upstream *u, const struct span *parts, size_t n);
 size_t upstream_backlog(const struct upstream *u);
 void upstream_read_stop(struct upstream *u); /* back-pressure */
 void upstream_read_start(struct upstream *u);
+/* Inside `head` of a 101: what follows are bytes without form, told to `ev` from now on: `body` and `batch`; `complete` is
+ * the peer's proper end, `failed` a cut. Never pooled again. */
+void upstream_tunnel(struct upstream *u, const struct upstream_events *ev);
+void upstream_shutdown(struct upstream *u); /* behind the backlog: we send no more */
 /* After `complete`: back to the pool if the answer allows it and request_complete, else closed. */
 void upstream_return(struct upstream *u, bool request_complete);
 void upstream_cancel(struct upstream *u);              /* closes it at once */

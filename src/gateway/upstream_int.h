@@ -41,6 +41,7 @@ struct upstream {
 	char *host;
 	uint16_t port;
 	bool allow_private, is_reused, has_answered, is_complete, may_keep;
+	bool is_tunnel; /* a WebSocket: `parser` has no say any more */
 	struct tls_ctx *tls;
 	const struct proxy_way
 	    *proxy;            /* until there is a tunnel through it; NULL: none, or not any more */

@@ -141,3 +141,10 @@ headers_has_token(const struct headers *h, enum header_id id, struct span token)
 			return true;
 	return false;
 }
+
+bool
+request_is_websocket(const struct request_head *h)
+{
+	return h->is_upgrade && h->method == METHOD_GET && h->framing == BODY_NONE &&
+	    headers_has_token(&h->headers, H_UPGRADE, SPAN_LIT("websocket"));
+}

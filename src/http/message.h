@@ -135,6 +135,8 @@ struct request_head {
 	bool is_upgrade;  /* Connection: upgrade and an Upgrade header */
 	unsigned dropped; /* fields taken out of headers: their names have a '_' */
 };
+/* GET without a body, HTTP/1.1, to be upgraded to websocket (RFC 6455 4.1). Any other upgrade is ignored. */
+bool request_is_websocket(const struct request_head *h);
 struct response_head {
 	int status;
 	struct span reason;

@@ -86,6 +86,8 @@ struct upstream_target {
  * front where `account` (of a Cloudflare-form URL) is one and rest names none; else rest. p == NULL without memory. */
 struct span provider_rest_with_account(
     const struct provider *p, struct span account, struct span rest, struct arena *a);
+/* For a WebSocket: the provider's realtime endpoint where rest is "" or "/" and there is one that is meant; else rest. */
+struct span provider_realtime_rest(const struct provider *p, struct span rest);
 /* rest: the path behind "/{provider}", "" or beginning with '/'; bytes untouched. fal_target: value of
  * x-fal-target-url or SPAN_NONE (only for the provider fal, only towards fal's hosts).
  * E_BAD_UPSTREAM_HOST, E_NOMEM. */

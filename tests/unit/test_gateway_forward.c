@@ -196,6 +196,63 @@ connection_says_what_will_happen(void **state)
 }
 
 static void
+an_upgrade_goes_on_without_what_is_for_us(void **state)
+{
+	static const struct upstream_target to = {.host_header = {"a", 1}, .path = {"/r", 2}};
+	struct buf out;
+	(void)state;
+	buf_init(&out, 65536);
+	struct request_head h =
+	    request(LINES("Connection: keep-alive, Upgrade", "Upgrade: h2c, websocket",
+		"Sec-WebSocket-Key: k==", "Sec-WebSocket-Protocol: realtime , x.y",
+		"sec-websocket-protocol: cf-aig-authorization.t, a,CF-AIG-x.y ,b",
+		"Sec-WebSocket-Protocol: cf-aig-authorization.u",
+		"Sec-WebSocket-Extensions: permessage-deflate"));
+	assert_true(forward_request(
+	    &(struct forward_request){.head = &h, .to = &to, .via = "me", .is_websocket = true},
+	    &out));
+	char *text = span_dup(buf_view(&out));
+	assert_string_equal(text,
+	    "POST /r HTTP/1.1\r\nhost: a\r\nSec-WebSocket-Key: k==\r\n"
+	    "Sec-WebSocket-Protocol: realtime , x.y\r\nsec-websocket-protocol: a, b\r\n"
+	    "Sec-WebSocket-Extensions: permessage-deflate\r\nconnection: Upgrade\r\n"
+	    "upgrade: websocket\r\naccept-encoding: identity\r\nvia: 1.1 me\r\n\r\n");
+	free(text);
+	buf_fini(&out);
+}
+
+static void
+a_switch_goes_back_as_one(void **state)
+{
+	struct response_head r = {.status = 101, .minor = 1};
+	struct buf out;
+	(void)state;
+	buf_init(&out, 65536);
+	struct request_head only_ours =
+	    request(LINES("Sec-WebSocket-Protocol: cf-aig-authorization.t, cf-aig-x"));
+	struct request_head others =
+	    request(LINES("Sec-WebSocket-Protocol: cf-aig-authorization.t, realtime"));
+	struct request_head none = request(LINES("Accept: x"));
+	assert_true(span_eq(subprotocol_for_us(&only_ours.headers, &r.headers),
+	    SPAN_LIT("cf-aig-authorization.t")));
+	assert_int_equal(subprotocol_for_us(&others.headers, &r.headers).n, 0);
+	assert_int_equal(subprotocol_for_us(&none.headers, &r.headers).n, 0);
+	assert_int_equal(subprotocol_for_us(&only_ours.headers, &others.headers).n, 0);
+	assert_true(headers_add(&r.headers, &arena, SPAN_LIT("Connection"), SPAN_LIT("Upgrade")));
+	assert_true(
+	    headers_add(&r.headers, &arena, SPAN_LIT("Sec-WebSocket-Accept"), SPAN_LIT("a=")));
+	assert_true(forward_response(&r,
+	    &(struct gateway_fields){
+		.age_s = -1, .overhead_us = -1, .subprotocol = SPAN_LIT("p"), .is_websocket = true},
+	    &out));
+	assert_true(span_eq(buf_view(&out),
+	    SPAN_LIT(
+		"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a=\r\n"
+		"sec-websocket-protocol: p\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n")));
+	buf_fini(&out);
+}
+
+static void
 an_answer_to_nonsense_is_whole(void **state)
 {
 	struct buf out;
@@ -241,6 +298,8 @@ main(void)
 	    cmocka_unit_test(an_answer_goes_back_with_our_fields),
 	    cmocka_unit_test(an_early_hint_says_nothing_of_framing_and_nothing_in_our_name),
 	    cmocka_unit_test(connection_says_what_will_happen),
+	    cmocka_unit_test(an_upgrade_goes_on_without_what_is_for_us),
+	    cmocka_unit_test(a_switch_goes_back_as_one),
 	    cmocka_unit_test(an_answer_to_nonsense_is_whole),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

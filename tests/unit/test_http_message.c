@@ -119,6 +119,31 @@ a_token_is_found_in_any_field_of_the_name(void **state)
 	arena_fini(&a);
 }
 
+static void
+a_websocket_is_asked_for_by_a_plain_get(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	struct request_head good = {.method = METHOD_GET, .minor = 1, .is_upgrade = true}, bad;
+	assert_false(request_is_websocket(&good));
+	assert_true(headers_add(&good.headers, &a, SPAN_LIT("Upgrade"), SPAN_LIT("h2c")));
+	assert_false(request_is_websocket(&good));
+	assert_true(headers_add(&good.headers, &a, SPAN_LIT("Upgrade"), SPAN_LIT("x, WebSocket")));
+	assert_true(request_is_websocket(&good));
+	bad = good;
+	bad.is_upgrade = false;
+	assert_false(request_is_websocket(&bad));
+	bad = good;
+	bad.method = METHOD_POST;
+	assert_false(request_is_websocket(&bad));
+	bad = good;
+	bad.framing = BODY_LENGTH;
+	assert_false(request_is_websocket(&bad));
+	arena_fini(&a);
+}
+
 int
 main(void)
 {
@@ -129,6 +154,7 @@ main(void)
 	    cmocka_unit_test(fields_are_found_counted_and_kept_in_order),
 	    cmocka_unit_test(adding_grows_until_the_arena_is_full),
 	    cmocka_unit_test(a_token_is_found_in_any_field_of_the_name),
+	    cmocka_unit_test(a_websocket_is_asked_for_by_a_plain_get),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

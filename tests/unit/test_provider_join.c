@@ -369,6 +369,34 @@ an_account_of_a_cloudflare_form_url_can_be_put_in(void **state)
 }
 
 static void
+a_websocket_to_a_provider_without_a_path_means_its_realtime_endpoint(void **state)
+{
+	static const char *const endpoints[][3] = {
+	    {"openai", "", "/v1/realtime"},
+	    {"openai", "/", "/v1/realtime"},
+	    {"openai", "/v1", "/v1"},
+	    {"openai", "/v1/realtime", "/v1/realtime"},
+	    {"google", "",
+		"/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"},
+	    {"cartesia", "", "/tts/websocket"},
+	    {"elevenlabs", "", "/v1/convai/conversation"},
+	    {"deepgram", "/", "/v1/listen"},
+	    {"anthropic", "", "/"},
+	};
+	struct upstream_target t;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(endpoints); i++) {
+		const struct provider *p = registry_find(r, span_str(endpoints[i][0]));
+		assert_non_null(p);
+		struct span rest = provider_realtime_rest(p, span_str(endpoints[i][1]));
+		assert_int_equal(provider_join(p, rest, SPAN_NONE, &arena, &t), E_OK);
+		if (!span_eq(t.path, span_str(endpoints[i][2])))
+			fail_msg("%s%s: %.*s", endpoints[i][0], endpoints[i][1], SPAN_FMT(t.path));
+	}
+}
+
+static void
 no_memory_is_an_error_and_no_half_address(void **state)
 {
 	struct arena tiny;
@@ -399,6 +427,7 @@ main(void)
 	    TEST(a_fal_target_goes_to_fals_hosts_and_nowhere_else),
 	    TEST(a_fal_target_means_nothing_to_other_providers),
 	    TEST(an_account_of_a_cloudflare_form_url_can_be_put_in),
+	    TEST(a_websocket_to_a_provider_without_a_path_means_its_realtime_endpoint),
 	    TEST(no_memory_is_an_error_and_no_half_address),
 	};
 
