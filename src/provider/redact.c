@@ -134,26 +134,6 @@ is_credential_param(struct span name)
 	return starts_with_one_of(folded, signed_prefixes) || is_credential_name(folded);
 }
 
-struct span
-credential_value(const struct headers *headers, struct span query)
-{
-	struct span name, value;
-
-	for (size_t i = 0; i < headers->n; i++) {
-		const struct header *h = &headers->items[i];
-		if (!is_credential_header(h) || h->value.n == 0)
-			continue;
-		size_t blank = span_find(h->value, ' ');
-		return h->id == H_AUTHORIZATION && blank < h->value.n
-		    ? span_trim(span_skip(h->value, blank))
-		    : h->value;
-	}
-	while (query_next(&query, &name, &value))
-		if (is_credential_param(name) && value.n > 0)
-			return value;
-	return SPAN_NONE;
-}
-
 /* One "name=value" of a query, and whether another follows. Not query_next: the bytes between two
  * '&' must come out as they went in, empty items too. */
 static bool
@@ -219,6 +199,52 @@ subprotocol_name(struct span item)
 	return item.n;
 }
 
+/* Deepgram's browser form is two items, "token, KEY". */
+static bool
+is_announcing(struct span item)
+{
+	return item.n < sizeof("authorization") && is_credential_word(item);
+}
+
+/* A browser's WebSocket has no other place for it. What is for the gateway is no provider's key. */
+static struct span
+subprotocol_credential(struct span value)
+{
+	bool is_announced = false;
+	struct span item;
+
+	while (span_next(&value, ',', &item)) {
+		item = span_trim(item);
+		size_t name = subprotocol_name(item);
+		if (name < item.n && !span_starts_nocase(item, SPAN_LIT("cf-aig-")))
+			return span_skip(item, name + 1);
+		if (is_announced && item.n > 0)
+			return item;
+		is_announced = is_announcing(item);
+	}
+	return SPAN_NONE;
+}
+
+struct span
+credential_value(const struct headers *headers, struct span query)
+{
+	struct span name, value;
+
+	for (size_t i = 0; i < headers->n; i++) {
+		const struct header *h = &headers->items[i];
+		if (!is_credential_header(h) || h->value.n == 0)
+			continue;
+		size_t blank = span_find(h->value, ' ');
+		return h->id == H_AUTHORIZATION && blank < h->value.n
+		    ? span_trim(span_skip(h->value, blank))
+		    : h->value;
+	}
+	while (query_next(&query, &name, &value))
+		if (is_credential_param(name) && value.n > 0)
+			return value;
+	return subprotocol_credential(headers_value(headers, H_SEC_WEBSOCKET_PROTOCOL));
+}
+
 static bool
 put_subprotocol(struct span item, bool is_announced, struct buf *out)
 {
@@ -243,8 +269,7 @@ subprotocols_redact(struct span value, struct buf *out)
 			return false;
 		if (!put_subprotocol(item, is_announced, out))
 			return false;
-		/* Deepgram's browser form is two items, "token, KEY". */
-		is_announced = item.n < sizeof("authorization") && is_credential_word(item);
+		is_announced = is_announcing(item);
 		is_first = false;
 		if (end >= value.n)
 			return true;

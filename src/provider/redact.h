@@ -13,7 +13,7 @@
 /* Authorization, x-api-key, api-key, x-goog-api-key, xi-api-key, x-key, token, cookie, proxy-authorization,
  * cf-aig-authorization, x-amz-*, mj-api-secret, ... and any name that ends in -key, -token, -secret or -signature. */
 bool is_credential_header(const struct header *h);
-/* The first credential there is, of the headers or else of the query, without its scheme: the same key is the same whichever
+/* The first credential there is, of the headers, else of the query, else of a WebSocket's subprotocols, without its scheme: the same key is the same whichever
  * SDK sends it. Empty: none. */
 struct span credential_value(const struct headers *h, struct span query);
 /* key, api_key, api-key, apikey, token, access_token, auth, sig, signature, code, X-Amz-*, X-Goog-*; also

@@ -189,6 +189,38 @@ static const char *const subprotocols[][2] = {
     {"a,,b", "a, , b"},
 };
 
+/* A list of subprotocols, the provider's key in it. */
+static const char *const subprotocol_keys[][2] = {
+    {"realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1", "sk-1"},
+    {"cf-aig-authorization.gate, xi-api-key.k1", "k1"},
+    {"token, deep", "deep"},
+    {"xi-api-key.a.b", "a.b"},
+    {"cf-aig-authorization.gate", ""},
+    {"realtime", ""},
+    {"token", ""},
+    {"", ""},
+};
+
+static void
+a_key_may_come_as_a_subprotocol(void **state)
+{
+	struct arena a;
+	(void)state;
+	arena_init(&a, 1 << 16);
+	for (size_t i = 0; i < COUNT_OF(subprotocol_keys); i++) {
+		struct headers h = {0};
+		assert_true(headers_add(
+		    &h, &a, SPAN_LIT("Sec-WebSocket-Protocol"), span_str(subprotocol_keys[i][0])));
+		struct span key = credential_value(&h, SPAN_NONE);
+		if (!span_eq(key, span_str(subprotocol_keys[i][1])))
+			fail_msg("%s: %.*s", subprotocol_keys[i][0], SPAN_FMT(key));
+		assert_true(span_eq(credential_value(&h, SPAN_LIT("a=b&key=q")), SPAN_LIT("q")));
+		assert_true(headers_add(&h, &a, SPAN_LIT("Authorization"), SPAN_LIT("Bearer z")));
+		assert_true(span_eq(credential_value(&h, SPAN_LIT("key=q")), SPAN_LIT("z")));
+	}
+	arena_fini(&a);
+}
+
 static void
 subprotocols_hide_their_credentials(void **state)
 {
@@ -375,6 +407,7 @@ main(void)
 	    TEST(parameters_that_hold_credentials),
 	    TEST(queries_lose_or_hide_their_credentials),
 	    TEST(subprotocols_hide_their_credentials),
+	    cmocka_unit_test(a_key_may_come_as_a_subprotocol),
 	    TEST(texts_hide_keys),
 	    TEST(a_full_buffer_is_said),
 	    TEST(every_form_is_found_wherever_it_stands),
