@@ -9,7 +9,7 @@
 #   make live            a real model server behind the gateway
 #   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
-#   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server; T=kill9 for one, FAULT_ROUNDS=200
+#   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server, uploads of 2 GB; T=kill9 for one, FAULT_ROUNDS=200
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records
