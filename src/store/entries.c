@@ -356,7 +356,7 @@ entries_put(struct entries *e, const struct entry_new *n)
 	struct entry_head h;
 	struct op *op;
 
-	if (size > e->max_size / 4 || !entry_plan(n, 0, &h) ||
+	if (size > e->max_size / 4 || !entry_plan(n, 0, ENTRY_COMPACT, &h) ||
 	    atomic_load(&e->pending_bytes) + size + sizeof(*op) > ENTRIES_PENDING_MAX) {
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;

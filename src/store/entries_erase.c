@@ -51,7 +51,13 @@ delete_age(struct entries *e, struct slice *s, uint64_t generation)
 }
 
 static int
-delete_first_chunk(MDB_cursor *c, uint64_t generation)
+pages_of(const struct entries *e, const MDB_val *value)
+{
+	return (int)(value->mv_size / e->env.page_size) + 1;
+}
+
+static int
+delete_first_chunk(struct entries *e, struct slice *s, MDB_cursor *c, uint64_t generation)
 {
 	uint8_t from[ENTRY_CHUNK_KEY_SIZE];
 	MDB_val key = val_of(from, sizeof(from)), value;
@@ -64,6 +70,7 @@ delete_first_chunk(MDB_cursor *c, uint64_t generation)
 	if (key.mv_size != ENTRY_CHUNK_KEY_SIZE ||
 	    entry_chunk_generation(key.mv_data) != generation)
 		return MDB_NOTFOUND;
+	s->budget -= pages_of(e, &value);
 	return mdb_cursor_del(c, 0);
 }
 
@@ -75,14 +82,25 @@ entries_erase(struct entries *e, struct slice *s, uint64_t generation)
 
 	if (rc != 0)
 		return rc;
-	for (; rc == 0 && s->budget > 1; s->budget--)
-		rc = delete_first_chunk(c, generation);
+	while (rc == 0 && s->budget > 1)
+		rc = delete_first_chunk(e, s, c, generation);
 	mdb_cursor_close(c);
 	if (rc == MDB_NOTFOUND)
 		return delete_age(e, s, generation);
 	if (rc == 0)
 		s->leftover = generation;
 	return rc;
+}
+
+/* The leaf, which is copied, and those besides it that a value of more than half a page has. */
+static int
+head_pages(const struct entries *e, const struct entry_head *h)
+{
+	uint64_t size = entry_value_size(h);
+
+	if (size < e->env.page_size / 2)
+		return 1;
+	return 2 + (int)((size < ENTRY_VALUE_MAX ? size : ENTRY_VALUE_MAX) / e->env.page_size);
 }
 
 int
@@ -98,6 +116,7 @@ entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k)
 		bool is_known = rc == 0;
 
 		rc = mdb_del(s->txn, e->env.dbi[DBI_HEAD], &key, NULL);
+		s->head_pages += is_known ? head_pages(e, &h) : 1;
 		if (rc == 0 && is_known)
 			rc = entries_erase(e, s, h.generation);
 	}
@@ -111,7 +130,7 @@ entries_bury(struct entries *e, uint64_t generation)
 	struct slice s;
 
 	do {
-		s = (struct slice){.budget = SLICE_ROWS};
+		s = (struct slice){.budget = SLICE_BUDGET};
 		if (entries_begin(e, &s.txn) != 0)
 			return;
 		if (entries_erase(e, &s, generation) != 0) {

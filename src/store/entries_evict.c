@@ -17,19 +17,19 @@
 #define SLICE_ENTRIES 64
 #define SLICE_EXAMINED 4096 /* looked at in one transaction */
 
-/* rc: 0 or MDB_NOTFOUND, else nothing of the slice is kept. */
-static bool
+/* rc: 0 or MDB_NOTFOUND, else nothing of the slice is kept. Returns 0 when it is. */
+static int
 finish_evicting(struct entries *e, struct slice *s, int rc)
 {
 	if (rc != 0 && rc != MDB_NOTFOUND) {
 		mdb_txn_abort(s->txn);
 		entries_suspect(e, rc);
-		return false;
+		return rc;
 	}
-	if (entries_commit(e, s->txn) != 0)
-		return false;
-	metric_add(M_CACHE_EVICTED, s->removed);
-	return true;
+	rc = entries_commit(e, s->txn);
+	if (rc == 0)
+		metric_add(M_CACHE_EVICTED, s->removed);
+	return rc;
 }
 
 /* ---- expiry ---- */
@@ -70,7 +70,7 @@ next_expiry(MDB_cursor *c, const uint8_t from[ENTRY_EXPIRY_KEY_SIZE], int64_t *e
 static bool
 is_enough(struct entries *e, const struct slice *s, uint64_t target)
 {
-	return s->removed >= SLICE_ENTRIES || s->leftover != 0 || s->budget <= 1 ||
+	return s->removed >= SLICE_ENTRIES || s->leftover != 0 || !slice_has_room(s) ||
 	    entries_pages(e, s->txn) <= target;
 }
 
@@ -104,15 +104,13 @@ expire_slice(struct entries *e, struct slice *s, uint64_t target)
 bool
 entries_expire(struct entries *e)
 {
-	struct slice s = {.budget = SLICE_ROWS};
+	struct slice s = {.budget = SLICE_BUDGET};
 	int rc;
 
 	if (entries_begin(e, &s.txn) != 0)
 		return false;
 	rc = expire_slice(e, &s, 0);
-	if (!finish_evicting(e, &s, rc))
-		return false;
-	return rc == 0;
+	return finish_evicting(e, &s, rc) == 0 && rc == 0;
 }
 
 /* ---- eviction ---- */
@@ -177,16 +175,30 @@ evict_slice(struct entries *e, struct slice *s, uint64_t target)
 	return rc;
 }
 
+/* What became of one slice. */
+static int
+try_to_evict(struct entries *e, uint64_t target)
+{
+	struct slice s = {.budget = SLICE_BUDGET};
+	int rc = entries_begin(e, &s.txn), committed;
+
+	if (rc != 0)
+		return rc;
+	rc = evict_slice(e, &s, target);
+	committed = finish_evicting(e, &s, rc);
+	return committed != 0 ? committed : rc;
+}
+
 bool
 entries_evict(struct entries *e, uint64_t target)
 {
-	struct slice s = {.budget = SLICE_ROWS};
-	int rc;
+	int rc = try_to_evict(e, target);
 
-	if (entries_begin(e, &s.txn) != 0)
-		return false;
-	rc = evict_slice(e, &s, target);
-	return finish_evicting(e, &s, rc) && rc == 0; /* MDB_NOTFOUND: empty */
+	if (env_err(rc) == E_FULL) {
+		entries_await_reader(e);
+		rc = try_to_evict(e, target);
+	}
+	return rc == 0; /* MDB_NOTFOUND: empty */
 }
 
 void
@@ -233,7 +245,7 @@ purge_slice(
 
 	if (rc != 0)
 		return rc;
-	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && s->budget > 1; i++) {
+	for (unsigned i = 0; i < SLICE_EXAMINED && rc == 0 && slice_has_room(s); i++) {
 		rc = age_row_at(c, *at, &row);
 		if (rc == 0 && row.generation >= end)
 			rc = MDB_NOTFOUND;
@@ -255,7 +267,7 @@ entries_run_purge(struct entries *e, struct request *rq)
 	int rc = 0;
 
 	while (rc == 0) {
-		struct slice s = {.budget = SLICE_ROWS};
+		struct slice s = {.budget = SLICE_BUDGET};
 
 		if (entries_begin(e, &s.txn) != 0)
 			return;

@@ -32,7 +32,7 @@
 #define ENTRIES_GATHER_BYTES (UINT64_C(512) << 10)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
-#define ENTRIES_FORMAT 3
+#define ENTRIES_FORMAT 4
 
 enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, DBI_EXPIRY, ENTRIES_DBIS };
 
@@ -88,11 +88,12 @@ struct entries {
 	/* the writer's */
 	pthread_t thread;
 	uint64_t next_generation;
-	uint64_t building;    /* generation whose chunks are being written; 0: none */
-	uint64_t hand;        /* where eviction goes on... */
-	uint64_t lap_end;     /* ...and turns back */
-	int64_t expires_next; /* nothing expires before; INT64_MAX: nothing is there */
-	uint64_t expired_ms;  /* when that was looked after last: monotonic */
+	uint64_t scattered_until; /* generation from which on entries are compact again */
+	uint64_t building;        /* generation whose chunks are being written; 0: none */
+	uint64_t hand;            /* where eviction goes on... */
+	uint64_t lap_end;         /* ...and turns back */
+	int64_t expires_next;     /* nothing expires before; INT64_MAX: nothing is there */
+	uint64_t expired_ms;      /* when that was looked after last: monotonic */
 };
 
 static inline uint64_t
@@ -121,8 +122,10 @@ void entries_wipe(const char *dir);
 
 /* entries_write.c */
 #define GROUP_OPS 256
-#define GROUP_CHUNKS 64    /* about 1 MB a transaction */
-#define SLICE_DELETES 1024 /* rows deleted in one */
+#define GROUP_BYTES (UINT64_C(1) << 20) /* a transaction, about */
+/* There were not as many pages next to each other as a value takes: for a while all values are of
+ * one page. False: they are already. */
+bool entries_scatter(struct entries *e);
 /* All in one transaction, or none of them. */
 MUST_CHECK int entries_write_together(struct entries *e, struct op *const *ops, size_t n);
 /* In as many as it takes; once more after eviction when there is no room, else it is counted as
@@ -135,14 +138,24 @@ MUST_CHECK int entries_commit(struct entries *e, MDB_txn *txn);
 uint64_t entries_pages(struct entries *e, MDB_txn *txn);
 
 /* entries_erase.c */
-#define SLICE_ROWS 500 /* deleted in one transaction (feasibility.md 4: 0.3 ms) */
+/* Rows and pages given back in one transaction (feasibility.md 4: 500 rows, 0.3 ms). LMDB keeps the
+ * numbers of those pages in one value, which is to fit into a page: more, and it can happen that
+ * nothing can be removed any more, because there are no two free pages next to each other. */
+#define SLICE_BUDGET 300
+#define SLICE_HEAD_PAGES 128
 /* What is to be deleted in one transaction, so that none is long. */
 struct slice {
 	MDB_txn *txn;
-	unsigned budget;   /* rows that may still be deleted */
+	int budget;        /* what may still be deleted of chunks and ages */
+	int head_pages;    /* given back for heads */
 	unsigned removed;  /* entries */
 	uint64_t leftover; /* a generation that the budget did not suffice for; 0: none */
 };
+static inline bool
+slice_has_room(const struct slice *s)
+{
+	return s->budget > 1 && s->head_pages < SLICE_HEAD_PAGES;
+}
 /* Deletes the chunks of a generation and then its age row. When the budget does not suffice the
  * age row stays, and it becomes the slice's leftover: the rest goes in another slice. */
 MUST_CHECK int entries_erase(struct entries *e, struct slice *s, uint64_t generation);
@@ -180,6 +193,9 @@ bool entries_expire(struct entries *e);
  * trusted, and the writer is woken to make a new file. Any thread. */
 void entries_suspect(struct entries *e, int rc);
 void entries_renew(struct entries *e); /* after entries_suspect; may fail, then it stays so */
+/* What was freed since the loop's turn began can only be taken when it has ended: waits for that,
+ * not for ever. After MDB_MAP_FULL. */
+void entries_await_reader(struct entries *e);
 void entries_run_compact(struct entries *e, struct request *rq);
 
 #endif

@@ -10,6 +10,8 @@
 
 /* ---- the loop out of the way ---- */
 
+#define AWAIT_PAUSES 2500 /* half a second: a turn is not longer, but for a machine that stands */
+
 /* Returns with reader_lock held and no read transaction under way: between two turns. */
 static void
 await_turn(struct entries *e)
@@ -22,6 +24,28 @@ await_turn(struct entries *e)
 		(void)nanosleep(&pause, NULL);
 		(void)pthread_mutex_lock(&e->reader_lock);
 	}
+}
+
+/* Of the snapshot that the loop reads from; 0: none. */
+static size_t
+reader_id(struct entries *e)
+{
+	size_t id;
+
+	(void)pthread_mutex_lock(&e->reader_lock);
+	id = e->is_reading ? mdb_txn_id(e->reader) : 0;
+	(void)pthread_mutex_unlock(&e->reader_lock);
+	return id;
+}
+
+void
+entries_await_reader(struct entries *e)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+	size_t id = reader_id(e);
+
+	for (int i = 0; i < AWAIT_PAUSES && id != 0 && reader_id(e) == id; i++)
+		(void)nanosleep(&pause, NULL);
 }
 
 /* ---- damage ---- */

@@ -4,7 +4,7 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
-#define CHECKED_CHUNKS 64 /* 1 MB: 0.1 ms */
+#define CHECKED_BYTES (UINT32_C(1) << 20) /* 0.1 ms */
 
 struct entry {
 	struct entries *owner;
@@ -151,9 +151,9 @@ is_same_preimage(struct entries *e, const struct entry_view *v, struct span want
 		return span_eq(v->preimage, wanted);
 	for (uint32_t i = 0; i < chunks; i++) {
 		MDB_val value;
-		struct span part = span_head(wanted, ENTRY_CHUNK);
+		struct span part = span_head(wanted, v->head.chunk);
 
-		wanted = span_skip(wanted, ENTRY_CHUNK);
+		wanted = span_skip(wanted, v->head.chunk);
 		if (get_chunk(e, v->head.generation, i, &value) != 0 ||
 		    !span_eq(span_skip(span_of_val(value), sizeof(uint64_t)), part))
 			return false;
@@ -170,8 +170,8 @@ is_body_whole(struct entries *e, const struct entry_head *h)
 
 	if (h->has_body)
 		return true;
-	if (end - i > CHECKED_CHUNKS)
-		end = i + CHECKED_CHUNKS;
+	if (end - i > CHECKED_BYTES / h->chunk)
+		end = i + CHECKED_BYTES / h->chunk;
 	for (; i < end; i++) {
 		MDB_val value;
 		struct span bytes;
@@ -280,8 +280,9 @@ inline_body(struct entry *en)
 static enum err
 chunk_at(struct entry *en, uint64_t offset, struct span *piece)
 {
-	uint32_t i = entry_preimage_chunks(&en->head) + (uint32_t)(offset / ENTRY_CHUNK);
-	uint64_t left = en->meta.body_size - offset / ENTRY_CHUNK * ENTRY_CHUNK;
+	const uint32_t size = en->head.chunk;
+	uint32_t i = entry_preimage_chunks(&en->head) + (uint32_t)(offset / size);
+	uint64_t left = en->meta.body_size - offset / size * size;
 	MDB_val value;
 	struct span bytes;
 	int rc = get_chunk(en->owner, en->head.generation, i, &value);
@@ -289,11 +290,11 @@ chunk_at(struct entry *en, uint64_t offset, struct span *piece)
 	if (rc != 0)
 		return env_err(rc);
 	if (!entry_chunk_decode(en->head.generation, i, span_of_val(value), &bytes) ||
-	    bytes.n != (left < ENTRY_CHUNK ? left : ENTRY_CHUNK)) {
+	    bytes.n != (left < size ? left : size)) {
 		entries_remove(en->owner, &en->head.key);
 		return E_CORRUPT;
 	}
-	*piece = span_skip(bytes, offset % ENTRY_CHUNK);
+	*piece = span_skip(bytes, offset % size);
 	return E_OK;
 }
 

@@ -4,6 +4,8 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
+#define SCATTERED_ENTRIES 4096 /* then it is tried again whether there are larger gaps */
+
 /* ---- transactions ---- */
 
 static int
@@ -125,10 +127,29 @@ put_part(struct entries *e, struct slice *s, const struct op *op, const struct e
 	return rc;
 }
 
+static bool
+is_scattering(const struct entries *e)
+{
+	return e->next_generation < e->scattered_until;
+}
+
+bool
+entries_scatter(struct entries *e)
+{
+	if (is_scattering(e))
+		return false;
+	e->scattered_until = e->next_generation + SCATTERED_ENTRIES;
+	return true;
+}
+
 static void
 plan(struct entries *e, const struct op *op, struct entry_head *h)
 {
-	CHK(entry_plan(&op->new, e->next_generation++, h));
+	uint64_t generation = e->next_generation++;
+
+	if (generation >= e->scattered_until ||
+	    !entry_plan(&op->new, generation, ENTRY_SCATTERED, h))
+		CHK(entry_plan(&op->new, generation, ENTRY_COMPACT, h));
 }
 
 /* Commits if rc is 0. An older version that was too large for this slice is buried now; were
@@ -162,7 +183,7 @@ apply(struct entries *e, struct slice *s, const struct op *op)
 int
 entries_write_together(struct entries *e, struct op *const *ops, size_t n)
 {
-	struct slice s = {.budget = SLICE_DELETES};
+	struct slice s = {.budget = SLICE_BUDGET + 2 * (int)n};
 	int rc = entries_begin(e, &s.txn);
 
 	if (rc != 0)
@@ -174,8 +195,7 @@ entries_write_together(struct entries *e, struct op *const *ops, size_t n)
 
 /* ---- one at a time ---- */
 
-/* After MDB_MAP_FULL: the pages are there, but not next to each other. More of them are the cure,
- * once. */
+/* After MDB_MAP_FULL: room was made for what is written, not for all that LMDB copies. */
 static bool
 make_more_room(struct entries *e, int rc)
 {
@@ -184,12 +204,18 @@ make_more_room(struct entries *e, int rc)
 	return env_err(rc) == E_FULL && entries_evict(e, pages - pages / 16);
 }
 
+static uint32_t
+group_chunks(const struct entry_head *h)
+{
+	return (uint32_t)GROUP_BYTES / h->chunk;
+}
+
 static int
 write_part(struct entries *e, const struct op *op, const struct entry_head *h, uint32_t from)
 {
-	struct slice s = {.budget = SLICE_DELETES};
-	uint32_t chunks = entry_chunks(h),
-		 to = chunks - from > GROUP_CHUNKS ? from + GROUP_CHUNKS : chunks;
+	struct slice s = {.budget = SLICE_BUDGET};
+	uint32_t chunks = entry_chunks(h), group = group_chunks(h),
+		 to = chunks - from > group ? from + group : chunks;
 	int rc = entries_begin(e, &s.txn);
 
 	if (rc != 0)
@@ -199,8 +225,9 @@ write_part(struct entries *e, const struct op *op, const struct entry_head *h, u
 
 /* In slices: not to be seen before the head is there, which comes last. */
 static int
-write_put(struct entries *e, const struct op *op)
+write_slices(struct entries *e, const struct op *op)
 {
+	const bool is_last_try = is_scattering(e);
 	struct entry_head h;
 	uint32_t from = 0;
 	int rc;
@@ -209,13 +236,27 @@ write_put(struct entries *e, const struct op *op)
 	e->building = h.generation;
 	do {
 		rc = write_part(e, op, &h, from);
-		if (make_more_room(e, rc))
+		if (env_err(rc) == E_FULL) {
+			entries_await_reader(e);
 			rc = write_part(e, op, &h, from);
-		from += GROUP_CHUNKS;
+		}
+		if (is_last_try && make_more_room(e, rc))
+			rc = write_part(e, op, &h, from);
+		from += group_chunks(&h);
 	} while (rc == 0 && from < entry_chunks(&h));
 	e->building = 0;
-	if (rc != 0 && from > GROUP_CHUNKS)
+	if (rc != 0 && from > group_chunks(&h))
 		entries_bury(e, h.generation);
+	return rc;
+}
+
+static int
+write_put(struct entries *e, const struct op *op)
+{
+	int rc = write_slices(e, op);
+
+	if (env_err(rc) == E_FULL && entries_scatter(e))
+		rc = write_slices(e, op);
 	return rc;
 }
 

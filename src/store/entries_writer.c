@@ -9,15 +9,19 @@
 
 #define TREE_PAGES 32   /* copied on the way to the leaves of all tables */
 #define GROUP_PAGES 320 /* dirty ones of a transaction are memory that stays with LMDB */
+#define CHUNKY (16 * ENTRY_CHUNK)
 #define GATHER_MS 2
 #define EXPIRE_MS 10000   /* what has expired is removed this often */
 #define WAIT_MAX_MS 60000 /* the wall clock may be set meanwhile */
 
-/* Pages that an op may take; to be on the safe side, every value half empty. */
+/* Pages that an op may take; to be on the safe side, every value half empty, but for chunks, which
+ * are full. */
 static uint64_t
 pages_for(const struct entries *e, const struct op *op)
 {
-	return op->kind == OP_PUT ? op->cost * 3 / 2 / e->env.page_size + 2 : 1;
+	uint64_t spare = op->cost < CHUNKY ? op->cost / 2 : CHUNKY + op->cost / 16;
+
+	return op->kind == OP_PUT ? (op->cost + spare) / e->env.page_size + 2 : 1;
 }
 
 static void
@@ -45,13 +49,27 @@ is_superseded(struct entries *e, const struct op *op)
 	return is_old;
 }
 
+static bool
+write_together(struct entries *e, struct op **ops, size_t n)
+{
+	int rc = entries_write_together(e, ops, n);
+
+	if (env_err(rc) == E_FULL) {
+		entries_await_reader(e);
+		rc = entries_write_together(e, ops, n);
+	}
+	if (env_err(rc) == E_FULL && entries_scatter(e))
+		rc = entries_write_together(e, ops, n);
+	return rc == 0;
+}
+
 static void
 write_group(struct entries *e, struct op **ops, size_t n, uint64_t pages)
 {
 	size_t stored = 0;
 
 	entries_make_room(e, pages + TREE_PAGES);
-	if (entries_write_together(e, ops, n) == 0) {
+	if (write_together(e, ops, n)) {
 		for (size_t i = 0; i < n; i++)
 			stored += ops[i]->kind == OP_PUT;
 		metric_add(M_CACHE_STORED, stored);
@@ -75,8 +93,8 @@ gather(struct entries *e, struct op **list, struct op **ops, uint64_t *pages)
 		struct op *op = *list;
 
 		bytes += op->cost;
-		if (op->request != NULL || bytes > (uint64_t)GROUP_CHUNKS * ENTRY_CHUNK ||
-		    *pages > GROUP_PAGES || *pages > e->page_limit / 8)
+		if (op->request != NULL || bytes > GROUP_BYTES || *pages > GROUP_PAGES ||
+		    *pages > e->page_limit / 8)
 			break;
 		*list = op->next;
 		if (is_superseded(e, op)) {
@@ -228,7 +246,7 @@ static void
 start(struct entries *e)
 {
 	uint64_t last = 0;
-	struct slice s = {.budget = SLICE_DELETES};
+	struct slice s = {.budget = SLICE_BUDGET};
 	MDB_val key;
 	bool has_chunks = false;
 

@@ -40,6 +40,8 @@ is_consistent(const struct entry_head *h, size_t n)
 {
 	if (h->has_preimage > 1 || h->has_body > 1 || h->headers_size > ENTRY_HEADERS_MAX)
 		return false;
+	if (h->chunk != ENTRY_CHUNK && h->chunk != ENTRY_PAGE_CHUNK)
+		return false;
 	if (h->has_preimage && h->preimage_size > ENTRY_VALUE_MAX)
 		return false;
 	if (h->has_body && h->meta.body_size > ENTRY_VALUE_MAX)
@@ -69,10 +71,21 @@ entry_decode(struct span value, struct entry_view *out)
 	return true;
 }
 
-bool
-entry_plan(const struct entry_new *n, uint64_t generation, struct entry_head *out)
+/* Of the preimage first, then of the body: what still fits beside names and headers. */
+static void
+place(const struct entry_new *n, size_t limit, struct entry_head *h)
 {
-	size_t used;
+	size_t used = fixed_size(h), room = used < limit ? limit - used : 0;
+
+	h->has_preimage = n->preimage.n <= room;
+	room -= h->has_preimage ? n->preimage.n : 0;
+	h->has_body = n->body.n <= room;
+}
+
+bool
+entry_plan(
+    const struct entry_new *n, uint64_t generation, enum entry_form form, struct entry_head *out)
+{
 
 	if (n->headers.n > ENTRY_HEADERS_MAX || n->gateway.n > ENTRY_NAME_MAX ||
 	    n->provider.n > ENTRY_NAME_MAX || n->model.n > ENTRY_NAME_MAX)
@@ -86,13 +99,11 @@ entry_plan(const struct entry_new *n, uint64_t generation, struct entry_head *ou
 	    .gateway_size = (uint16_t)n->gateway.n,
 	    .provider_size = (uint16_t)n->provider.n,
 	    .model_size = (uint16_t)n->model.n,
+	    .chunk = form == ENTRY_SCATTERED ? ENTRY_PAGE_CHUNK : ENTRY_CHUNK,
 	};
 	out->meta.body_size = n->body.n;
-	used = fixed_size(out);
-	out->has_preimage = n->preimage.n <= ENTRY_VALUE_MAX - used;
-	used += out->has_preimage ? n->preimage.n : 0;
-	out->has_body = n->body.n <= ENTRY_VALUE_MAX - used;
-	return n->preimage.n / ENTRY_CHUNK + n->body.n / ENTRY_CHUNK + 2 <= ENTRY_CHUNKS_MAX;
+	place(n, form == ENTRY_SCATTERED ? ENTRY_PAGE_MAX : ENTRY_VALUE_MAX, out);
+	return n->preimage.n / out->chunk + n->body.n / out->chunk + 2 <= ENTRY_CHUNKS_MAX;
 }
 
 static char *
@@ -130,21 +141,21 @@ entry_seal(char *value, size_t n)
 }
 
 static uint32_t
-chunks_for(uint64_t size)
+chunks_for(const struct entry_head *h, uint64_t size)
 {
-	return (uint32_t)((size + ENTRY_CHUNK - 1) / ENTRY_CHUNK);
+	return (uint32_t)((size + h->chunk - 1) / h->chunk);
 }
 
 uint32_t
 entry_preimage_chunks(const struct entry_head *h)
 {
-	return h->has_preimage ? 0 : chunks_for(h->preimage_size);
+	return h->has_preimage ? 0 : chunks_for(h, h->preimage_size);
 }
 
 uint32_t
 entry_chunks(const struct entry_head *h)
 {
-	return entry_preimage_chunks(h) + (h->has_body ? 0 : chunks_for(h->meta.body_size));
+	return entry_preimage_chunks(h) + (h->has_body ? 0 : chunks_for(h, h->meta.body_size));
 }
 
 struct span
@@ -153,8 +164,8 @@ entry_chunk_of(const struct entry_new *n, const struct entry_head *h, uint32_t i
 	uint32_t first = entry_preimage_chunks(h);
 
 	if (i < first)
-		return span_head(span_skip(n->preimage, (size_t)i * ENTRY_CHUNK), ENTRY_CHUNK);
-	return span_head(span_skip(n->body, (size_t)(i - first) * ENTRY_CHUNK), ENTRY_CHUNK);
+		return span_head(span_skip(n->preimage, (size_t)i * h->chunk), h->chunk);
+	return span_head(span_skip(n->body, (size_t)(i - first) * h->chunk), h->chunk);
 }
 
 static void

@@ -8,8 +8,10 @@
  *   expiry expires_ms 8, generation 8, big-endian -> nothing; there exactly while its age row is
  *
  * Limits     what fits goes into the head, which with its page header is at most 4 pages; the
- *            rest goes in chunks of at most 4 pages. A generation is given once: chunks of two
- *            versions of an entry never meet.
+ *            rest goes in chunks of at most 4 pages. 4 pages have to lie next to each other: in a
+ *            cache full of small entries there are none such, so an entry can be scattered, all
+ *            its values of one page. A generation is given once: chunks of two versions of an
+ *            entry never meet.
  * Order      the age row is written first and removed last, the head the other way round: so
  *            every chunk has an age row, and what has no head with its generation is rubbish, not
  *            an entry.
@@ -21,6 +23,8 @@
 
 #define ENTRY_VALUE_MAX 16368 /* 4 pages of 4 KB less one page header */
 #define ENTRY_CHUNK (ENTRY_VALUE_MAX - 8)
+#define ENTRY_PAGE_MAX 4080 /* 1 page less its header */
+#define ENTRY_PAGE_CHUNK (ENTRY_PAGE_MAX - 8)
 #define ENTRY_CHUNKS_MAX UINT16_MAX
 #define ENTRY_HEADERS_MAX 8192
 #define ENTRY_NAME_MAX 1024
@@ -37,7 +41,7 @@ struct entry_head {
 	uint32_t headers_size;
 	uint16_t gateway_size, provider_size, model_size;
 	uint8_t has_preimage, has_body; /* here; else in chunks */
-	uint32_t zero;
+	uint32_t chunk;                 /* bytes in each of them but the last */
 };
 struct entry_age {
 	struct entry_key key;
@@ -53,9 +57,11 @@ struct entry_view {
 
 /* False: damaged. */
 MUST_CHECK bool entry_decode(struct span value, struct entry_view *out);
+enum entry_form { ENTRY_COMPACT, ENTRY_SCATTERED };
 /* Where the parts go. n->meta.body_size and the sizes are taken from the spans. False: too large
  * for any cache. */
-MUST_CHECK bool entry_plan(const struct entry_new *n, uint64_t generation, struct entry_head *out);
+MUST_CHECK bool entry_plan(
+    const struct entry_new *n, uint64_t generation, enum entry_form form, struct entry_head *out);
 size_t entry_value_size(const struct entry_head *h);
 /* Writes entry_value_size bytes. */
 void entry_encode(const struct entry_new *n, const struct entry_head *h, char *out);

@@ -31,7 +31,7 @@ encoded(const struct entry_new *n, uint64_t generation, struct entry_head *h)
 {
 	static char value[ENTRY_VALUE_MAX];
 
-	assert_true(entry_plan(n, generation, h));
+	assert_true(entry_plan(n, generation, ENTRY_COMPACT, h));
 	assert_true(entry_value_size(h) <= ENTRY_VALUE_MAX);
 	entry_encode(n, h, value);
 	return span_of(value, entry_value_size(h));
@@ -79,7 +79,7 @@ room(void)
 	struct entry_new n = entry_of(0, 0);
 	struct entry_head h;
 
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	return ENTRY_VALUE_MAX - entry_value_size(&h);
 }
 
@@ -90,18 +90,18 @@ what_does_not_fit_goes_into_chunks(void **state)
 	struct entry_head h;
 
 	(void)state;
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	assert_int_equal(entry_chunks(&h), 0);
 	n.body.n++;
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	assert_true(h.has_preimage && !h.has_body);
 	assert_int_equal(entry_chunks(&h), 1);
 	n = entry_of(room() + 1, 10);
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	assert_true(!h.has_preimage && h.has_body);
 	assert_int_equal(entry_chunks(&h), 1);
 	n = entry_of(2 * ENTRY_CHUNK + 1, 3 * ENTRY_CHUNK);
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	assert_int_equal(entry_preimage_chunks(&h), 3);
 	assert_int_equal(entry_chunks(&h), 6);
 }
@@ -114,7 +114,7 @@ chunks_put_together_are_the_parts(void **state)
 	size_t done = 0;
 
 	(void)state;
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	for (uint32_t i = 0; i < entry_chunks(&h); i++) {
 		struct span chunk = entry_chunk_of(&n, &h, i);
 		const char *part =
@@ -128,6 +128,56 @@ chunks_put_together_are_the_parts(void **state)
 }
 
 static void
+a_scattered_entry_takes_single_pages(void **state)
+{
+	struct entry_new n = entry_of(3 * ENTRY_PAGE_CHUNK, 9000);
+	struct entry_head h;
+	size_t done = 0;
+
+	(void)state;
+	assert_true(entry_plan(&n, 1, ENTRY_SCATTERED, &h));
+	assert_true(entry_value_size(&h) <= ENTRY_PAGE_MAX);
+	assert_int_equal(entry_preimage_chunks(&h), 3);
+	assert_int_equal(entry_chunks(&h), 6);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct span chunk = entry_chunk_of(&n, &h, i);
+
+		assert_ptr_equal(chunk.p,
+		    i < 3 ? n.preimage.p + i * ENTRY_PAGE_CHUNK
+			  : n.body.p + (i - 3) * ENTRY_PAGE_CHUNK);
+		done += chunk.n;
+	}
+	assert_int_equal(done, n.preimage.n + n.body.n);
+	n = entry_of(ENTRY_PAGE_MAX, 0);
+	assert_true(entry_plan(&n, 1, ENTRY_SCATTERED, &h));
+	assert_true(!h.has_preimage && h.has_body);
+	n.headers = span_of(bytes, ENTRY_HEADERS_MAX);
+	assert_true(entry_plan(&n, 1, ENTRY_SCATTERED, &h));
+	n.body.n = (size_t)ENTRY_CHUNKS_MAX * ENTRY_PAGE_CHUNK;
+	assert_false(entry_plan(&n, 1, ENTRY_SCATTERED, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
+}
+
+/* Sealed anew, so that only the size is wrong. */
+static void
+a_chunk_size_of_no_version_is_damage(void **state)
+{
+	static char value[ENTRY_VALUE_MAX];
+	struct entry_new n = entry_of(10, 10);
+	struct entry_head h;
+	struct entry_view v;
+
+	(void)state;
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
+	h.chunk = 0;
+	entry_encode(&n, &h, value);
+	assert_false(entry_decode(span_of(value, entry_value_size(&h)), &v));
+	h.chunk = ENTRY_PAGE_CHUNK;
+	entry_encode(&n, &h, value);
+	assert_true(entry_decode(span_of(value, entry_value_size(&h)), &v));
+}
+
+static void
 names_and_headers_have_limits(void **state)
 {
 	struct entry_new n = entry_of(10, 10);
@@ -136,20 +186,20 @@ names_and_headers_have_limits(void **state)
 	(void)state;
 	n.headers = span_of(bytes, ENTRY_HEADERS_MAX);
 	n.gateway = n.provider = n.model = span_of(bytes, ENTRY_NAME_MAX);
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	n.headers.n++;
-	assert_false(entry_plan(&n, 1, &h));
+	assert_false(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	n.headers.n--;
 	n.gateway.n++;
-	assert_false(entry_plan(&n, 1, &h));
+	assert_false(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	n.gateway.n--;
 	n.model.n++;
-	assert_false(entry_plan(&n, 1, &h));
+	assert_false(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	n.model.n--;
 	n.body.n = (size_t)(ENTRY_CHUNKS_MAX - 2) * ENTRY_CHUNK;
-	assert_true(entry_plan(&n, 1, &h));
+	assert_true(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 	n.body.n = (size_t)ENTRY_CHUNKS_MAX * ENTRY_CHUNK;
-	assert_false(entry_plan(&n, 1, &h));
+	assert_false(entry_plan(&n, 1, ENTRY_COMPACT, &h));
 }
 
 static void
@@ -219,6 +269,8 @@ main(void)
 	    cmocka_unit_test(empty_parts_are_parts),
 	    cmocka_unit_test(what_does_not_fit_goes_into_chunks),
 	    cmocka_unit_test(chunks_put_together_are_the_parts),
+	    cmocka_unit_test(a_scattered_entry_takes_single_pages),
+	    cmocka_unit_test(a_chunk_size_of_no_version_is_damage),
 	    cmocka_unit_test(names_and_headers_have_limits),
 	    cmocka_unit_test(every_flipped_bit_of_a_head_is_seen),
 	    cmocka_unit_test(every_flipped_bit_of_a_chunk_is_seen),
