@@ -54,6 +54,18 @@ grow(struct map *m)
 }
 
 void
+map_reserve(struct map *m, size_t n)
+{
+	size_t slots = FIRST_SLOTS;
+
+	CHK(m->slots == NULL);
+	while (slots < n)
+		slots *= 2;
+	m->slots = xcalloc(slots, sizeof(struct map_node *));
+	m->mask = slots - 1;
+}
+
+void
 map_insert(struct map *m, struct map_node *n, uint64_t hash)
 {
 	if (m->slots == NULL || m->count > m->mask)

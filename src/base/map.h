@@ -19,7 +19,8 @@ struct map {
 };
 
 void map_init(struct map *m);
-void map_fini(struct map *m); /* forgets the nodes, frees the table */
+void map_fini(struct map *m);              /* forgets the nodes, frees the table */
+void map_reserve(struct map *m, size_t n); /* n nodes and more will not make it grow; empty yet */
 void map_insert(struct map *m, struct map_node *n, uint64_t hash);
 void map_remove(struct map *m, struct map_node *n); /* n must be in m */
 /* First node with that hash, then map_next for the others; NULL at the end. */

@@ -144,6 +144,8 @@ make(const struct datadir *d, uint64_t max_size)
 	file_path(e->dir, d->path, "cache");
 	e->last = &e->first;
 	map_init(&e->pending);
+	map_reserve(&e->pending, SLABS_MAX * SLAB_SIZE / sizeof(struct op));
+	slabs_init(&e->slabs);
 	e->visited_mask = visited_bits(max_size) - 1;
 	e->visited = xcalloc((e->visited_mask + 1) / 64, sizeof(*e->visited));
 	CHK(pthread_mutex_init(&e->lock, NULL) == 0);
@@ -160,6 +162,7 @@ static void
 unmake(struct entries *e)
 {
 	map_fini(&e->pending);
+	slabs_fini(&e->slabs);
 	(void)pthread_mutex_destroy(&e->lock);
 	(void)pthread_mutex_destroy(&e->reader_lock);
 	(void)pthread_cond_destroy(&e->has_work);
@@ -270,15 +273,27 @@ op_unref(struct entries *e, struct op *op)
 	return op;
 }
 
+/* The loop's only; NULL: too much is waiting, or no memory. Small ones come in masses: what malloc
+ * would keep of them when the writer has fallen behind once is as much as may ever wait. */
 static struct op *
-op_new(enum op_kind kind, size_t bytes)
+op_new(struct entries *e, enum op_kind kind, size_t bytes)
 {
-	struct op *op = malloc(sizeof(*op) + bytes);
+	size_t size = sizeof(struct op) + bytes;
+	struct slab *slab = NULL;
+	struct op *op = size <= SLAB_PIECE_MAX ? slabs_take(&e->slabs, size, &slab) : malloc(size);
 
-	if (op == NULL)
-		return NULL;
-	*op = (struct op){.kind = kind, .refs = 1, .cost = sizeof(*op) + bytes};
+	if (op != NULL)
+		*op = (struct op){.kind = kind, .refs = 1, .slab = slab, .cost = size};
 	return op;
+}
+
+void
+op_free(struct entries *e, struct op *op)
+{
+	if (op == NULL || op->slab == NULL)
+		free(op);
+	else
+		slabs_give(&e->slabs, op->slab);
 }
 
 void
@@ -361,10 +376,10 @@ entries_put(struct entries *e, const struct entry_new *n)
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;
 	}
-	op = op_new(OP_PUT, size);
+	op = op_new(e, OP_PUT, size);
 	if (op == NULL) {
 		metric_add(M_CACHE_FAILED, 1);
-		return E_NOMEM;
+		return E_FULL;
 	}
 	copy_new(op, n);
 	op_push(e, op);
@@ -374,9 +389,10 @@ entries_put(struct entries *e, const struct entry_new *n)
 void
 entries_remove(struct entries *e, const struct entry_key *k)
 {
-	struct op *op = op_new(OP_REMOVE, 0);
+	struct op *op = op_new(e, OP_REMOVE, 0);
 
-	CHK(op != NULL);
+	if (op == NULL)
+		return;
 	op->new.key = *k;
 	op_push(e, op);
 }
@@ -384,10 +400,9 @@ entries_remove(struct entries *e, const struct entry_key *k)
 static void
 ask_and_wait(struct entries *e, enum op_kind kind, struct request *rq)
 {
-	struct op *op = op_new(kind, 0);
+	struct op *op = xcalloc(1, sizeof(*op));
 
-	CHK(op != NULL);
-	op->request = rq;
+	*op = (struct op){.kind = kind, .refs = 1, .cost = sizeof(*op), .request = rq};
 	op_push(e, op);
 	(void)pthread_mutex_lock(&e->lock);
 	while (!rq->is_done)

@@ -59,9 +59,10 @@ MUST_CHECK enum err entries_open(const struct datadir *d, uint64_t max_size, str
     char *detail, size_t detail_size);
 void entries_close(struct entries *e); /* waits for the writer to finish what it was given */
 
-/* Copies and queues. E_FULL: more than 32 MB are waiting, or the entry, its headers or a name (1
- * KB) is too large; nothing kept. E_NOMEM. */
+/* Copies and queues. E_FULL: more than 32 MB are waiting, or 8 MB of small ones (up to 64 KB), or
+ * the entry, its headers or a name (1 KB) is too large, or no memory; nothing kept. */
 MUST_CHECK enum err entries_put(struct entries *e, const struct entry_new *n);
+/* Not done when too much is waiting: for what is found useless again. */
 void entries_remove(struct entries *e, const struct entry_key *k);
 
 /* A found entry: meta and headers are its own until entry_release. Its body is read from where it

@@ -27,6 +27,7 @@
 #include "store/entry_codec_int.h"
 #include "store/env_int.h"
 #include "store/file_int.h"
+#include "store/slab_int.h"
 
 #define ENTRIES_PENDING_MAX (UINT64_C(32) << 20)
 #define ENTRIES_GATHER_BYTES (UINT64_C(512) << 10)
@@ -52,6 +53,7 @@ struct op {
 	enum op_kind kind;
 	unsigned refs;
 	bool is_pending;
+	struct slab *slab;       /* where it lies; NULL: malloc's */
 	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
 	struct request *request; /* OP_PURGE, OP_COMPACT */
@@ -77,6 +79,7 @@ struct entries {
 	pthread_mutex_t lock;
 	pthread_cond_t has_work, has_purged;
 	struct map pending;
+	struct slabs slabs; /* the loop takes of them */
 	struct op *first, **last;
 	bool is_stopping, is_asleep, is_gathering, is_urgent, is_suspected;
 	_Atomic bool is_damaged; /* nothing is read or written until there is a new file */
@@ -110,6 +113,7 @@ struct op *op_find(const struct entries *e, const struct entry_key *k); /* pendi
 void op_hide(struct entries *e, struct op *op);                         /* no longer pending */
 /* The last reference gives op, to be freed without the lock; else NULL. */
 struct op *op_unref(struct entries *e, struct op *op);
+void op_free(struct entries *e, struct op *op); /* without the lock; NULL is fine */
 bool visited_test_and_clear(struct entries *e, const struct entry_key *k);
 void visited_set(struct entries *e, const struct entry_key *k);
 

@@ -90,7 +90,7 @@ unpin(struct entries *e, struct op *op)
 	(void)pthread_mutex_lock(&e->lock);
 	op = op_unref(e, op);
 	(void)pthread_mutex_unlock(&e->lock);
-	free(op);
+	op_free(e, op);
 }
 
 static struct entry *

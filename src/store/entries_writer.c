@@ -35,7 +35,7 @@ finish(struct entries *e, struct op *op)
 	}
 	op = op_unref(e, op);
 	(void)pthread_mutex_unlock(&e->lock);
-	free(op);
+	op_free(e, op);
 }
 
 static bool

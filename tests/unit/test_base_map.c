@@ -133,6 +133,28 @@ a_removed_node_can_come_back(void **state)
 	map_fini(&m);
 }
 
+static void
+a_reserved_table_does_not_grow(void **state)
+{
+	static struct thing things[1025];
+	struct map_node **slots;
+	struct map m;
+
+	(void)state;
+	map_init(&m);
+	map_reserve(&m, 1000);
+	slots = m.slots;
+	assert_null(map_first(&m, 5));
+	for (size_t i = 0; i < 1024; i++)
+		map_insert(&m, &things[i].node, i);
+	assert_ptr_equal(m.slots, slots);
+	map_insert(&m, &things[1024].node, 1024);
+	assert_int_equal(m.mask, 2047);
+	for (size_t i = 0; i < 1025; i++)
+		assert_ptr_equal(map_first(&m, i), &things[i].node);
+	map_fini(&m);
+}
+
 int
 main(void)
 {
@@ -142,6 +164,7 @@ main(void)
 	    cmocka_unit_test(equal_hashes_chain),
 	    cmocka_unit_test(hashes_that_differ_only_high_up_still_spread),
 	    cmocka_unit_test(a_removed_node_can_come_back),
+	    cmocka_unit_test(a_reserved_table_does_not_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
