@@ -183,6 +183,7 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 	if (max_size < ENTRIES_SIZE_MIN)
 		return fault_set(&f, E_USAGE, "cache.max_size: at least 1MB is needed");
 	e = make(d, max_size);
+	entries_guard_start(e);
 	err = entries_open_store(e, d->was_clean, &f);
 	if (err != E_OK)
 		goto fail_made;
@@ -198,6 +199,7 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 fail_opened:
 	env_close(&e->env);
 fail_made:
+	entries_guard_stop();
 	unmake(e);
 	return err;
 }
@@ -213,6 +215,7 @@ entries_close(struct entries *e)
 	(void)pthread_cond_signal(&e->has_work);
 	(void)pthread_mutex_unlock(&e->lock);
 	CHK(pthread_join(e->thread, NULL) == 0);
+	entries_guard_stop();
 	if (e->reader != NULL)
 		mdb_txn_abort(e->reader);
 	/* The clean mark that the caller sets next promises that all is on the disk. */

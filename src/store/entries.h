@@ -11,8 +11,8 @@
  *            (first what has expired, then what was least recently used, approximately: CLOCK), the
  *            map is never larger than the cap. Expired entries go within seconds too when there is
  *            room. Entries over max_size / 4 are refused. What cannot be trusted (the machine went
- *            down with the server running, another format, a smaller max_size, a file cut short,
- *            damaged pages) is not asked about but emptied, while running too.
+ *            down with the server running, the server crashed, another format, a smaller max_size,
+ *            a file cut short, damaged pages) is not asked about but emptied, while running too.
  * Threads    all functions on the loop's thread, but entries_stats, entries_purge and
  *            entries_compact: any thread.
  */

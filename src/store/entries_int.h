@@ -8,6 +8,7 @@
  *   entries_erase.c  the writer's thread: one entry and all that belongs to it
  *   entries_evict.c  the writer's thread: room, expiry, purge
  *   entries_mend.c   the writer's thread: compact; a damaged file is replaced
+ *   entries_guard.c  a crash is remembered
  *
  * Invariants of an op, which the lock guards
  *   1. it stands in `pending` exactly while it is the newest of its key and not yet committed
@@ -201,5 +202,12 @@ void entries_renew(struct entries *e); /* after entries_suspect; may fail, then 
  * not for ever. After MDB_MAP_FULL. */
 void entries_await_reader(struct entries *e);
 void entries_run_compact(struct entries *e, struct request *rq);
+
+/* entries_guard.c */
+/* LMDB checks little of its pages: damaged ones can end the process in it. Between these two a crash
+ * of the server takes the mark of its format from the cache, so that the next start empties it and
+ * does not meet the same pages again. One cache in a process; kill -9 is no crash. */
+void entries_guard_start(const struct entries *e);
+void entries_guard_stop(void);
 
 #endif

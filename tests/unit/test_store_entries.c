@@ -490,10 +490,50 @@ is_emptied_when_the_machine_went_down_hard(void **state)
 	assert_true(sample_hits(c, &s));
 }
 
+/* Of a signal that a damaged page could have been the cause of; kill -9 is somebody's will. */
+static bool
+survives_a_server_that_ends_of(struct cache *c, int number)
+{
+	struct sample s = {.number = 1, .body = 10};
+	pid_t child;
+	bool is_there;
+
+	assert_true(sample_put(c, &s) == E_OK);
+	cache_close(c);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		/* not cmocka's handler, which would go on with the tests */
+		(void)signal(number, SIG_DFL);
+		(void)close(STDERR_FILENO);
+		cache_open(c);
+		(void)raise(number);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	cache_open(c);
+	is_there = sample_hits(c, &s);
+	cache_settle(c); /* the writer has looked at what is there */
+	assert_int_equal(cache_stats(c).entries, is_there);
+	return is_there;
+}
+
+static void
+is_emptied_when_the_server_crashed(void **state)
+{
+	struct cache *c = *state;
+
+	assert_true(survives_a_server_that_ends_of(c, SIGKILL));
+	assert_false(survives_a_server_that_ends_of(c, SIGSEGV));
+	assert_false(survives_a_server_that_ends_of(c, SIGBUS));
+	assert_false(survives_a_server_that_ends_of(c, SIGABRT));
+	assert_true(survives_a_server_that_ends_of(c, SIGTERM));
+}
+
 static void
 is_emptied_when_it_is_of_another_format_or_too_large(void **state)
 {
-	static const char *const formats[] = {"0\n", "2\n", "x\n", ""};
+	static const char *const formats[] = {"0\n", "3\n", "x\n", ""};
 	struct cache *c = *state;
 	struct sample s = {.number = 1, .body = 5000000};
 
@@ -544,6 +584,68 @@ is_emptied_when_it_was_cut_short(void **state)
 		cache_open(c);
 		assert_false(sample_hits(c, &s));
 		assert_int_equal(cache_stats(c).entries, 0);
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_settle(c);
+		assert_true(sample_hits(c, &s));
+	}
+}
+
+#define CUT_ENTRIES 300
+#define SAYS_WRONG 7
+
+/* A server whose file somebody cuts. It may end in that, but nothing wrong may be said. */
+static void
+serve_while_it_is_cut(struct cache *c, off_t size)
+{
+	struct sample s = {.preimage = 100, .body = 20000};
+	struct entry *en;
+	struct span piece;
+
+	cache_open(c);
+	for (s.number = 0; s.number < CUT_ENTRIES; s.number++) {
+		if (s.number == CUT_ENTRIES / 2 && truncate(data_file(c), size) != 0)
+			_exit(SAYS_WRONG);
+		en = sample_find(c, &s);
+		if (en != NULL && entry_body(en, 0, &piece) == E_OK &&
+		    piece.p[piece.n - 1] != sample_byte(&s, 2, piece.n - 1))
+			_exit(SAYS_WRONG);
+		entry_release(en);
+		entries_turn_end(c->entries);
+		s.number += CUT_ENTRIES;
+		(void)!sample_put(c, &s);
+		s.number -= CUT_ENTRIES;
+	}
+	entries_close(c->entries);
+}
+
+static void
+is_emptied_when_it_was_cut_while_in_use(void **state)
+{
+	static const off_t cuts[] = {0, 100, 4096, 8192, 20000, 1 << 20, 5 << 20};
+	struct sample s = {.preimage = 100, .body = 20000};
+	struct cache *c = *state;
+
+	for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+		pid_t child;
+		int status;
+
+		for (s.number = 0; s.number < CUT_ENTRIES; s.number++)
+			assert_int_equal(sample_put(c, &s), E_OK);
+		cache_close(c);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0) {
+			for (int number = 1; number < SIGRTMIN; number++)
+				(void)signal(number, SIG_DFL);
+			(void)close(STDERR_FILENO);
+			serve_while_it_is_cut(c, cuts[i]);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_false(WIFEXITED(status) && WEXITSTATUS(status) == SAYS_WRONG);
+		cache_open(c);
+		for (s.number = 0; s.number < 2 * CUT_ENTRIES; s.number++)
+			(void)sample_hits(c, &s); /* none is wrong */
 		assert_int_equal(sample_put(c, &s), E_OK);
 		cache_settle(c);
 		assert_true(sample_hits(c, &s));
@@ -709,7 +811,9 @@ main(void)
 	    TEST(is_emptied_when_the_machine_went_down_hard),
 	    TEST(is_emptied_when_it_is_of_another_format_or_too_large),
 	    TEST(is_emptied_when_it_is_no_database),
+	    TEST(is_emptied_when_the_server_crashed),
 	    TEST(is_emptied_when_it_was_cut_short),
+	    TEST(is_emptied_when_it_was_cut_while_in_use),
 	    TEST(is_emptied_when_its_pages_prove_damaged),
 	    TEST(kill_9_leaves_whole_entries_only),
 	    TEST(too_small_a_cache_is_refused),
