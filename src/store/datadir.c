@@ -11,7 +11,10 @@
 #include "base/num.h"
 #include "crypto/crypto.h"
 #include "store/datadir_int.h"
+#include "store/entries_int.h"
 #include "store/file_int.h"
+#include "store/queue_int.h"
+#include "store/segment_int.h"
 
 #define BOOT_TEXT_SIZE 64
 #define BOOT_ID_SIZE 36
@@ -70,13 +73,24 @@ in_use(const char *lock_path, const char *dir, const struct fault *f)
 	return fault_set(f, E_IN_USE, "%s: another server uses it (process %s)", dir, pid);
 }
 
-/* A lock of the open file, not of the process: it holds among threads and dies with kill -9. */
+/* Only a courtesy for the message above: a full disk must not keep the server down. */
+static void
+sign_lock(const struct datadir *d)
+{
+	char pid[32];
+	int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+
+	if (ftruncate(d->lock_fd, 0) == 0 && pwrite(d->lock_fd, pid, (size_t)n, 0) == n)
+		return;
+}
+
+/* A lock of the open file, not of the process: it holds among threads, can be handed over, and dies
+ * with kill -9. */
 static enum err
 take_lock(struct datadir *d, const struct fault *f)
 {
-	char path[FILE_PATH_SIZE], pid[32];
+	char path[FILE_PATH_SIZE];
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int n;
 
 	file_path(path, d->path, "lock");
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -87,11 +101,23 @@ take_lock(struct datadir *d, const struct fault *f)
 			return fault_set(f, E_IO, "%s: %s", path, strerror(errno));
 		return in_use(path, d->path, f);
 	}
-	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(d->lock_fd, 0) != 0 || pwrite(d->lock_fd, pid, (size_t)n, 0) != n) {
-		/* Only a courtesy for the message above: a full disk must not keep the server
-		 * down. */
-	}
+	sign_lock(d);
+	return E_OK;
+}
+
+/* It must be the lock of this directory. */
+static enum err
+adopt_lock(struct datadir *d, int lock_fd, const struct fault *f)
+{
+	char path[FILE_PATH_SIZE];
+	struct stat ours, theirs;
+
+	d->lock_fd = lock_fd;
+	file_path(path, d->path, "lock");
+	if (stat(path, &ours) != 0 || fstat(lock_fd, &theirs) != 0 ||
+	    ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
+		return fault_set(f, E_IO, "%s: is not what the running server holds", path);
+	sign_lock(d);
 	return E_OK;
 }
 
@@ -228,11 +254,23 @@ set_path(struct datadir *d, const char *path)
 		d->path[--n] = '\0';
 }
 
+static enum err
+open_locked(struct datadir *d, const struct fault *f)
+{
+	bool is_fresh = false;
+	enum err e = load_secret(d, true, f);
+
+	if (e == E_OK)
+		e = make_rooms(d, &is_fresh, f);
+	if (e == E_OK)
+		e = mark_running(d, is_fresh, f);
+	return e;
+}
+
 enum err
 datadir_open(const char *path, struct datadir *out, char *detail, size_t detail_size)
 {
 	const struct fault f = {detail, detail_size};
-	bool is_fresh = false;
 	enum err e;
 
 	set_path(out, path);
@@ -242,11 +280,25 @@ datadir_open(const char *path, struct datadir *out, char *detail, size_t detail_
 	if (e == E_OK)
 		e = take_lock(out, &f);
 	if (e == E_OK)
-		e = load_secret(out, true, &f);
+		e = open_locked(out, &f);
+	if (e != E_OK)
+		datadir_close(out);
+	return e;
+}
+
+enum err
+datadir_take_over(
+    const char *path, int lock_fd, struct datadir *out, char *detail, size_t detail_size)
+{
+	const struct fault f = {detail, detail_size};
+	enum err e;
+
+	set_path(out, path);
+	e = adopt_lock(out, lock_fd, &f);
 	if (e == E_OK)
-		e = make_rooms(out, &is_fresh, &f);
+		e = check_directory(out->path, true, &f);
 	if (e == E_OK)
-		e = mark_running(out, is_fresh, &f);
+		e = open_locked(out, &f);
 	if (e != E_OK)
 		datadir_close(out);
 	return e;
@@ -278,6 +330,23 @@ datadir_open_readonly(const char *path, struct datadir *out, char *detail, size_
 	boot_text(RUNNING, running);
 	out->was_clean = ended_well(boot_path, running);
 	return E_OK;
+}
+
+void
+datadir_leave(struct datadir *d)
+{
+	(void)close(d->lock_fd);
+	d->lock_fd = -1;
+}
+
+#define WORD_OF(number) #number
+#define FORMS(queue, log, cache)                                                                   \
+	"queue-" WORD_OF(queue) ",log-" WORD_OF(log) ",cache-" WORD_OF(cache)
+
+const char *
+datadir_forms(void)
+{
+	return FORMS(QUEUE_VERSION, LOG_FORMAT, ENTRIES_FORMAT);
 }
 
 void

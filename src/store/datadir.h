@@ -28,6 +28,15 @@ struct datadir {
  * failure there is nothing to close. */
 MUST_CHECK enum err datadir_open(
     const char *path, struct datadir *out, char *detail, size_t detail_size);
+/* The same at a takeover: lock_fd is the lock of the server that leaves, handed over by it, so that
+ * there is no moment without one. It is closed on failure too. */
+MUST_CHECK enum err datadir_take_over(
+    const char *path, int lock_fd, struct datadir *out, char *detail, size_t detail_size);
+/* The forms in which this program keeps a data directory, as one word: only a server of the same
+ * forms can take over while the other still writes. */
+const char *datadir_forms(void);
+/* It was handed over: what is left here is for reading. */
+void datadir_leave(struct datadir *d);
 /* Without the lock, for commands that read while no server runs. Writes nothing. E_IO when it is
  * not there, E_IN_USE when a server runs: ask that. */
 MUST_CHECK enum err datadir_open_readonly(

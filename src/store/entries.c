@@ -204,20 +204,42 @@ fail_made:
 	return err;
 }
 
+static void
+stop_writer(struct entries *e)
+{
+	(void)pthread_mutex_lock(&e->lock);
+	e->is_stopping = true;
+	(void)pthread_cond_signal(&e->has_work);
+	(void)pthread_mutex_unlock(&e->lock);
+	CHK(pthread_join(e->thread, NULL) == 0);
+}
+
+void
+entries_leave(struct entries *e)
+{
+	CHK(!e->has_left);
+	stop_writer(e);
+	entries_guard_stop(); /* a crash of ours is not the new server's */
+	e->has_left = true;
+}
+
 void
 entries_close(struct entries *e)
 {
 	if (e == NULL)
 		return;
 	entries_turn_end(e);
-	(void)pthread_mutex_lock(&e->lock);
-	e->is_stopping = true;
-	(void)pthread_cond_signal(&e->has_work);
-	(void)pthread_mutex_unlock(&e->lock);
-	CHK(pthread_join(e->thread, NULL) == 0);
-	entries_guard_stop();
+	if (!e->has_left) {
+		stop_writer(e);
+		entries_guard_stop();
+	}
 	if (e->reader != NULL)
 		mdb_txn_abort(e->reader);
+	if (e->has_left) {
+		env_close(&e->env);
+		unmake(e);
+		return;
+	}
 	/* The clean mark that the caller sets next promises that all is on the disk. */
 	if (atomic_load(&e->is_damaged) || e->env.mdb == NULL || mdb_env_sync(e->env.mdb, 1) != 0) {
 		log_line(LOG_WARN, "cache: cannot sync %s; starting empty next time", e->dir);
@@ -374,6 +396,8 @@ entries_put(struct entries *e, const struct entry_new *n)
 	struct entry_head h;
 	struct op *op;
 
+	if (e->has_left)
+		return E_FULL;
 	if (size > e->max_size / 4 || !entry_plan(n, 0, ENTRY_COMPACT, &h) ||
 	    atomic_load(&e->pending_bytes) + size + sizeof(*op) > ENTRIES_PENDING_MAX) {
 		metric_add(M_CACHE_FAILED, 1);
@@ -392,8 +416,11 @@ entries_put(struct entries *e, const struct entry_new *n)
 void
 entries_remove(struct entries *e, const struct entry_key *k)
 {
-	struct op *op = op_new(e, OP_REMOVE, 0);
+	struct op *op;
 
+	if (e->has_left)
+		return;
+	op = op_new(e, OP_REMOVE, 0);
 	if (op == NULL)
 		return;
 	op->new.key = *k;

@@ -13,6 +13,9 @@
  *            room. Entries over max_size / 4 are refused. What cannot be trusted (the machine went
  *            down with the server running, the server crashed, another format, a smaller max_size,
  *            a file cut short, damaged pages) is not asked about but emptied, while running too.
+ * Leaving    at a takeover entries_leave stops the writer, when it has written what it was given, and lets
+ *            another process open the cache at once. Who leaves goes on finding and reading what is
+ *            there, also what comes new, until entries_close; what he puts or removes is dropped.
  * Threads    all functions on the loop's thread, but entries_stats, entries_purge and
  *            entries_compact: any thread.
  */
@@ -57,6 +60,8 @@ struct entry_new {
 /* E_USAGE: max_size is under 1 MB. E_FULL, E_IO: *detail names the file. */
 MUST_CHECK enum err entries_open(const struct datadir *d, uint64_t max_size, struct entries **out,
     char *detail, size_t detail_size);
+/* See above. Nobody purges or compacts. */
+void entries_leave(struct entries *e);
 void entries_close(struct entries *e); /* waits for the writer to finish what it was given */
 
 /* Copies and queues. E_FULL: more than 32 MB are waiting, or 8 MB of small ones (up to 64 KB), or

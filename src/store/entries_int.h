@@ -82,6 +82,7 @@ struct entries {
 	struct map pending;
 	struct slabs slabs; /* the loop takes of them */
 	struct op *first, **last;
+	bool has_left; /* the loop's: there is no writer any more */
 	bool is_stopping, is_asleep, is_gathering, is_urgent, is_suspected;
 	_Atomic bool is_damaged; /* nothing is read or written until there is a new file */
 	_Atomic uint64_t pending_ops, pending_bytes;

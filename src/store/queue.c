@@ -167,8 +167,8 @@ fit(const struct queue *q, uint64_t used, struct queue_item *item)
 	return dropped;
 }
 
-int
-queue_append(struct queue *q, const struct queue_item *item)
+static int
+append(struct queue *q, const struct queue_item *item)
 {
 	struct queue_item fitting = *item;
 	uint64_t pos = atomic_load_explicit(&q->h->head, memory_order_relaxed),
@@ -176,7 +176,6 @@ queue_append(struct queue *q, const struct queue_item *item)
 	uint64_t size;
 	int dropped;
 
-	CHK(!q->is_readonly);
 	/* Where little comes, the same few pages are used again and again. */
 	if (pos == tail)
 		q->h->base = pos;
@@ -188,6 +187,21 @@ queue_append(struct queue *q, const struct queue_item *item)
 	if (memcmp(&q->h->newest, &item->id, sizeof(item->id)) < 0)
 		q->h->newest = item->id;
 	atomic_store_explicit(&q->h->head, pos + size, memory_order_release);
+	return dropped;
+}
+
+int
+queue_append(struct queue *q, const struct queue_item *item)
+{
+	int dropped;
+
+	CHK(!q->is_readonly);
+	if (!atomic_load_explicit(&q->is_shared, memory_order_relaxed))
+		return append(q, item);
+	if (!queue_lock(q))
+		return -1;
+	dropped = append(q, item);
+	queue_unlock(q);
 	return dropped;
 }
 

@@ -14,6 +14,11 @@
  *
  * Threads    one producer, one consumer. A third thread may look at frames while it keeps the
  *            consumer from moving `tail` (records.c: tail_lock).
+ * Sharing    after a takeover a server that is leaving goes on appending, from its own process, until
+ *            its last exchange has ended (queue_leave); the one that came is the only consumer. While
+ *            anybody leaves, each append is made under a lock of the file, which the kernel lets go
+ *            when its holder dies; a frame that was not finished then lies behind `head` and is
+ *            written over. Who opens the queue meanwhile, in whatever way, shares it.
  * Memory     the pages are not touched before they are used, and given back by queue_advance.
  */
 #ifndef STORE_QUEUE_INT_H
@@ -30,6 +35,7 @@
 #include "store/file_int.h"
 #include "store/records.h"
 
+#define QUEUE_VERSION 2
 #define QUEUE_HEADER_SIZE (UINT64_C(64) << 10) /* a multiple of every page size */
 #define QUEUE_SIZE_MIN (UINT64_C(256) << 10)
 #define QUEUE_RECORD_MAX (UINT64_C(64) << 10)
@@ -64,9 +70,11 @@ struct queue {
 	uint64_t size;
 	int fd;
 	bool is_readonly;
-	uint64_t end;      /* is_readonly: where the whole frames end, in place of head */
-	uint64_t released; /* pages before this position were given back to the kernel */
-	uint64_t prepared; /* pages before it are there to be written */
+	bool is_leaving;        /* this process is: it appends, and never takes out */
+	_Atomic bool is_shared; /* others append too: under the file's lock */
+	uint64_t end;           /* is_readonly: where the whole frames end, in place of head */
+	uint64_t released;      /* pages before this position were given back to the kernel */
+	uint64_t prepared;      /* pages before it are there to be written */
 };
 
 /* queue_open.c */
@@ -80,6 +88,16 @@ MUST_CHECK enum err queue_open(
 MUST_CHECK enum err queue_open_readonly(const char *path, struct queue *out, const struct fault *f);
 void queue_close(struct queue *q);
 
+/* queue_share.c */
+/* From now on another process takes out of it, and this one appends under the lock, until it closes
+ * the queue or dies. E_IO: the file system has no locks. The consumer has stopped. */
+MUST_CHECK enum err queue_leave(struct queue *q);
+/* The consumer's look whether those who leave have gone: then the locks are no longer taken. */
+bool queue_is_shared(struct queue *q);
+MUST_CHECK bool queue_lock(struct queue *q); /* for one append */
+void queue_unlock(struct queue *q);
+void queue_find_sharers(struct queue *q); /* when it is opened */
+
 /* queue.c */
 struct queue_item {
 	struct id id;
@@ -87,8 +105,8 @@ struct queue_item {
 	struct span payload[RECORD_PAYLOADS];
 };
 /* Payloads that do not fit are left out; returns how many. -1: the record did not fit either,
- * nothing was kept. Payloads may use seven eighths of the ring: so records go on while payloads
- * are already dropped. */
+ * nothing was kept (or the lock of a shared queue cannot be had). Payloads may use seven eighths of
+ * the ring: so records go on while payloads are already dropped. */
 MUST_CHECK int queue_append(struct queue *q, const struct queue_item *item);
 
 uint64_t queue_head(const struct queue *q);

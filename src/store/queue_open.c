@@ -10,8 +10,6 @@
 #include "obs/log.h"
 #include "store/queue_int.h"
 
-#define VERSION 2
-
 static const char magic[8] = "PSTNQUE";
 
 _Static_assert(
@@ -61,7 +59,7 @@ is_ours(const struct queue *q)
 	const struct queue_header *h = q->h;
 	uint64_t head = atomic_load(&h->head), tail = queue_tail(q);
 
-	return memcmp(h->magic, magic, sizeof(magic)) == 0 && h->version == VERSION &&
+	return memcmp(h->magic, magic, sizeof(magic)) == 0 && h->version == QUEUE_VERSION &&
 	    h->ring_size == q->size && tail <= head && head - tail <= q->size && h->base <= tail &&
 	    head % 8 == 0 && tail % 8 == 0 && h->base % 8 == 0;
 }
@@ -105,7 +103,7 @@ static enum err
 make_file(const char *path, uint64_t size)
 {
 	char draft[FILE_PATH_SIZE];
-	struct queue_header h = {.version = VERSION, .ring_size = size};
+	struct queue_header h = {.version = QUEUE_VERSION, .ring_size = size};
 	bool is_done;
 	int fd, cause;
 
@@ -195,8 +193,11 @@ queue_open(
 	if (e == E_CORRUPT || e == E_EOF)
 		e = make_and_open(path, size, &q);
 	else if (e == E_OK) {
-		verify(&q, is_trusted);
-		if (q.size != size && queue_head(&q) == queue_tail(&q))
+		queue_find_sharers(&q);
+		/* Who appends meanwhile is alive: so there was no power loss, and he keeps his file. */
+		if (!queue_is_shared(&q))
+			verify(&q, is_trusted);
+		if (!queue_is_shared(&q) && q.size != size && queue_head(&q) == queue_tail(&q))
 			e = make_and_open(path, size, &q);
 	}
 	if (e != E_OK) {

@@ -37,7 +37,7 @@ unmake(struct records *r)
 {
 	if (r->wake_fd >= 0)
 		(void)close(r->wake_fd);
-	if (r->has_queue)
+	if (r->has_queue || r->has_left)
 		queue_close(&r->queue);
 	packer_fini(&r->packer);
 	(void)pthread_mutex_destroy(&r->tail_lock);
@@ -220,16 +220,39 @@ wake(struct records *r)
 		CHK(errno == EAGAIN); /* it is awake for long */
 }
 
+static void
+stop_writer(struct records *r)
+{
+	atomic_store(&r->is_stopping, true);
+	wake(r);
+	CHK(pthread_join(r->thread, NULL) == 0);
+}
+
+/* What it reads from now on it reads from segments: frames may be taken from the queue at any time. */
+enum err
+records_leave(struct records *r)
+{
+	enum err e;
+
+	CHK(!r->is_readonly && !r->has_left);
+	e = queue_leave(&r->queue);
+	if (e != E_OK)
+		return e;
+	atomic_store(&r->is_leaving, true);
+	stop_writer(r);
+	atomic_store(&r->state, WRITER_BUSY); /* there is none to be woken */
+	r->has_queue = false;
+	r->has_left = true;
+	return E_OK;
+}
+
 void
 records_close(struct records *r)
 {
 	if (r == NULL)
 		return;
-	if (!r->is_readonly) {
-		atomic_store(&r->is_stopping, true);
-		wake(r);
-		CHK(pthread_join(r->thread, NULL) == 0);
-	}
+	if (!r->is_readonly && !r->has_left)
+		stop_writer(r);
 	segments_close(&r->set);
 	unmake(r);
 }
@@ -247,8 +270,10 @@ wake_if_due(struct records *r)
 	state = atomic_load_explicit(&r->state, memory_order_relaxed);
 	if (state == WRITER_BUSY)
 		return;
+	/* More may have been taken than this process has appended: from one that leaves. */
 	if (state == WRITER_GATHERING &&
-	    r->appended - atomic_load_explicit(&r->taken, memory_order_relaxed) < RECORDS_GATHER &&
+	    (int64_t)(r->appended - atomic_load_explicit(&r->taken, memory_order_relaxed)) <
+		RECORDS_GATHER &&
 	    queue_head(&r->queue) - queue_tail(&r->queue) < r->queue.size / 8)
 		return;
 	if (atomic_exchange(&r->state, WRITER_BUSY) != WRITER_BUSY)

@@ -9,6 +9,11 @@
  *            (zstd 1) on that thread. After a start, what stood in the queue is committed first; it
  *            can be read meanwhile.
  * Reading    any thread; sees what is committed and what is still queued ("readable at once").
+ * Leaving    at a takeover records_leave stops the writer and lets another process open the log at once,
+ *            with what stands in the queue; record_append goes on until records_close, into the same
+ *            queue, from which the other process takes it. So a record is where a kill -9 of either
+ *            does not lose it when record_append returns, and is committed once. Who leaves reads
+ *            what was committed until then.
  * Retention  a reader sees nothing older than retention_ms (payload_retention_ms); segments all of
  *            whose records are older, and the oldest while all together exceed max_size, are
  *            unlinked, but never the newest that has records. Payloads lie in environments of their
@@ -48,7 +53,9 @@ MUST_CHECK enum err records_open(const struct datadir *d, const struct records_o
  * disturbed by a server that starts later. E_IN_USE: one runs: ask that. */
 MUST_CHECK enum err records_open_readonly(
     const struct datadir *d, struct records **out, char *detail, size_t detail_size);
-/* Commits all that is queued; what a full disk does not take stays in the queue for the next
+/* See above. E_IO: the file system has no locks; nothing has changed. On the loop's thread. */
+MUST_CHECK enum err records_leave(struct records *r);
+/* Commits all that is queued, unless it has left; what a full disk does not take stays in the queue for the next
  * start. */
 void records_close(struct records *r);
 

@@ -26,6 +26,7 @@
 #define RECORDS_BATCH 2048
 #define RECORDS_BATCH_BYTES (UINT64_C(4) << 20)
 #define RECORDS_OPEN_DAYS 4
+#define RECORDS_SHARED_MS 20   /* nobody wakes the writer for what another process appends */
 
 enum writer_state { WRITER_BUSY, WRITER_GATHERING, WRITER_ASLEEP };
 
@@ -42,11 +43,12 @@ struct records {
 	struct segments set;
 	struct queue queue;
 	bool has_queue, is_readonly;
+	bool has_left; /* the queue is another's: for appending only */
 	char dir[FILE_PATH_SIZE];
 
 	pthread_mutex_t tail_lock; /* who holds it may look at frames: none leaves the queue */
 	_Atomic int state;         /* enum writer_state */
-	_Atomic bool is_stopping, is_failing;
+	_Atomic bool is_stopping, is_leaving, is_failing;
 	_Atomic uint64_t taken, lost;
 	int wake_fd;
 	uint64_t start; /* the queue's head at open */

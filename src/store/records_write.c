@@ -327,6 +327,8 @@ sleep_until_work(struct records *r, int timeout_ms)
 		atomic_store(&r->state, WRITER_BUSY);
 		return;
 	}
+	if (queue_is_shared(&r->queue) && (timeout_ms < 0 || timeout_ms > RECORDS_SHARED_MS))
+		timeout_ms = RECORDS_SHARED_MS;
 	wait_for(r, timeout_ms);
 }
 
@@ -349,6 +351,8 @@ run(struct records *r, struct batch *b)
 	for (;;) {
 		bool is_last = atomic_load(&r->is_stopping);
 
+		if (atomic_load(&r->is_leaving))
+			return; /* it stays in the queue, for who takes over */
 		if (is_empty(r)) {
 			if (is_last)
 				return;
