@@ -37,6 +37,9 @@ struct listener {
 	unsigned n_shaking, most_shaking;
 	uint64_t failed;
 	bool is_paused, is_parked;
+	bool is_released, is_over, is_closed; /* listener_release, listener_close; the handle */
+	bool keeps_file;
+	void (*idle)(void *ctx);
 	struct defer later; /* takes the parked one, or reaps */
 	struct stat file;   /* of a Unix socket: removed only while it is ours */
 	bool has_file;
@@ -126,9 +129,16 @@ take_parked(void *ctx)
 }
 
 static void
+tell_idle(struct listener *l)
+{
+	if (l->is_released && !l->is_over && l->n_shaking == 0 && l->idle != NULL)
+		l->idle(l->ctx);
+}
+
+static void
 look_again(struct listener *l)
 {
-	if (l->is_parked && !uv_is_closing(&l->uv.handle))
+	if (l->is_parked && !l->is_released && !uv_is_closing(&l->uv.handle))
 		defer_start(l->loop, &l->later, take_parked, l);
 }
 
@@ -154,6 +164,7 @@ listener_hand_over(struct listener *l, struct stream *s)
 {
 	forget(l, s);
 	give_to_owner(l, s);
+	tell_idle(l);
 }
 
 void
@@ -162,6 +173,7 @@ listener_lost(struct listener *l, struct stream *s)
 	forget(l, s);
 	l->failed++;
 	stream_close(s);
+	tell_idle(l);
 }
 
 void
@@ -264,6 +276,26 @@ close_fd:
 	return r;
 }
 
+/* Its options are set again: who opened it may have had other ideas. */
+static int
+take_socket(struct listener *l, const struct listener_options *o)
+{
+	int r;
+
+	if (address_kind(&l->address) != ADDRESS_UNIX) {
+		r = uv_tcp_open(&l->uv.tcp, o->fd);
+		if (r == 0)
+			return set_tcp_options(o->fd);
+	} else {
+		r = uv_pipe_open(&l->uv.pipe, o->fd);
+		l->has_file = r == 0 && lstat(address_path(&l->address), &l->file) == 0;
+		if (r == 0)
+			return 0;
+	}
+	close(o->fd);
+	return r;
+}
+
 static void
 read_back_address(struct listener *l)
 {
@@ -297,6 +329,8 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 	l->ctx = ctx;
 	l->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
 	l->tls_ms = o->tls_ms;
+	l->keeps_file = o->keeps_file;
+	l->idle = o->idle;
 	list_init(&l->shaking);
 	l->most_shaking = most_handshakes();
 	if (is_unix)
@@ -304,7 +338,10 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 	else
 		CHK(uv_tcp_init(&loop->uv, &l->uv.tcp) == 0);
 	l->uv.handle.data = l;
-	r = is_unix ? bind_unix(l, o->unix_mode) : bind_tcp(l);
+	if (o->is_inherited)
+		r = take_socket(l, o);
+	else
+		r = is_unix ? bind_unix(l, o->unix_mode) : bind_tcp(l);
 	if (r == 0)
 		r = uv_listen(&l->uv.stream, BACKLOG, on_connection);
 	if (r != 0) {
@@ -373,7 +410,9 @@ on_listener_closed(uv_handle_t *h)
 {
 	struct listener *l = h->data;
 
-	defer_start(l->loop, &l->later, reap, l);
+	l->is_closed = true;
+	if (l->is_over)
+		defer_start(l->loop, &l->later, reap, l);
 }
 
 /* Another server may have put its own file there in the meantime (takeover). */
@@ -382,9 +421,46 @@ remove_file(struct listener *l)
 {
 	struct stat now;
 
-	if (l->has_file && lstat(address_path(&l->address), &now) == 0 &&
-	    now.st_ino == l->file.st_ino && now.st_dev == l->file.st_dev)
+	if (l->has_file && !l->keeps_file && !l->is_released &&
+	    lstat(address_path(&l->address), &now) == 0 && now.st_ino == l->file.st_ino &&
+	    now.st_dev == l->file.st_dev)
 		unlink(address_path(&l->address));
+}
+
+int
+listener_fd(const struct listener *l)
+{
+	uv_os_fd_t fd;
+
+	CHK(uv_fileno(&l->uv.handle, &fd) == 0);
+	return fd;
+}
+
+bool
+listener_keeps_file(const struct listener *l)
+{
+	return l->keeps_file;
+}
+
+/* What libuv has accepted already would be lost with the handle. */
+static void
+let_go(void *ctx)
+{
+	struct listener *l = ctx;
+
+	if (l->is_parked) {
+		l->is_parked = false;
+		take_one(l);
+	}
+	uv_close(&l->uv.handle, on_listener_closed);
+}
+
+void
+listener_release(struct listener *l)
+{
+	CHK(!l->is_released);
+	l->is_released = true;
+	defer_start(l->loop, &l->later, let_go, l);
 }
 
 void
@@ -392,7 +468,11 @@ listener_close(struct listener *l)
 {
 	defer_stop(&l->later);
 	remove_file(l);
-	uv_close(&l->uv.handle, on_listener_closed);
+	l->is_over = true;
+	if (!uv_is_closing(&l->uv.handle))
+		uv_close(&l->uv.handle, on_listener_closed);
+	else if (l->is_closed)
+		defer_start(l->loop, &l->later, reap, l);
 	while (!list_is_empty(&l->shaking))
 		shed_oldest(l);
 }

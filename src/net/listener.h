@@ -3,6 +3,9 @@
  *
  * A refused stream is closed by its owner. TLS listeners hand over a stream after its handshake
  * (which has tls_ms to finish); failed handshakes are counted and never seen.
+ *
+ * A listener that another process takes over is released: it accepts no more, its socket and its file
+ * stay as they are for the other one, and handshakes that go on are finished and handed over as ever.
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -15,6 +18,11 @@ struct listener_options {
 	struct tls_ctx *tls; /* NULL: plain; referenced while the listener lives */
 	unsigned tls_ms;
 	unsigned unix_mode; /* permission bits of a Unix socket, e.g. 0600 */
+	bool
+	    is_inherited; /* fd is a listening socket, which is bound already; taken, also on failure */
+	int fd;
+	bool keeps_file;         /* inherited: a Unix socket's file stays there when it is closed */
+	void (*idle)(void *ctx); /* after listener_release: the last handshake is over */
 };
 
 /* Called for each accepted stream, before anything was read. The callee must at once call
@@ -34,6 +42,11 @@ unsigned listener_handshakes(const struct listener *l); /* going on; at most 102
 /* Stop or resume accepting (at the connection limit); idempotent. Handshakes that go on go on. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
+/* The socket, to be passed on; borrowed. */
+int listener_fd(const struct listener *l);
+bool listener_keeps_file(const struct listener *l);
+/* See above; listener_close is still to be called. What was accepted and waits is handed over, at the end of the turn. */
+void listener_release(struct listener *l);
 void listener_close(struct listener *l); /* frees itself later; removes its Unix socket file */
 
 #endif

@@ -85,6 +85,9 @@ void stream_read_stop(struct stream *s);
 void stream_read_watch(struct stream *s); /* see "Watching"; ended by stream_read_start or _stop */
 bool stream_is_reading(const struct stream *s); /* after stream_read_start, not while watching */
 
+/* At once, with descriptors; a Unix socket whose backlog is empty. False: not sent, or only in part. */
+MUST_CHECK bool stream_pass(struct stream *s, struct span bytes, const int *fds, size_t n);
+
 void stream_close(struct stream *s);
 /* The same, but TCP RST instead of FIN (and no close_notify), so that the peer sees that what it
  * got is cut. After stream_shutdown has gone out, and on Unix sockets, a plain close. */

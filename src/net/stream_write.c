@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "net/inherit.h"
 #include "net/stream_int.h"
 
 #define TRY_PARTS 16
@@ -243,6 +244,17 @@ stream_write(struct stream *s, const struct span *parts, size_t n)
 	else
 		stream_write_raw(s, parts, n);
 	return s->tx != TX_FAILED;
+}
+
+bool
+stream_pass(struct stream *s, struct span bytes, const int *fds, size_t n)
+{
+	uv_os_fd_t fd;
+
+	CHK(s->uv.handle.type == UV_NAMED_PIPE && stream_backlog(s) == 0);
+	if (s->phase != PHASE_OPEN || s->tx != TX_OPEN || uv_fileno(&s->uv.handle, &fd) != 0)
+		return false;
+	return pass_send(fd, bytes, fds, n);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "net/inherit.h"
 #include "net_ends.h"
 
 static struct address
@@ -330,6 +331,173 @@ a_directory_that_is_missing_is_said_so(void **state)
 	loop_free(l);
 }
 
+/* ---- sockets of others ---- */
+
+static struct listener *
+open_inherited(struct loop *l, struct door *d, const struct address *a, int fd)
+{
+	struct listener_options o = {.is_inherited = true, .fd = fd};
+	const char *detail;
+
+	*d = (struct door){.loop = l};
+	return d->l = listener_open(l, a, &o, door_accepted, d, &detail);
+}
+
+static void
+none_is_lost_between_one_that_lets_go_and_one_that_takes_over(void **state)
+{
+	struct loop *l = loop_new();
+	struct door old, new;
+	struct address a;
+	int peers[6];
+
+	UNUSED(state);
+	door_open(&old, l, NULL);
+	a = *listener_address(old.l);
+	CALL(listener_pause(old.l));
+	for (int i = 0; i < 3; i++)
+		peers[i] = peer_connect(&a);
+	run_turns(l, 5); /* one is parked, two wait in the kernel */
+	assert_non_null(open_inherited(l, &new, &a, fcntl(listener_fd(old.l), F_DUPFD_CLOEXEC, 3)));
+	CALL(listener_release(old.l));
+	assert_int_equal(old.n, 0); /* not inside the call */
+	for (int i = 3; i < 6; i++)
+		peers[i] = peer_connect(&a);
+	RUN_UNTIL(l, old.n + new.n == 6);
+	assert_int_equal(old.n, 1);
+	door_close(&old);
+	close(peer_connect(&a));
+	RUN_UNTIL(l, new.n == 6);
+	for (int i = 0; i < 6; i++)
+		close(peers[i]);
+	door_close(&new);
+	loop_free(l);
+}
+
+static void
+a_file_that_was_handed_over_stays(void **state)
+{
+	struct loop *l = loop_new();
+	char path[100];
+	const char *detail;
+	struct door old, new;
+	struct address a;
+	struct stat st;
+
+	UNUSED(state);
+	socket_path(path, sizeof(path));
+	a = unix_address(path);
+	assert_non_null(open_unix(l, &old, path, 0600, &detail));
+	assert_non_null(open_inherited(l, &new, &a, fcntl(listener_fd(old.l), F_DUPFD_CLOEXEC, 3)));
+	CALL(listener_release(old.l));
+	door_close(&old);
+	run_turns(l, 5);
+	assert_int_equal(lstat(path, &st), 0);
+	close(peer_connect(&a));
+	RUN_UNTIL(l, new.n == 1);
+	door_close(&new); /* it is this one's now */
+	assert_int_not_equal(lstat(path, &st), 0);
+	loop_free(l);
+}
+
+/* ---- the set of them ---- */
+
+static int
+listening_socket(struct address *a)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	assert_true(address_from_sockaddr(a, (struct sockaddr *)&at, n));
+	return fd;
+}
+
+static void
+an_inherited_socket_is_found_by_its_words_then_by_its_address(void **state)
+{
+	struct inherited *in = calloc(1, sizeof(*in));
+	struct inherited_socket *s;
+	struct address a[3], other;
+
+	UNUSED(state);
+	for (int i = 0; i < 2; i++)
+		assert_null(inherited_add(in, listening_socket(&a[i]), "127.0.0.1:0"));
+	assert_null(inherited_add(in, listening_socket(&a[2]), NULL));
+	assert_true(address_parse_listen(SPAN_LIT("127.0.0.1:1"), &other));
+	assert_null(inherited_find(in, "127.0.0.1:1", &other));
+	s = inherited_find(in, "one", &a[2]);
+	assert_ptr_equal(s, &in->v[2]);
+	close(s->fd);
+	s->fd = -1;
+	assert_null(inherited_find(in, "one", &a[2])); /* each once */
+	s = inherited_find(in, "127.0.0.1:0", &other);
+	assert_ptr_equal(s, &in->v[0]);
+	assert_ptr_equal(inherited_left(in), &in->v[0]);
+	inherited_close(in);
+	assert_null(inherited_left(in));
+	free(in);
+}
+
+static void
+what_is_no_listening_socket_is_refused_and_so_is_one_too_many(void **state)
+{
+	struct inherited *in = calloc(1, sizeof(*in));
+	struct address a;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), udp;
+
+	UNUSED(state);
+	assert_non_null(inherited_add(in, fd, NULL));
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_non_null(inherited_add(in, udp, NULL));
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_non_null(inherited_add(in, fd, NULL));
+	for (int i = 0; i < INHERITED_MAX; i++)
+		assert_null(inherited_add(in, listening_socket(&a), NULL));
+	assert_non_null(inherited_add(in, listening_socket(&a), NULL));
+	assert_int_equal(in->n, INHERITED_MAX);
+	inherited_close(in);
+	free(in);
+}
+
+static void
+descriptors_go_over_a_socket(void **state)
+{
+	int ends[2], fds[3], got[4];
+	char bytes[16];
+	size_t n = COUNT_OF(got);
+	struct stat a, b;
+
+	UNUSED(state);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	for (int i = 0; i < 3; i++)
+		fds[i] = open(i == 1 ? "/" : "/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(pass_send(ends[0], SPAN_LIT("hello"), fds, 3));
+	assert_int_equal(pass_receive(ends[1], bytes, sizeof(bytes), got, &n), 5);
+	assert_memory_equal(bytes, "hello", 5);
+	assert_int_equal(n, 3);
+	assert_int_equal(fstat(fds[1], &a), 0);
+	assert_int_equal(fstat(got[1], &b), 0);
+	assert_int_equal(a.st_ino, b.st_ino);
+	assert_int_equal(fcntl(got[0], F_GETFD), FD_CLOEXEC);
+	for (int i = 0; i < 3; i++)
+		close(got[i]);
+	/* more than there is room for: none is kept */
+	assert_true(pass_send(ends[0], SPAN_LIT("hello"), fds, 3));
+	n = 2;
+	assert_int_equal(pass_receive(ends[1], bytes, sizeof(bytes), got, &n), -1);
+	assert_int_equal(n, 0);
+	assert_int_equal(fcntl(got[0], F_GETFD), -1);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int
 main(void)
 {
@@ -347,6 +515,11 @@ main(void)
 	    cmocka_unit_test(a_socket_in_use_or_another_file_is_left_alone),
 	    cmocka_unit_test(the_file_of_a_successor_is_not_removed),
 	    cmocka_unit_test(a_directory_that_is_missing_is_said_so),
+	    cmocka_unit_test(none_is_lost_between_one_that_lets_go_and_one_that_takes_over),
+	    cmocka_unit_test(a_file_that_was_handed_over_stays),
+	    cmocka_unit_test(an_inherited_socket_is_found_by_its_words_then_by_its_address),
+	    cmocka_unit_test(what_is_no_listening_socket_is_refused_and_so_is_one_too_many),
+	    cmocka_unit_test(descriptors_go_over_a_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
