@@ -14,6 +14,7 @@
 
 #include "admin/control.h"
 #include "admin/local.h"
+#include "admin/takeover.h"
 #include "base/buf.h"
 #include "base/num.h"
 #include "base/version.h"
@@ -46,13 +47,14 @@ struct options {
 	const char *listen[LIST_MAX + 1];
 	const char *rest[LIST_MAX + 1]; /* of the command */
 	size_t n_set, n_listen, n_rest;
-	bool wants_schema, wants_help;
+	bool wants_schema, wants_help, wants_takeover;
 };
 
 /* ---- words ---- */
 
 static const char usage[] =
     "usage: postern [serve]  [--config FILE] [--listen ADDR]... [--data DIR] [--set KEY=VALUE]...\n"
+    "                [--takeover]\n"
     "       postern check    [--config FILE] [--set KEY=VALUE]... [--schema]\n"
     "       postern logs     [-f] [--gateway G] [--since 1h] [--until T] [--provider P] [--model M]\n"
     "                        [--status 5xx] [--cached | --uncached] [--min-duration D] [--max-duration D]\n"
@@ -72,6 +74,8 @@ static const struct help helps[] = {
 	"  --listen ADDR     host:port, :port, [v6]:port or unix:/path; may be repeated; port 0 takes a free one\n"
 	"  --data DIR        where cache and log are kept\n"
 	"  --set KEY=VALUE   any setting by its dotted path, VALUE read as YAML; may be repeated\n"
+	"  --takeover        take the place of the server that runs on this data directory: no connection is refused,\n"
+	"                    it finishes what it has; a plain start where none runs\n"
 	"Signals: SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reads the settings again.\n"},
     {"check",
 	"postern check: read the settings as 'serve' would, print what is in effect with secrets masked.\n"
@@ -180,6 +184,8 @@ parse_one(struct options *o, char **argv, int *i)
 		ok = append(o->listen, &o->n_listen, v);
 	else if (strcmp(argv[*i], "--schema") == 0)
 		o->wants_schema = true;
+	else if (strcmp(argv[*i], "--takeover") == 0)
+		o->wants_takeover = true;
 	else if (strcmp(argv[*i], "--help") == 0 || strcmp(argv[*i], "-h") == 0)
 		o->wants_help = true;
 	else
@@ -209,6 +215,8 @@ parse(struct options *o, int argc, char **argv)
 		    o->rest[0], o->command, o->command);
 	if (o->n_listen > 0 && strcmp(o->command, "serve") != 0 && strcmp(o->command, "check") != 0)
 		return complain(EXIT_USE, "--listen is for 'serve'");
+	if (o->wants_takeover && strcmp(o->command, "serve") != 0)
+		return complain(EXIT_USE, "--takeover is for 'serve'");
 	if (o->wants_schema && strcmp(o->command, "check") != 0)
 		return complain(EXIT_USE, "--schema is for 'check'");
 	return 0;
@@ -423,9 +431,40 @@ struct server {
 	struct gateway *gateway;
 	struct control *control;
 	struct local local;
+	struct takeover
+	    takeover; /* of the one that runs, by this one; the sockets that are open already */
+	bool takes_over;
+	bool is_leaving, has_left; /* another one takes over; has the store */
+	bool stops_soon;           /* SIGTERM came between the two */
 	char via[32];
 	char detail[DETAIL_SIZE];
 };
+
+/* Locks it, unless the server that runs hands its lock over later. */
+static bool
+open_datadir(struct server *s)
+{
+	char path[PATH_SIZE];
+	const char *dir = s->config->data;
+	control_path(dir, path, sizeof(path));
+	enum takeover_result r = s->options->wants_takeover
+	    ? takeover_ask(path, &s->takeover, s->detail, sizeof(s->detail))
+	    : TAKEOVER_NOBODY;
+	s->takes_over = r == TAKEOVER_OFFERED;
+	if (r != TAKEOVER_NOBODY)
+		return s->takes_over;
+	return datadir_open(dir, &s->datadir, s->detail, sizeof(s->detail)) == E_OK;
+}
+
+/* From here on the other server is leaving. */
+static bool
+take_over(struct server *s)
+{
+	int lock_fd = takeover_finish(&s->takeover, s->detail, sizeof(s->detail));
+	return lock_fd >= 0 &&
+	    datadir_take_over(
+		s->config->data, lock_fd, &s->datadir, s->detail, sizeof(s->detail)) == E_OK;
+}
 
 static bool
 open_stores(struct server *s)
@@ -450,6 +489,7 @@ open_stores(struct server *s)
 	return true;
 }
 
+/* Settings and addresses; the stores come when they are this server's (lend_stores). */
 static bool
 open_gateway(struct server *s)
 {
@@ -464,11 +504,19 @@ open_gateway(struct server *s)
 		s->exit_code = EXIT_USE;
 		return false;
 	}
-	s->local = (struct local){.records = s->records, .entries = s->entries};
-	struct gateway_parts parts = {.loop = s->loop,
+	s->gateway = gateway_new(&(struct gateway_parts){.loop = s->loop,
 	    .setup = setup,
 	    .resolver = s->resolver,
-	    .entries = s->entries,
+	    .inherited = s->takes_over ? &s->takeover.listeners : NULL});
+	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));
+}
+
+static void
+lend_stores(struct server *s)
+{
+	s->local =
+	    (struct local){.records = s->records, .entries = s->entries, .gateway = s->gateway};
+	struct gateway_parts parts = {.entries = s->entries,
 	    .journal = s->journal,
 	    .cache_keys = s->cache_keys,
 	    .local = local_answer,
@@ -476,23 +524,43 @@ open_gateway(struct server *s)
 	    .id_floor = records_newest(s->records)};
 	random_bytes(parts.id_seed, sizeof(parts.id_seed));
 	memcpy(parts.seal_salt, s->seal_salt, sizeof(parts.seal_salt));
-	s->gateway = gateway_new(&parts);
-	s->local.gateway = s->gateway;
-	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));
+	gateway_lend_stores(s->gateway, &parts);
 }
+
+static bool offer_takeover(void *ctx, struct control_offer *o);
+static void on_newcomer_ready(void *ctx);
 
 static bool
 open_control(struct server *s)
 {
 	char path[PATH_SIZE];
 	control_path(s->datadir.path, path, sizeof(path));
-	s->control = control_new(s->loop, path,
-	    &(struct command_stores){.records = s->records,
+	struct control_options o = {.path = path,
+	    .stores = {.records = s->records,
 		.entries = s->entries,
 		.journal = s->journal,
 		.seal_salt = s->seal_salt},
-	    s->detail, sizeof(s->detail));
+	    .inherited_fd = s->takes_over ? s->takeover.control_fd : -1,
+	    .offer = offer_takeover,
+	    .ready = on_newcomer_ready,
+	    .ctx = s};
+	s->takeover.control_fd = -1;
+	s->control = control_new(s->loop, &o, s->detail, sizeof(s->detail));
 	return s->control != NULL;
+}
+
+static bool
+open_server(struct server *s)
+{
+	s->takeover.fd = s->takeover.control_fd = -1;
+	s->datadir.lock_fd = -1;
+	s->loop = loop_new();
+	s->resolver = resolver_new(s->loop);
+	if (!open_datadir(s) || !open_gateway(s) || (s->takes_over && !take_over(s)) ||
+	    !open_stores(s))
+		return false;
+	lend_stores(s);
+	return open_control(s);
 }
 
 /* What a newcomer needs next, on standard output. */
@@ -538,6 +606,78 @@ on_drained(void *ctx)
 	control_close(s->control, on_control_closed, s);
 }
 
+/* ---- another server takes over ---- */
+
+static bool
+offer_takeover(void *ctx, struct control_offer *o)
+{
+	struct server *s = ctx;
+	size_t n = gateway_listener_count(s->gateway);
+	bool ok = !gateway_is_draining(s->gateway) && n <= INHERITED_MAX;
+	for (size_t i = 0; ok && i < n; i++) {
+		struct gateway_socket l = gateway_socket_at(s->gateway, i);
+		o->fds[o->n++] = l.fd;
+		ok = buf_printf(&o->text, "%s %s\n", l.keeps_file ? "lent" : "listen", l.written);
+	}
+	o->fds[o->n++] = control_fd(s->control);
+	return ok && buf_printf(&o->text, "control\n");
+}
+
+static void
+on_control_reopened(void *ctx)
+{
+	struct server *s = ctx;
+	s->takes_over = false; /* the socket that came from there is gone */
+	if (!open_control(s))
+		log_line(LOG_ERROR, "control socket: %s", s->detail);
+}
+
+static void
+stay(struct server *s, const char *why)
+{
+	log_line(LOG_ERROR, "takeover: %s; this server goes on", why);
+	s->is_leaving = false;
+	control_refuse(s->control, why);
+	control_close(s->control, on_control_reopened, s);
+}
+
+/* The store first: what fails there leaves all as it is. Who connects from now on waits for the other one. */
+static void
+on_control_left(void *ctx, bool is_there)
+{
+	struct server *s = ctx;
+	if (!is_there) {
+		stay(s, "the other server went away");
+		return;
+	}
+	if (records_leave(s->records) != E_OK) {
+		stay(s, "the log's queue cannot be shared");
+		return;
+	}
+	entries_leave(s->entries);
+	gateway_leave(s->gateway, on_drained, s);
+	s->has_left = true;
+	bool is_passed = control_pass(s->control, s->datadir.lock_fd);
+	datadir_leave(&s->datadir);
+	log_line(is_passed ? LOG_INFO : LOG_ERROR, "takeover: %s",
+	    is_passed ? "another server has the sockets and the data; finishing what is here"
+		      : "the other server went away with the sockets; start one");
+	if (s->stops_soon)
+		gateway_drain(s->gateway, on_drained, s);
+}
+
+static void
+on_newcomer_ready(void *ctx)
+{
+	struct server *s = ctx;
+	if (gateway_is_draining(s->gateway))
+		return; /* it stops: the other one sees the end of the conversation */
+	s->is_leaving = true;
+	control_leave(s->control, on_control_left, s);
+}
+
+/* ---- running ---- */
+
 /* Prepare (may fail: the old settings stay), then commit. What only a start can change is named. */
 static void
 reload(struct server *s)
@@ -565,6 +705,8 @@ on_signal(void *ctx, int signum)
 	struct server *s = ctx;
 	if (signum == SIGHUP && s->gateway != NULL && !gateway_is_draining(s->gateway))
 		reload(s);
+	else if (signum != SIGHUP && s->is_leaving && !s->has_left)
+		s->stops_soon = true;
 	else if (signum != SIGHUP && s->gateway != NULL)
 		gateway_drain(s->gateway, on_drained, s);
 }
@@ -598,7 +740,7 @@ close_server(struct server *s, bool was_running)
 		records_close(s->records);
 	if (s->entries != NULL)
 		entries_close(s->entries);
-	if (was_running)
+	if (was_running && !s->has_left)
 		datadir_mark_clean(&s->datadir);
 	datadir_close(&s->datadir);
 }
@@ -625,12 +767,9 @@ run_serve(const struct options *o)
 	bool runs = false;
 	if (!crypto_init()) {
 		complain(EXIT_ENVIRONMENT, "the cryptographic library does not start");
-	} else if (datadir_open(s.config->data, &s.datadir, s.detail, sizeof(s.detail)) != E_OK) {
-		complain(EXIT_ENVIRONMENT, "%s", s.detail);
 	} else {
-		s.loop = loop_new();
-		s.resolver = resolver_new(s.loop);
-		runs = open_stores(&s) && open_gateway(&s) && open_control(&s);
+		runs = open_server(&s);
+		takeover_close(&s.takeover);
 		if (runs)
 			run_loop(&s);
 		else

@@ -1,4 +1,5 @@
 /* The caller's side of the control socket: plain blocking calls, for the command line. */
+#include "admin/ask_int.h"
 #include "admin/control.h"
 
 #include <errno.h>
@@ -10,8 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int
-connect_to(const char *path)
+int
+ask_connect(const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(at.sun_path))
@@ -40,8 +41,8 @@ write_all(int fd, const char *p, size_t n)
 	return true;
 }
 
-static bool
-read_all(int fd, void *out, size_t n)
+bool
+ask_read(int fd, void *out, size_t n)
 {
 	char *p = out;
 	while (n > 0) {
@@ -56,13 +57,28 @@ read_all(int fd, void *out, size_t n)
 	return true;
 }
 
+bool
+ask_send(int fd, const char *const *words)
+{
+	bool ok = true;
+	for (; ok && *words != NULL; words++)
+		ok = write_all(fd, *words, strlen(*words) + 1);
+	return ok && write_all(fd, "", 1);
+}
+
+size_t
+ask_frame_size(const unsigned char head[FRAME_HEAD])
+{
+	return head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
+}
+
 static bool
 copy(int fd, size_t n, FILE *to)
 {
 	char piece[16 * 1024];
 	while (n > 0) {
 		size_t part = n < sizeof(piece) ? n : sizeof(piece);
-		if (!read_all(fd, piece, part) || fwrite(piece, 1, part, to) != part)
+		if (!ask_read(fd, piece, part) || fwrite(piece, 1, part, to) != part)
 			return false;
 		n -= part;
 	}
@@ -83,12 +99,11 @@ wait_for_frame(int fd)
 static int
 copy_frames(int fd)
 {
-	unsigned char head[5];
-	while (wait_for_frame(fd) && read_all(fd, head, sizeof(head))) {
-		size_t n =
-		    head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
+	unsigned char head[FRAME_HEAD];
+	while (wait_for_frame(fd) && ask_read(fd, head, sizeof(head))) {
+		size_t n = ask_frame_size(head);
 		unsigned char code;
-		if (head[0] == 'x' && n == 1 && read_all(fd, &code, 1))
+		if (head[0] == 'x' && n == 1 && ask_read(fd, &code, 1))
 			return code;
 		if (head[0] == 'e')
 			fputs("postern: ", stderr);
@@ -105,13 +120,10 @@ copy_frames(int fd)
 int
 control_ask(const char *path, const char *const *args)
 {
-	int fd = connect_to(path);
+	int fd = ask_connect(path);
 	if (fd < 0)
 		return -1;
-	bool ok = true;
-	for (; ok && *args != NULL; args++)
-		ok = write_all(fd, *args, strlen(*args) + 1);
-	int code = ok && write_all(fd, "", 1) ? copy_frames(fd) : -2;
+	int code = ask_send(fd, args) ? copy_frames(fd) : -2;
 	close(fd);
 	if (code == -2) {
 		fprintf(stderr, "postern: the server went away before its answer was complete\n");

@@ -4,22 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/takeover.h"
 #include "base/list.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "store/datadir.h"
 
 #define REQUEST_MAX (16 * 1024)
 #define WORDS_MAX 60
 #define OUTPUT_MAX (256 * 1024 * 1024)
-#define GATHER_MS 50  /* of a follower: what is written meanwhile goes out together */
-#define CLOSE_MS 1000 /* for a follower to read the last of it */
+#define GATHER_MS 50   /* of a follower: what is written meanwhile goes out together */
+#define OFFER_MS 60000 /* for a server that takes over to get ready */
+#define CLOSE_MS 1000  /* for a follower to read the last of it */
 
 struct control {
 	struct loop *loop;
 	struct listener *listener;
-	struct command_stores stores;
+	struct control_options o;
 	struct list callers;
-	bool is_closing;
+	struct caller *newcomer; /* a server that takes over */
+	bool is_closing, is_leaving, has_left;
+	void (*left)(void *ctx, bool is_there);
+	void *left_ctx;
+	struct defer alone;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
 	struct defer reap;
@@ -38,6 +45,12 @@ struct caller {
 	bool is_working, is_ended, is_closing;
 };
 
+static bool
+ends_callers(const struct control *c)
+{
+	return c->is_closing || c->is_leaving;
+}
+
 static void
 report_closed(void *ctx)
 {
@@ -48,6 +61,25 @@ report_closed(void *ctx)
 	closed(closed_ctx);
 }
 
+static bool
+is_alone(const struct control *c)
+{
+	return list_is_empty(&c->callers) ||
+	    (c->newcomer != NULL && c->callers.next == &c->newcomer->link &&
+		c->callers.prev == &c->newcomer->link);
+}
+
+static void
+report_left(void *ctx)
+{
+	struct control *c = ctx;
+	if (c->has_left || c->is_closing)
+		return;
+	c->has_left = true;
+	timer_stop(c->loop, &c->deadline);
+	c->left(c->left_ctx, c->newcomer != NULL);
+}
+
 static void
 free_if_done(struct caller *a)
 {
@@ -55,6 +87,10 @@ free_if_done(struct caller *a)
 	if (a->stream != NULL || a->is_working)
 		return;
 	list_remove(&a->link);
+	if (c->newcomer == a)
+		c->newcomer = NULL;
+	if (c->is_leaving && !c->is_closing && is_alone(c))
+		defer_start(c->loop, &c->alone, report_left, c);
 	command_free(a->command);
 	buf_fini(&a->request);
 	buf_fini(&a->output);
@@ -114,7 +150,7 @@ put_lost(struct caller *a, uint64_t n)
 static void
 start_step(struct caller *a)
 {
-	uint64_t lost = command_collect(a->command, a->control->is_closing);
+	uint64_t lost = command_collect(a->command, ends_callers(a->control));
 	if (lost > 0)
 		put_lost(a, lost);
 	a->is_working = true;
@@ -143,7 +179,7 @@ go_on(struct caller *a)
 {
 	if (stream_backlog(a->stream) > 0)
 		return;
-	if (a->result == COMMAND_MORE || a->control->is_closing)
+	if (a->result == COMMAND_MORE || ends_callers(a->control))
 		start_step(a);
 	else if (command_has_news(a->command))
 		on_caller_woken(a);
@@ -167,6 +203,115 @@ worked(void *ctx)
 		go_on(a);
 }
 
+/* ---- takeover ---- */
+
+static void
+refuse(struct caller *a, const char *why)
+{
+	put_frame(a, 'e', span_str(why));
+	finish(a, 1);
+}
+
+static void
+on_offer_over(void *ctx)
+{
+	close_caller(ctx);
+}
+
+static bool
+is_same_form(const char *const *words)
+{
+	return words[1] != NULL && strcmp(words[1], TAKEOVER_PROTOCOL) == 0 && words[2] != NULL &&
+	    strcmp(words[2], datadir_forms()) == 0;
+}
+
+static const char *
+refusal_of(const struct control *c)
+{
+	if (c->o.offer == NULL || ends_callers(c))
+		return "this server is stopping";
+	if (c->newcomer != NULL)
+		return "another server is taking over already";
+	return NULL;
+}
+
+static bool
+pass_frame(struct caller *a, char kind, const struct control_offer *o)
+{
+	struct buf out;
+	uint32_t n = (uint32_t)buf_len(&o->text);
+	unsigned char head[5] = {(unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
+	    (unsigned char)(n >> 16), (unsigned char)(n >> 24)};
+	buf_init(&out, sizeof(head) + n);
+	bool ok = buf_put(&out, head, sizeof(head)) && buf_put_span(&out, buf_view(&o->text)) &&
+	    stream_backlog(a->stream) == 0 && stream_pass(a->stream, buf_view(&out), o->fds, o->n);
+	buf_fini(&out);
+	return ok;
+}
+
+static void
+make_offer(struct caller *a)
+{
+	struct control *c = a->control;
+	struct control_offer offer = {.n = 0};
+	buf_init(&offer.text, INHERITED_MAX * (ADDRESS_TEXT_SIZE + 8));
+	if (!c->o.offer(c->o.ctx, &offer)) {
+		refuse(a, "this server is stopping, or has too many listeners to pass on");
+	} else if (!pass_frame(a, 't', &offer)) {
+		refuse(a, "the sockets cannot be passed");
+	} else {
+		c->newcomer = a;
+		timer_start(c->loop, &a->gather, OFFER_MS, on_offer_over, a);
+	}
+	buf_fini(&offer.text);
+}
+
+static void
+begin_takeover(struct caller *a, const char *const *words)
+{
+	const char *why = refusal_of(a->control);
+	char text[256];
+	if (why == NULL && !is_same_form(words)) {
+		(void)snprintf(text, sizeof(text),
+		    "the running server keeps its data in another form (%s); stop it, then start this one",
+		    datadir_forms());
+		why = text;
+	}
+	if (why != NULL)
+		refuse(a, why);
+	else
+		make_offer(a);
+}
+
+/* Its only word is "ready". */
+static void
+hear_newcomer(struct caller *a)
+{
+	struct control *c = a->control;
+	timer_stop(c->loop, &a->gather);
+	if (!ends_callers(c))
+		c->o.ready(c->o.ctx);
+}
+
+bool
+control_pass(struct control *c, int fd)
+{
+	struct control_offer last = {.fds = {fd}, .n = 1};
+	bool ok =
+	    c->newcomer != NULL && !c->newcomer->is_closing && pass_frame(c->newcomer, 'y', &last);
+	buf_fini(&last.text);
+	return ok;
+}
+
+void
+control_refuse(struct control *c, const char *why)
+{
+	if (c->newcomer != NULL && !c->newcomer->is_closing)
+		refuse(c->newcomer, why);
+}
+
+/* ---- commands ---- */
+
 static void
 begin(struct caller *a)
 {
@@ -176,7 +321,11 @@ begin(struct caller *a)
 	while (n < WORDS_MAX && rest.n > 0 && span_next(&rest, '\0', &word))
 		words[n++] = word.p;
 	words[n] = NULL;
-	a->command = command_new(&a->control->stores, words, &a->output);
+	if (n > 0 && strcmp(words[0], "takeover") == 0) {
+		begin_takeover(a, words);
+		return;
+	}
+	a->command = command_new(&a->control->o.stores, words, &a->output);
 	if (a->command == NULL) {
 		put_frame(a, 'e', buf_view(&a->output));
 		finish(a, 1);
@@ -190,7 +339,9 @@ static size_t
 on_caller_read(void *ctx, struct span bytes)
 {
 	struct caller *a = ctx;
-	if (a->command != NULL || a->is_ended)
+	if (a == a->control->newcomer)
+		hear_newcomer(a);
+	if (a->command != NULL || a->is_ended || a == a->control->newcomer)
 		return bytes.n;
 	if (!buf_put_span(&a->request, bytes)) {
 		finish(a, 1);
@@ -248,23 +399,26 @@ on_accepted(void *ctx, struct stream *s)
 }
 
 struct control *
-control_new(struct loop *l, const char *path, const struct command_stores *stores, char *detail,
-    size_t detail_size)
+control_new(struct loop *l, const struct control_options *o, char *detail, size_t detail_size)
 {
 	struct control *c = xcalloc(1, sizeof(*c));
 	struct address at;
 	char text[ADDRESS_TEXT_SIZE + 16];
 	const char *why = "the path is too long for a socket; choose a shorter data directory";
 	c->loop = l;
-	c->stores = *stores;
+	c->o = *o;
+	c->o.path = NULL; /* was borrowed */
 	list_init(&c->callers);
-	int n = snprintf(text, sizeof(text), "unix:%s", path);
+	int n = snprintf(text, sizeof(text), "unix:%s", o->path);
 	if (n > 0 && (size_t)n < sizeof(text) && address_parse_listen(span_str(text), &at))
-		c->listener = listener_open(
-		    l, &at, &(struct listener_options){.unix_mode = 0600}, on_accepted, c, &why);
+		c->listener = listener_open(l, &at,
+		    &(struct listener_options){.unix_mode = 0600,
+			.is_inherited = o->inherited_fd >= 0,
+			.fd = o->inherited_fd},
+		    on_accepted, c, &why);
 	if (c->listener != NULL)
 		return c;
-	snprintf(detail, detail_size, "cannot listen on %s: %s", path, why);
+	snprintf(detail, detail_size, "cannot listen on %s: %s", o->path, why);
 	free(c);
 	return NULL;
 }
@@ -276,7 +430,7 @@ on_deadline(void *ctx)
 	LIST_EACH(node, &c->callers)
 	{
 		struct caller *a = CONTAINER_OF(node, struct caller, link);
-		if (a->stream != NULL)
+		if (a->stream != NULL && (c->is_closing || a != c->newcomer))
 			close_caller(a);
 	}
 }
@@ -292,10 +446,36 @@ let_go(struct caller *a)
 		go_on(a);
 }
 
+int
+control_fd(const struct control *c)
+{
+	return listener_fd(c->listener);
+}
+
+void
+control_leave(struct control *c, void (*left)(void *ctx, bool is_there), void *ctx)
+{
+	CHK(!ends_callers(c));
+	c->is_leaving = true;
+	c->left = left;
+	c->left_ctx = ctx;
+	listener_release(c->listener);
+	LIST_EACH(node, &c->callers)
+	{
+		struct caller *a = CONTAINER_OF(node, struct caller, link);
+		if (a->stream != NULL && a != c->newcomer)
+			let_go(a);
+	}
+	timer_start(c->loop, &c->deadline, CLOSE_MS, on_deadline, c);
+	if (is_alone(c))
+		defer_start(c->loop, &c->alone, report_left, c);
+}
+
 void
 control_close(struct control *c, void (*closed)(void *ctx), void *ctx)
 {
 	c->is_closing = true;
+	defer_stop(&c->alone);
 	c->closed = closed;
 	c->closed_ctx = ctx;
 	listener_close(c->listener);

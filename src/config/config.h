@@ -66,7 +66,7 @@ struct config {
 		    connections_per_address;
 		uint64_t header_timeout_ms, tls_timeout_ms, body_idle_ms, body_grace_ms,
 		    body_min_rate, keepalive_idle_ms, keepalive_requests, write_stall_ms, drain_ms,
-		    memory;
+		    takeover_drain_ms, memory;
 		bool half_close;
 	} limits;
 	struct {

@@ -117,6 +117,8 @@ static const struct config_row rows[] = {
 	    "How long a client may read nothing of its answer."),
 	NUMBER("limits.drain", DURATION, SERVER(limits.drain_ms), "30s", 0, DAY,
 	    "How long a stopping server lets running requests finish."),
+	NUMBER("limits.takeover_drain", DURATION, SERVER(limits.takeover_drain_ms), "10m", 0, DAY,
+	    "How long a server that was taken over lets running requests finish."),
 	BOOL("limits.half_close", SERVER(limits.half_close), "false",
 	    "A client that closed its sending side still gets its answer."),
 	NUMBER("limits.memory", SIZE, SERVER(limits.memory), "0", 0, 1024 * 1024 * GB,

@@ -84,7 +84,7 @@ void
 gateway_accepted(struct gateway *g, struct stream *s, bool is_admin)
 {
 	struct client_place place = {.seat = NULL};
-	if (g->is_draining) {
+	if (g->is_draining && !g->is_leaving) {
 		turn_away(s);
 		return;
 	}

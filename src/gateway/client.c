@@ -381,6 +381,8 @@ on_client_drained(void *ctx)
 		return;
 	}
 	arm(c);
+	if (c->g->is_draining)
+		client_drain(c);
 	if (c->x != NULL)
 		exchange_drained(c->x);
 }
@@ -456,7 +458,9 @@ on_next(void *ctx)
 		close_client(c, true);
 		return;
 	}
-	if (c->over == CLIENT_LINGER || c->rx != RX_DONE || c->is_eof || c->must_close) {
+	/* A drain that came while the answer was on its way, and told to keep: its client may be sending. */
+	bool must_close = c->must_close && !c->g->is_draining;
+	if (c->over == CLIENT_LINGER || c->rx != RX_DONE || c->is_eof || must_close) {
 		linger(c);
 		return;
 	}
@@ -467,6 +471,8 @@ on_next(void *ctx)
 	if (!c->is_paused)
 		stream_read_start(c->stream);
 	arm(c);
+	if (c->g->is_draining)
+		client_drain(c);
 }
 
 void
@@ -533,7 +539,8 @@ void
 client_drain(struct client *c)
 {
 	c->must_close = true;
-	if (c->is_closing || c->x != NULL || c->rx != RX_IDLE || stream_backlog(c->stream) > 0)
+	if (c->g->is_leaving || c->is_closing || c->x != NULL || c->rx != RX_IDLE ||
+	    stream_backlog(c->stream) > 0)
 		return;
 	/* A request may be on its way already: it is still answered, and the connection closes behind it. */
 	c->wait = WAIT_REQUEST;

@@ -13,6 +13,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
+#include "net/inherit.h"
 #include "net/listener.h"
 #include "obs/log.h"
 #include "obs/metric.h"
@@ -59,6 +60,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->flights = flights_new(FLIGHTS_BYTES);
 	g->revoked = revoked_new();
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
+	g->listening = config_ref(parts->setup->config);
 	list_init(&g->clients);
 	list_init(&g->exchanges);
 	list_init(&g->spares);
@@ -67,6 +69,18 @@ gateway_new(const struct gateway_parts *parts)
 	seats_init(&g->seats, parts->cache_keys);
 	pressure_init(&g->pressure);
 	return g;
+}
+
+void
+gateway_lend_stores(struct gateway *g, const struct gateway_parts *parts)
+{
+	struct gateway_parts known = g->parts;
+	g->parts = *parts;
+	g->parts.loop = known.loop;
+	g->parts.setup = known.setup;
+	g->parts.resolver = known.resolver;
+	g->parts.inherited = known.inherited;
+	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
 }
 
 /* ---- listeners ---- */
@@ -93,6 +107,26 @@ serves_admin(const struct config *c, const char *written, const struct address *
 	return address_is_loopback(a);
 }
 
+static void
+on_listener_idle(void *ctx)
+{
+	gateway_shrunk(ctx);
+}
+
+static void
+use_inherited(
+    struct gateway *g, const char *written, const struct address *a, struct listener_options *o)
+{
+	struct inherited_socket *s =
+	    g->parts.inherited == NULL ? NULL : inherited_find(g->parts.inherited, written, a);
+	if (s == NULL)
+		return;
+	o->is_inherited = true;
+	o->keeps_file = s->keeps_file;
+	o->fd = s->fd;
+	s->fd = -1;
+}
+
 static bool
 open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t detail_size)
 {
@@ -109,10 +143,13 @@ open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t
 			return false;
 	}
 	bool is_admin = serves_admin(c, cl->address, &a);
-	g->listeners[i] = listener_open(g->loop, &a,
-	    &(struct listener_options){
-		.tls = tls, .tls_ms = (unsigned)c->limits.tls_timeout_ms, .unix_mode = 0600},
-	    is_admin ? on_accepted_admin : on_accepted_public, g, &why);
+	struct listener_options o = {.tls = tls,
+	    .tls_ms = (unsigned)c->limits.tls_timeout_ms,
+	    .unix_mode = 0600,
+	    .idle = on_listener_idle};
+	use_inherited(g, cl->address, &a, &o);
+	g->listeners[i] = listener_open(
+	    g->loop, &a, &o, is_admin ? on_accepted_admin : on_accepted_public, g, &why);
 	tls_ctx_unref(tls);
 	if (g->listeners[i] == NULL)
 		goto refused;
@@ -165,6 +202,14 @@ gateway_listener_url(const struct gateway *g, size_t i, char *out, size_t size)
 	snprintf(out, size, "%s%s", address_kind(a) == ADDRESS_UNIX ? "" : scheme, text);
 }
 
+struct gateway_socket
+gateway_socket_at(const struct gateway *g, size_t i)
+{
+	return (struct gateway_socket){.fd = listener_fd(g->listeners[i]),
+	    .written = g->listening->listen[i].address,
+	    .keeps_file = listener_keeps_file(g->listeners[i])};
+}
+
 /* ---- settings ---- */
 
 void
@@ -212,20 +257,31 @@ gateway_is_draining(const struct gateway *g)
 	return g->is_draining;
 }
 
+static bool
+is_empty(const struct gateway *g)
+{
+	for (size_t i = 0; i < g->n_listeners; i++)
+		if (listener_handshakes(g->listeners[i]) > 0)
+			return false;
+	return list_is_empty(&g->clients) && list_is_empty(&g->exchanges);
+}
+
 static void
 report_drained(void *ctx)
 {
 	struct gateway *g = ctx;
+	if (!is_empty(g))
+		return; /* a listener that was let go still had one */
+	close_listeners(g);
+	timer_stop(g->loop, &g->drain_timer);
 	g->drained(g->drained_ctx);
 }
 
 void
 gateway_shrunk(struct gateway *g)
 {
-	if (!g->is_draining || !list_is_empty(&g->clients) || !list_is_empty(&g->exchanges))
-		return;
-	timer_stop(g->loop, &g->drain_timer);
-	defer_start(g->loop, &g->drained_call, report_drained, g);
+	if (g->is_draining && is_empty(g))
+		defer_start(g->loop, &g->drained_call, report_drained, g);
 }
 
 static void
@@ -243,13 +299,16 @@ on_drain_over(void *ctx)
 void
 gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx)
 {
-	if (g->is_draining) {
+	if (g->is_draining && !g->is_leaving) {
 		on_drain_over(g);
 		return;
 	}
+	if (!g->is_leaving) {
+		g->drained = drained;
+		g->drained_ctx = ctx;
+	}
 	g->is_draining = true;
-	g->drained = drained;
-	g->drained_ctx = ctx;
+	g->is_leaving = false;
 	close_listeners(g);
 	LIST_EACH(node, &g->clients)
 	client_drain(client_of(node));
@@ -258,8 +317,27 @@ gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx)
 }
 
 void
+gateway_leave(struct gateway *g, void (*drained)(void *ctx), void *ctx)
+{
+	CHK(!g->is_draining);
+	g->is_draining = g->is_leaving = true;
+	g->drained = drained;
+	g->drained_ctx = ctx;
+	for (size_t i = 0; i < g->n_listeners; i++)
+		listener_release(g->listeners[i]);
+	LIST_EACH(node, &g->clients)
+	client_drain(client_of(node));
+	timer_start(
+	    g->loop, &g->drain_timer, g->setup->config->limits.takeover_drain_ms, on_drain_over, g);
+	gateway_shrunk(g);
+}
+
+void
 gateway_abandon(struct gateway *g)
 {
+	/* Files of inherited sockets are still somebody else's. */
+	for (size_t i = 0; i < g->n_listeners && g->parts.inherited != NULL; i++)
+		listener_release(g->listeners[i]);
 	close_listeners(g);
 	gateway_free(g);
 }
@@ -274,6 +352,7 @@ gateway_free(struct gateway *g)
 	seats_fini(&g->seats);
 	pressure_fini(&g->pressure);
 	setup_unref(g->setup);
+	config_unref(g->listening);
 	free(g->listeners);
 	free(g->listener_is_admin);
 	free(g->listener_is_tls);

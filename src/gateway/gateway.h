@@ -48,6 +48,8 @@ struct gateway_parts {
 	struct loop *loop;
 	struct setup *setup; /* a reference is handed over */
 	struct resolver *resolver;
+	struct inherited *inherited; /* listening sockets that are open already; NULL: none */
+	/* from here on: gateway_lend_stores */
 	struct entries *entries;
 	struct journal *journal;
 	struct cache_keys *cache_keys;
@@ -61,11 +63,21 @@ struct gateway_parts {
 struct gateway;
 
 struct gateway *gateway_new(const struct gateway_parts *parts);
-/* Opens every configured listener. False: one line in detail, nothing is left open. */
+/* Opens every configured listener, or takes its inherited socket. Nothing is accepted before the loop
+ * runs. False: one line in detail, nothing is left open. */
 bool gateway_listen(struct gateway *g, char *detail, size_t detail_size);
+/* The rest of the parts, where it is known only after gateway_listen; before the loop runs. */
+void gateway_lend_stores(struct gateway *g, const struct gateway_parts *parts);
 size_t gateway_listener_count(const struct gateway *g);
 /* "http://127.0.0.1:8787", "https://...", "unix:/path" */
 void gateway_listener_url(const struct gateway *g, size_t i, char *out, size_t size);
+/* A listening socket, to be passed on. */
+struct gateway_socket {
+	int fd;              /* borrowed */
+	const char *written; /* its item of `listen`, as at the start */
+	bool keeps_file;
+};
+struct gateway_socket gateway_socket_at(const struct gateway *g, size_t i);
 /* New exchanges use it from now on; the reference is handed over. */
 void gateway_swap_setup(struct gateway *g, struct setup *s);
 const struct setup *gateway_setup(const struct gateway *g);
@@ -75,6 +87,10 @@ bool gateway_is_draining(const struct gateway *g);
 /* Stops accepting, ends idle connections, lets exchanges finish for limits.drain, then cuts them (a second
  * call cuts at once). `drained` comes once, when no connection and no exchange is left. */
 void gateway_drain(struct gateway *g, void (*drained)(void *ctx), void *ctx);
+/* Another server has the sockets and accepts: like gateway_drain, but who has connected is still
+ * answered, idle connections keep their time, and exchanges have limits.takeover_drain. A gateway_drain
+ * later on hurries it; `drained` stays the one given here. */
+void gateway_leave(struct gateway *g, void (*drained)(void *ctx), void *ctx);
 void gateway_free(struct gateway *g); /* after drained */
 void gateway_abandon(
     struct gateway *g); /* instead, when it never ran: listeners may be open, nothing came */

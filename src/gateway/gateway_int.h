@@ -32,6 +32,7 @@ struct gateway {
 	struct id_source ids;
 	struct listener **listeners;
 	bool *listener_is_admin, *listener_is_tls;
+	struct config *listening; /* the settings whose `listen` they are, item by item */
 	size_t n_listeners;
 	struct list clients;
 	size_t n_clients, n_leaving;
@@ -45,6 +46,7 @@ struct gateway {
 	struct list spares; /* ended exchanges, kept for their warm buffers */
 	size_t n_spares;
 	bool is_draining;
+	bool is_leaving; /* draining without haste, after a takeover */
 	struct timer drain_timer;
 	void (*drained)(void *ctx);
 	void *drained_ctx;

@@ -53,6 +53,8 @@ static const struct number numbers[] = {
 	"1000000001", 1, 1000000000},
     {"limits.write_stall", OF(limits.write_stall_ms), 60 * SECOND, TIME_LIMIT},
     {"limits.drain", OF(limits.drain_ms), 30 * SECOND, NULL, "0", "1d", "86400001ms", 0, DAY},
+    {"limits.takeover_drain", OF(limits.takeover_drain_ms), 600 * SECOND, NULL, "0", "1d",
+	"86400001ms", 0, DAY},
     {"upstream.connect", OF(upstream.connect_ms), 5 * SECOND, TIME_LIMIT},
     {"upstream.tls", OF(upstream.tls_ms), 10 * SECOND, TIME_LIMIT},
     {"upstream.first_byte", OF(upstream.first_byte_ms), 600 * SECOND, TIME_LIMIT},
