@@ -7,6 +7,7 @@ import { startProvider, freePort } from './lib/provider.mjs';
 import { connect, request } from './lib/client.mjs';
 import { gatewayFor, startGateway, postern, tempDirectory } from './lib/gateway.mjs';
 import { chatRequest, chatEvents, completion } from './lib/bodies.mjs';
+import { startLoad } from './lib/load.mjs';
 import { waitFor, within } from './lib/wait.mjs';
 
 const ONE_LINE = /^postern: [^\n]+\n$/;
@@ -429,6 +430,47 @@ describe('SIGHUP', () => {
     s.end();
     await reply.whole();
     c.close();
+    await gateway.stop();
+  });
+});
+
+describe('SIGHUP under load', () => {
+  test('twenty times, with good, bad and missing files: no request fails, no stream is cut', { timeout: 120_000 }, async () => {
+    const settings = (n) => `providers: {openai: {base_url: "${provider.url}/v1"}}\ngateways: {default: {cache: {ttl: ${n}m}}}\n`;
+    const gateway = await startGateway({ config: settings(1) });
+    const f = gateway.args[gateway.args.indexOf('--config') + 1];
+    const c = await connect(gateway);
+    const reply = c.request({ path: CHAT, body: chatRequest('through all of them', { stream: true }) });
+    const s = (await provider.next()).stream();
+    s.send('data: 0\n\n');
+    await reply.has('data: 0');
+    const load = startLoad(gateway, { check: (r) => assert.deepEqual(r.json, completion()) });
+    const kinds = [
+      [(i) => fs.writeFileSync(f, settings(i + 2)), /new settings are in effect/],
+      [() => fs.writeFileSync(f, 'gateways: {default: {cache: {ttl: soon}}}\n'), /ttl is 'soon'.*the old settings stay/],
+      [() => fs.writeFileSync(f, settings(1).slice(0, 30)), /the old settings stay/],
+      [() => fs.rmSync(f), /the old settings stay/],
+    ];
+    for (let i = 1; i <= 20; i++) {
+      const [change, says] = kinds[i % kinds.length];
+      const [before, done] = [gateway.stderr.length, load.done];
+      change(i);
+      gateway.signal('SIGHUP');
+      await waitFor(() => gateway.stderr.length > before, 'what became of the reload');
+      assert.match(gateway.stderr.slice(before), says);
+      s.send(`data: ${i}\n\n`);
+      await reply.has(`data: ${i}\n`);
+      await waitFor(() => load.done > done + 20, 'the load goes on');
+    }
+    const { done, sent, failures } = await load.stop();
+    s.send('data: [DONE]\n\n');
+    s.end();
+    await reply.whole();
+    c.close();
+    assert.deepEqual(failures, []);
+    assert.equal(done, sent);
+    assert.equal((await gateway.logs('--limit', '1000000')).length, sent + 1);
+    assert.equal(gateway.stderr.trim().split('\n').length, 20); // a line each
     await gateway.stop();
   });
 });
