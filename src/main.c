@@ -26,6 +26,7 @@
 #include "journal/journal.h"
 #include "net/loop.h"
 #include "net/resolve.h"
+#include "net/service.h"
 #include "obs/log.h"
 #include "store/datadir.h"
 #include "store/entries.h"
@@ -431,8 +432,9 @@ struct server {
 	struct gateway *gateway;
 	struct control *control;
 	struct local local;
-	struct takeover
-	    takeover; /* of the one that runs, by this one; the sockets that are open already */
+	struct inherited sockets; /* that systemd has opened */
+	struct takeover takeover; /* of the one that runs, by this one */
+	struct service_watchdog watchdog;
 	bool takes_over;
 	bool is_leaving, has_left; /* another one takes over; has the store */
 	bool stops_soon;           /* SIGTERM came between the two */
@@ -489,6 +491,22 @@ open_stores(struct server *s)
 	return true;
 }
 
+/* Of systemd: one that is not served would leave who connects waiting for ever. Of the other server: they
+ * are closed with it. */
+static bool
+uses_all_sockets(struct server *s)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	const struct inherited_socket *left = inherited_left(&s->sockets);
+	if (s->takes_over || left == NULL)
+		return true;
+	address_text(&left->address, text);
+	snprintf(s->detail, sizeof(s->detail),
+	    "systemd has opened a socket on %s, which no item of listen names", text);
+	s->exit_code = EXIT_USE;
+	return false;
+}
+
 /* Settings and addresses; the stores come when they are this server's (lend_stores). */
 static bool
 open_gateway(struct server *s)
@@ -504,11 +522,12 @@ open_gateway(struct server *s)
 		s->exit_code = EXIT_USE;
 		return false;
 	}
+	struct inherited *sockets = s->takes_over ? &s->takeover.listeners : &s->sockets;
 	s->gateway = gateway_new(&(struct gateway_parts){.loop = s->loop,
 	    .setup = setup,
 	    .resolver = s->resolver,
-	    .inherited = s->takes_over ? &s->takeover.listeners : NULL});
-	return gateway_listen(s->gateway, s->detail, sizeof(s->detail));
+	    .inherited = sockets->n > 0 ? sockets : NULL});
+	return gateway_listen(s->gateway, s->detail, sizeof(s->detail)) && uses_all_sockets(s);
 }
 
 static void
@@ -554,6 +573,9 @@ open_server(struct server *s)
 {
 	s->takeover.fd = s->takeover.control_fd = -1;
 	s->datadir.lock_fd = -1;
+	/* Their descriptors are known by their numbers: before any is made here. */
+	if (!service_sockets(&s->sockets, s->detail, sizeof(s->detail)))
+		return false;
 	s->loop = loop_new();
 	s->resolver = resolver_new(s->loop);
 	if (!open_datadir(s) || !open_gateway(s) || (s->takes_over && !take_over(s)) ||
@@ -593,6 +615,7 @@ on_control_closed(void *ctx)
 {
 	struct server *s = ctx;
 	s->control = NULL;
+	service_watchdog_stop(&s->watchdog);
 	signal_unwatch_all(s->loop);
 }
 
@@ -703,12 +726,17 @@ static void
 on_signal(void *ctx, int signum)
 {
 	struct server *s = ctx;
-	if (signum == SIGHUP && s->gateway != NULL && !gateway_is_draining(s->gateway))
+	if (signum == SIGHUP && s->gateway != NULL && !gateway_is_draining(s->gateway)) {
+		service_notify_reloading();
 		reload(s);
-	else if (signum != SIGHUP && s->is_leaving && !s->has_left)
+		service_notify("READY=1");
+	} else if (signum != SIGHUP && s->is_leaving && !s->has_left)
 		s->stops_soon = true;
-	else if (signum != SIGHUP && s->gateway != NULL)
+	else if (signum != SIGHUP && s->gateway != NULL) {
+		if (!s->has_left)
+			service_notify("STOPPING=1");
 		gateway_drain(s->gateway, on_drained, s);
+	}
 }
 
 static void
@@ -718,6 +746,8 @@ run_loop(struct server *s)
 	signal_watch(s->loop, SIGINT, on_signal, s);
 	signal_watch(s->loop, SIGHUP, on_signal, s);
 	print_start(s);
+	service_notify("READY=1");
+	service_watchdog_start(s->loop, &s->watchdog);
 	loop_run(s->loop);
 }
 
@@ -770,6 +800,7 @@ run_serve(const struct options *o)
 	} else {
 		runs = open_server(&s);
 		takeover_close(&s.takeover);
+		inherited_close(&s.sockets);
 		if (runs)
 			run_loop(&s);
 		else

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "net/address_int.h"
@@ -19,16 +20,30 @@ has_option(int fd, int name, int wanted)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &n) == 0 && value == wanted;
 }
 
+/* A Unix socket's with its path; one of the abstract space has none. */
+static bool
+note_address(struct address *a, const struct sockaddr *sa, socklen_t n)
+{
+	const struct sockaddr_un *un = (const void *)sa;
+	char text[ADDRESS_TEXT_SIZE];
+	size_t room = n - offsetof(struct sockaddr_un, sun_path);
+
+	if (sa->sa_family != AF_UNIX || n <= offsetof(struct sockaddr_un, sun_path))
+		return address_from_sockaddr(a, sa, n);
+	(void)snprintf(text, sizeof(text), "unix:%.*s", (int)room, un->sun_path);
+	return address_parse_listen(span_str(text), a);
+}
+
 static const char *
 examine(int fd, struct address *a)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
 	struct sockaddr *any = (struct sockaddr *)(void *)&sa;
 	socklen_t n = sizeof(sa);
 
 	if (!has_option(fd, SO_TYPE, SOCK_STREAM) || !has_option(fd, SO_ACCEPTCONN, 1))
 		return "not a listening stream socket";
-	if (getsockname(fd, any, &n) != 0 || !address_from_sockaddr(a, any, n))
+	if (getsockname(fd, any, &n) != 0 || !note_address(a, any, n))
 		return "a socket of a family that is not served";
 	return NULL;
 }

@@ -93,9 +93,9 @@ class Gateway {
     this.exited = deferred();
     const { args, listeners } = commandLine(options, this.data);
     this.args = args;
-    // wrap: a command that becomes the gateway, such as prlimit
-    const [command, ...before] = [...(options.wrap ?? []), binary];
-    this.child = spawn(command, [...before, ...args], { env: environment(options.env), stdio: ['ignore', 'pipe', 'pipe'] });
+    // options.wrap: a program that ends by executing what follows; options.fds: descriptors from 3 on
+    const [program, ...rest] = [...(options.wrap ?? []), binary, ...args];
+    this.child = spawn(program, rest, { env: environment(options.env), stdio: ['ignore', 'pipe', 'pipe', ...(options.fds ?? [])] });
     alive.add(this.child);
     this.pid = this.child.pid;
     const listening = deferred();
