@@ -50,7 +50,7 @@ CFLAGS_release := -O2 -D_FORTIFY_SOURCE=3
 CFLAGS_debug := -Og -DCHK_PARANOID
 CFLAGS_asan := -O1 -DCHK_PARANOID $(SAN)
 CFLAGS_fuzz := -O1 -DCHK_PARANOID $(SAN) -fsanitize=fuzzer-no-link
-CFLAGS_cov := -O0 --coverage
+CFLAGS_cov := -O0 --coverage -DIS_COUNTED=1
 # gcc is not sure of what it sees without optimisation, or between the checks of a sanitizer
 ifeq ($(filter release,$(MODE))$(findstring clang,$(CC)),)
 WARN += -Wno-maybe-uninitialized

@@ -28,6 +28,8 @@
 #include "net/resolve.h"
 #include "net/service.h"
 #include "obs/log.h"
+#include "sandbox.h"
+#include "store/backup.h"
 #include "store/datadir.h"
 #include "store/entries.h"
 #include "store/records.h"
@@ -395,6 +397,24 @@ from_here(const char *dir, char *out, size_t size)
 	return out;
 }
 
+/* The server writes only in its data directory: the copy is made there and moved from here. -1: no server runs. */
+static int
+ask_for_backup(const char *control, const char *dir)
+{
+	char stage[2 * PATH_SIZE], data[PATH_SIZE], detail[DETAIL_SIZE];
+	snprintf(data, sizeof(data), "%.*s", (int)(strrchr(control, '/') - control), control);
+	snprintf(stage, sizeof(stage), "%s/" BACKUP_STAGE "%ld", data, (long)getpid());
+	if (backup_check_target(dir, data, detail, sizeof(detail)) != E_OK)
+		return complain(EXIT_USE, "%s", detail);
+	int code =
+	    control_ask(control, (const char *const[]){"backup", "--stage", stage, dir, NULL});
+	if (code > 0)
+		backup_drop(stage);
+	if (code == 0 && backup_move(stage, dir, detail, sizeof(detail)) != E_OK)
+		return complain(EXIT_ENVIRONMENT, "%s", detail);
+	return code;
+}
+
 static int
 run_command(const struct options *o)
 {
@@ -405,10 +425,12 @@ run_command(const struct options *o)
 	struct config *c = load_or_complain(o);
 	if (c == NULL)
 		return EXIT_USE;
-	if (strcmp(o->command, "backup") == 0)
+	bool is_backup = strcmp(o->command, "backup") == 0;
+	if (is_backup)
 		args[1] = from_here(args[1], target, sizeof(target));
 	control_path(c->data, path, sizeof(path));
-	int code = control_ask(path, args);
+	bool has_target = is_backup && o->n_rest == 1 && args[1][0] == '/';
+	int code = has_target ? ask_for_backup(path, args[1]) : control_ask(path, args);
 	if (code < 0)
 		code = run_on_store(c->data, args);
 	config_unref(c);
@@ -568,6 +590,26 @@ open_control(struct server *s)
 	return s->control != NULL;
 }
 
+/* While the directory is there and no thread yet. */
+static void
+enter_sandbox(const struct config *c)
+{
+	struct sandbox box = {.data = c->data};
+	char *dirs[COUNT_OF(box.socket_dirs)];
+	for (size_t i = 0; i < c->n_listen && box.n_socket_dirs < COUNT_OF(dirs); i++) {
+		struct span path = span_str(c->listen[i].address), prefix = SPAN_LIT("unix:");
+		if (!span_starts(path, prefix))
+			continue;
+		char *dir = span_dup(span_skip(path, prefix.n)), *slash = strrchr(dir, '/');
+		slash[slash == dir ? 1 : 0] = '\0';
+		dirs[box.n_socket_dirs] = dir;
+		box.socket_dirs[box.n_socket_dirs++] = dir;
+	}
+	sandbox_enter(&box);
+	while (box.n_socket_dirs > 0)
+		free(dirs[--box.n_socket_dirs]);
+}
+
 static bool
 open_server(struct server *s)
 {
@@ -578,8 +620,11 @@ open_server(struct server *s)
 		return false;
 	s->loop = loop_new();
 	s->resolver = resolver_new(s->loop);
-	if (!open_datadir(s) || !open_gateway(s) || (s->takes_over && !take_over(s)) ||
-	    !open_stores(s))
+	if (!open_datadir(s) || !open_gateway(s))
+		return false;
+	if (s->config->sandbox)
+		enter_sandbox(s->config);
+	if ((s->takes_over && !take_over(s)) || !open_stores(s))
 		return false;
 	lend_stores(s);
 	return open_control(s);
@@ -795,6 +840,8 @@ run_serve(const struct options *o)
 	if (s.config == NULL)
 		return EXIT_USE;
 	bool runs = false;
+	if (s.config->sandbox)
+		sandbox_begin();
 	if (!crypto_init()) {
 		complain(EXIT_ENVIRONMENT, "the cryptographic library does not start");
 	} else {

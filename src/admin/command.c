@@ -302,11 +302,15 @@ parse_cache(struct command *c, char **args, struct buf *err)
 static bool
 parse_backup(struct command *c, char **args, struct buf *err)
 {
-	if (args[0] == NULL || args[0][0] == '-' || args[1] != NULL)
+	/* The command line's own words, "--stage DIR TARGET": it moves the copy itself (store/backup.h). */
+	bool is_staged = args[0] != NULL && strcmp(args[0], "--stage") == 0 && args[1] != NULL;
+	char **target = is_staged ? args + 2 : args;
+	if (target[0] == NULL || target[0][0] == '-' || target[1] != NULL)
 		return complain(
 		    err, "wrong use of", "backup", "it takes one directory: postern backup DIR");
 	c->verb = VERB_BACKUP;
-	c->backup = backup_new(c->stores.records, args[0]);
+	c->backup = backup_new(c->stores.records, is_staged ? args[1] : target[0]);
+	c->backup_shown = target[0];
 	return true;
 }
 
@@ -397,7 +401,7 @@ back_up(struct command *c, struct buf *out)
 	backup_figures(c->backup, &f);
 	return buf_printf(out, "copied %llu records (%llu segments, %s) and the secret to %s\n",
 		   (unsigned long long)f.records, (unsigned long long)f.segments,
-		   num_size_text(f.bytes, size), c->copies[1])
+		   num_size_text(f.bytes, size), c->backup_shown)
 	    ? COMMAND_DONE
 	    : COMMAND_FAILED;
 }

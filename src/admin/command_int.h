@@ -53,10 +53,11 @@ struct command {
 	struct span unseal; /* the credential that opens sealed payloads; empty: none */
 	bool is_json, has_begun;
 	bool has_limit, has_until, has_format;
-	uint64_t left;         /* records still to show; 0 with has_limit false: all */
-	struct follow *follow; /* VERB_FOLLOW */
-	struct backup *backup; /* VERB_BACKUP */
-	char *copies[64];      /* the arguments, which the query points into */
+	uint64_t left;            /* records still to show; 0 with has_limit false: all */
+	struct follow *follow;    /* VERB_FOLLOW */
+	struct backup *backup;    /* VERB_BACKUP */
+	const char *backup_shown; /* where it will be at last; in copies */
+	char *copies[64];         /* the arguments, which the query points into */
 };
 
 /* list.c */

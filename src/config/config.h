@@ -60,6 +60,7 @@ struct config {
 	struct config_listen *listen;
 	size_t n_listen;
 	char *data;
+	bool sandbox;
 	char **admin_listen, **admin_hosts, **trusted_proxies; /* NULL-terminated */
 	struct {
 		uint64_t header_size, headers, request_line, body, connections,

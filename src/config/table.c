@@ -74,6 +74,9 @@ static const struct config_row rows[] = {
 	    "Directory of the cache, the log and the control socket. "
 	    "Not given: $STATE_DIRECTORY, else $XDG_STATE_HOME/postern, else $HOME/.local/state/postern.",
 	    .check = syntax_path, .pattern = PATH_PATTERN),
+	BOOL("sandbox", SERVER(sandbox), "true",
+	    "Once it has started the server gives up what it does not need: writing outside the data directory, "
+	    "executing, attaching. false: for a debugger; read at start only."),
 	NOT_YET("admin.token", "Bearer token of the admin pages."),
 	ROW("admin.listen", STRINGS, SERVER(admin_listen), "[]",
 	    "Addresses of 'listen' that serve the admin pages too. Loopback and Unix ones always do.",

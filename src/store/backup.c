@@ -80,6 +80,14 @@ is_empty(const char *path)
 	return !has_any;
 }
 
+/* Directly in the data directory, by its name. */
+static bool
+is_stage(const char *below)
+{
+	return strncmp(below, "/" BACKUP_STAGE, sizeof("/" BACKUP_STAGE) - 1) == 0 &&
+	    strchr(below + 1, '/') == NULL;
+}
+
 /* Retention and the next start would take it for something of theirs. */
 static bool
 is_inside(const char *dir, const char *data)
@@ -90,11 +98,34 @@ is_inside(const char *dir, const char *data)
 	if (whole != NULL && outer != NULL) {
 		size_t n = strlen(outer);
 
-		is_in = strncmp(whole, outer, n) == 0 && (whole[n] == '/' || whole[n] == '\0');
+		is_in = strncmp(whole, outer, n) == 0 && (whole[n] == '/' || whole[n] == '\0') &&
+		    !is_stage(whole + n);
 	}
 	free(whole);
 	free(outer);
 	return is_in;
+}
+
+enum err
+backup_check_target(const char *dir, const char *data, char *detail, size_t detail_size)
+{
+	const struct fault f = {detail, detail_size};
+	char parent[FILE_PATH_SIZE];
+	const char *slash = strrchr(dir, '/');
+	struct stat st;
+
+	if (dir[0] != '/' || strlen(dir) > FILE_DIR_MAX)
+		return fault_set(
+		    &f, E_USAGE, "backup: the directory's name is too long, or not absolute");
+	memcpy(parent, dir, (size_t)(slash - dir));
+	parent[slash - dir] = '\0';
+	if (is_inside(slash == dir ? "/" : parent, data) || is_inside(dir, data))
+		return fault_set(&f, E_USAGE, "%s: lies in the data directory itself", dir);
+	if (lstat(dir, &st) == 0 && !is_empty(dir))
+		return fault_set(&f, E_USAGE,
+		    "%s: there is something in it, or it cannot be read; a backup needs a new or an empty directory",
+		    dir);
+	return E_OK;
 }
 
 /* Not removed again by failures: what is in there is not ours. */

@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/chk.h"
+#include "base/err.h"
+
 struct backup;
 struct records;
 
@@ -29,5 +32,18 @@ enum backup_result backup_step(struct backup *b, char *detail, size_t detail_siz
 void backup_figures(const struct backup *b, struct backup_figures *out);
 /* An unfinished copy is left where it is, without a secret. */
 void backup_free(struct backup *b);
+
+/*
+ * A server that has fenced itself in (sandbox.h) writes only in its data directory: there it makes the copy, in a directory
+ * "DATA/backup.NAME", and the command line, which is not fenced in, moves it to where it is wanted.
+ */
+#define BACKUP_STAGE "backup."
+/* dir is new or empty, and not in the data directory. E_USAGE or E_IO: one line in detail. */
+MUST_CHECK enum err backup_check_target(
+    const char *dir, const char *data, char *detail, size_t detail_size);
+/* To another file system too. The stage is gone afterwards, whatever comes of it. */
+MUST_CHECK enum err backup_move(
+    const char *stage, const char *dir, char *detail, size_t detail_size);
+void backup_drop(const char *stage); /* what a failure may have left of it */
 
 #endif

@@ -93,6 +93,48 @@ describe('socket activation', () => {
   });
 });
 
+describe('the sandbox', () => {
+  // What the kernel says of every thread of it.
+  const threads = (gateway) => {
+    const dir = `/proc/${gateway.pid}/task`;
+    return fs.readdirSync(dir).map((t) => {
+      const text = fs.readFileSync(`${dir}/${t}/status`, 'utf8');
+      const of = (name) => text.match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))?.[1];
+      return [of('NoNewPrivs'), of('Seccomp')].join(' ');
+    });
+  };
+  const coreLimit = (gateway) => fs.readFileSync(`/proc/${gateway.pid}/limits`, 'utf8').match(/^Max core file size +(\d+)/m)?.[1];
+
+  test('every thread is in it, and there is no core dump', async () => {
+    const gateway = await gatewayFor(provider);
+    assert.equal((await request(gateway, { path: CHAT, body: chatRequest('x'.repeat(400_000)) })).status, 200); // a large body: the pool's threads are there
+    assert.ok((await gateway.logs()).length === 1);
+    const found = threads(gateway);
+    assert.ok(found.length > 2, `${found.length} threads`);
+    assert.deepEqual([...new Set(found)], ['1 2']);
+    assert.equal(coreLimit(gateway), '0');
+    assert.equal(gateway.stderr, '');
+    await gateway.stop();
+  });
+
+  test('sandbox: false leaves it out', async () => {
+    const gateway = await gatewayFor(provider, { config: { sandbox: false } });
+    assert.deepEqual([...new Set(threads(gateway))], ['0 0']);
+    await gateway.stop();
+  });
+
+  test('the data directory is the owner\'s alone, and one that is not is refused', async () => {
+    const data = path.join(tempDirectory(), 'made');
+    const gateway = await gatewayFor(provider, { data });
+    assert.equal(fs.statSync(data).mode & 0o777, 0o700);
+    const open = fs.readdirSync(data, { recursive: true, withFileTypes: true }).filter((f) => fs.lstatSync(path.join(f.parentPath ?? f.path, f.name)).mode & 0o077);
+    assert.deepEqual(open.map((f) => f.name), []);
+    await gateway.stop();
+    fs.chmodSync(data, 0o750);
+    await assert.rejects(gateway.restart(), /open to group or others \(mode 0750\): chmod 700/);
+  });
+});
+
 // Node has no datagrams over Unix sockets; perl has.
 const RECEIVER = `use Socket; $| = 1; socket(S, PF_UNIX, SOCK_DGRAM, 0) && bind(S, pack_sockaddr_un($ARGV[0])) or die $!;
 print "bound\\n"; while (defined(recv(S, $b, 4096, 0))) { $b =~ s/\\n/;/g; print "$b\\n"; }`;

@@ -118,6 +118,20 @@ test('backup beside a running server: logs and serve take the copy', async () =>
   assert.deepEqual((await second.logs()).map((x) => x.id), [more, ...ids]);
   assert.deepEqual((await gateway.logs()).map((x) => x.id), [later, ...ids]);
   await second.stop();
+  // to another file system, if there is one; nothing stays in the data directory
+  if (fs.existsSync('/dev/shm') && fs.statSync('/dev/shm').dev !== fs.statSync(gateway.data).dev) {
+    const far = fs.mkdtempSync('/dev/shm/postern-e2e-');
+    try {
+      const r2 = await postern(['backup', far, '--data', gateway.data]);
+      assert.deepEqual([r2.code, r2.stderr], [0, '']);
+      assert.equal((await of(far)).length, 31);
+    } finally {
+      fs.rmSync(far, { recursive: true, force: true });
+    }
+  }
+  assert.deepEqual(fs.readdirSync(gateway.data).filter((n) => n.startsWith('backup')), []);
+  const inside = await postern(['backup', path.join(gateway.data, 'x'), '--data', gateway.data]);
+  assert.match(inside.stderr, /data directory itself/);
   const again = await postern(['backup', copy, '--data', gateway.data]);
   assert.deepEqual([again.code, again.stdout], [1, '']);
   assert.match(again.stderr, /^postern: .*something in it.*new or an empty directory\n$/);

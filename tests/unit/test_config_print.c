@@ -45,6 +45,7 @@ the_defaults_are_printed_whole(void **state)
 	    "listen:\n"
 	    "  - \"127.0.0.1:8787\"\n"
 	    "data: \"/d\"\n"
+	    "sandbox: true\n"
 	    "admin:\n"
 	    "  listen: []\n"
 	    "  hosts: []\n"
@@ -114,6 +115,7 @@ the_defaults_are_printed_whole(void **state)
 static const char everything[] =
     "listen: [\":1\", \"unix:/run/a b\", {address: \"[::1]:2\", tls: {certificate: \"c\\\"\\\\.pem\", key: \"$${K}\"}}]\n"
     "data: \"/d\\\\$$${X} # \xc3\xa4: \\\"q\\\"\"\n"
+    "sandbox: false\n"
     "admin: {listen: [\":1\"], hosts: [a.example, b.example]}\n"
     "limits: {header_size: 33KB, headers: 101, request_line: 9KB, body: 1000000, connections: 1, connections_per_address: 2,\n"
     "  header_timeout: 1500ms, tls_timeout: 11s, body_idle: 31s, body_grace: 0, body_min_rate: 0, keepalive_idle: 76s,\n"
@@ -147,6 +149,7 @@ what_is_printed_loads_to_the_same(void **state)
 	assert_string_equal(again->listen[2].tls_certificate, "c\"\\.pem");
 	assert_string_equal(again->listen[2].tls_key, "${K}");
 	assert_string_equal(again->data, "/d\\$${X} # \xc3\xa4: \"q\"");
+	assert_false(again->sandbox);
 	assert_string_equal(again->admin_hosts[1], "b.example");
 	assert_int_equal(again->limits.body, 1000000);
 	assert_int_equal(again->limits.header_timeout_ms, 1500);

@@ -163,6 +163,7 @@ every_other_key_has_its_default(void **state)
 	assert_null(c->admin_listen[0]);
 	assert_null(c->admin_hosts[0]);
 	assert_null(c->trusted_proxies[0]);
+	assert_true(c->sandbox);
 	assert_false(c->limits.half_close);
 	assert_null(c->upstream.ca);
 	assert_null(c->upstream.proxy);
@@ -188,6 +189,7 @@ every_other_key_reaches_its_field(void **state)
 	struct config *c = case_must_load(
 	    "listen: [\"127.0.0.1:1\", \"unix:/s\"]\n"
 	    "data: /d\n"
+	    "sandbox: false\n"
 	    "admin: {listen: [\"127.0.0.1:1\", \"unix:/s\"], hosts: [a.example]}\n"
 	    "trusted_proxies: [\"::1\", 10.0.0.0/8]\n"
 	    "limits: {half_close: true}\n"
@@ -201,6 +203,7 @@ every_other_key_reaches_its_field(void **state)
 	UNUSED(state);
 	assert_string_equal(c->listen[1].address, "unix:/s");
 	assert_string_equal(c->data, "/d");
+	assert_false(c->sandbox);
 	assert_string_equal(c->admin_listen[1], "unix:/s");
 	assert_string_equal(c->admin_hosts[0], "a.example");
 	assert_string_equal(c->trusted_proxies[1], "10.0.0.0/8");
@@ -279,7 +282,7 @@ every_row_stands_in_a_section_and_says_what_it_is(void **state)
 static void
 the_children_of_a_section_come_once_and_in_order(void **state)
 {
-	static const char *const top[] = {"listen", "data", "admin", "trusted_proxies",
+	static const char *const top[] = {"listen", "data", "sandbox", "admin", "trusted_proxies",
 	    "default_provider", "limits", "upstream", "cache", "log", "gateways", "providers"};
 	static const char *const gateway[] = {"authentication", "on_disconnect", "cache", "log"};
 	struct table_iter it = {.section = ""};
