@@ -13,6 +13,7 @@
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records
+#   make slow            10,000 slow clients: memory, whether all are ended, what a normal client notices
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local, DESTDIR=
 #   make clean           objects and binaries; distclean: also what was fetched or set up
@@ -131,7 +132,8 @@ format:
 	@deps/need.sh lint && clang-format-$(LLVM) -i $(SRC) $(wildcard src/*.h src/*/*.h tests/*/*.[ch])
 $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/build
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN) $(DEPS_CFLAGS) -o $@ $< $(DEPS_LIBS)
-footprint profile stall: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
+slow: $(BUILD)/bench/slow
+footprint profile stall slow: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
 	@bench/$@
 bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare)
 	@deps/need.sh bench && bench/bench
@@ -149,7 +151,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
+.PHONY: all bench slow run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))
