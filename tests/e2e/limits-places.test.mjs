@@ -76,7 +76,7 @@ describe('limits.connections', () => {
     assert.ok((await gateway.metric('postern_client_connections')) < 20, 'the silent ones were let go');
     assert.ok((await gateway.metric('postern_limit_hits_total{limit="connections"}')) >= 30);
     await finish(held);
-    assert.equal((await request(gateway, { path: MODELS })).status, 200, 'a place again');
+    await waitFor(async () => (await request(gateway, { path: MODELS })).status === 200, 'a place again');
     for (const c of silent) c.close();
     await gateway.stop();
   });
@@ -138,18 +138,21 @@ describe('limits.connections_per_address', () => {
   test('a trusted proxy is exempt, and after a reload that trusts it no more the places add up', { skip }, async () => {
     const gateway = await limited({ connections_per_address: 2 }, { listen: ['127.0.0.1:0', '0.0.0.0:0'], trusted_proxies: [`${here}/32`] });
     const to = gateway.endpoints[1];
+    const connections = (n, what) => waitFor(async () => (await gateway.metric('postern_client_connections')) === n, what); // with the one that asks
     const exempt = await halfHeads(to, 5, { host: here });
+    await connections(6, 'five are in');
     const file = path.join(gateway.data, '..', `${path.basename(gateway.data)}.yaml`);
     fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file)), trusted_proxies: [] }));
     gateway.signal('SIGHUP');
     await waitFor(() => gateway.stderr.includes('new settings'), 'the reload');
     const counted = await halfHeads(to, 2, { host: here });
+    await connections(8, 'two more are in');
     await turnedAway(to, { host: here });
     for (const c of exempt) c.close();
-    await waitFor(async () => (await gateway.metric('postern_client_connections')) === 3, 'the exempt ones have gone');
+    await connections(3, 'the exempt ones have gone');
     await turnedAway(to, { host: here });
     for (const c of counted) c.close();
-    await waitFor(async () => (await gateway.metric('postern_client_connections')) === 1, 'all have gone');
+    await connections(1, 'all have gone');
     const again = await halfHeads(to, 2, { host: here });
     for (const c of again) c.close();
     await gateway.stop();
