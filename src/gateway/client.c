@@ -17,6 +17,7 @@
 #define DRAIN_IDLE_MS 100
 #define LINGER_BYTES (1024 * 1024)
 #define AHEAD_MAX (64 * 1024) /* bytes of later requests held while one is answered */
+#define WATCH_MS 50           /* how soon a client is missed whose bytes are not read */
 
 enum client_rx { RX_IDLE, RX_HEAD, RX_BODY, RX_DONE, RX_TUNNEL, RX_LINGER };
 enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_FIN };
@@ -40,7 +41,7 @@ struct client {
 	struct buf ahead;
 	struct client_memos memos;
 	char peer[ADDRESS_TEXT_SIZE];
-	struct timer timer;
+	struct timer timer, watch;
 	struct defer next;
 	uint64_t requests;
 	uint64_t body_started_ms, body_bytes, linger_bytes;
@@ -60,6 +61,7 @@ close_client(struct client *c, bool abort)
 	c->is_closing = true;
 	list_remove(&c->place.rest);
 	timer_stop(c->g->loop, &c->timer);
+	timer_stop(c->g->loop, &c->watch);
 	defer_stop(&c->next);
 	if (abort)
 		stream_abort(c->stream);
@@ -115,13 +117,26 @@ wait_ms(const struct client *c)
 }
 
 static void on_client_timeout(void *ctx);
+static void on_watch(void *ctx);
 
-/* The one place that starts and stops the timer. Only a body's time-out moves with progress: a trickle
+/* Back-pressure must not hide that the client has gone, nor its half-close that it has died: nobody announces either. */
+static void
+arm_watch(struct client *c)
+{
+	bool is_blind = c->is_paused || c->is_eof || buf_len(&c->ahead) == AHEAD_MAX;
+	if (c->x == NULL || c->is_closing || !is_blind)
+		timer_stop(c->g->loop, &c->watch);
+	else if (c->watch.slot == 0)
+		timer_start(c->g->loop, &c->watch, WATCH_MS, on_watch, c);
+}
+
+/* The one place that starts and stops the timers. Only a body's time-out moves with progress: a trickle
  * must not extend the others (writing looks at its own progress when the time is up). */
 static void
 arm(struct client *c)
 {
 	enum client_wait w = wanted_wait(c);
+	arm_watch(c);
 	if (c->is_closing || (w == c->wait && w != WAIT_BODY))
 		return;
 	c->wait = w;
@@ -345,6 +360,19 @@ lose(struct client *c, enum err why, bool abort)
 	close_client(c, abort);
 }
 
+/* A FIN behind bytes that nobody has read says what one says that was read: in a tunnel, that these are the last ones. */
+static void
+on_watch(void *ctx)
+{
+	struct client *c = ctx;
+	enum stream_peer peer = stream_peer_now(c->stream);
+	bool may_finish = c->is_eof || c->rx == RX_TUNNEL || limits_of(c)->limits.half_close;
+	if (c->x != NULL && (peer == PEER_DEAD || (peer == PEER_FINISHED && !may_finish)))
+		lose(c, E_CLIENT_GONE, false);
+	else
+		arm_watch(c);
+}
+
 static void
 on_client_ended(void *ctx, enum err why)
 {
@@ -358,10 +386,12 @@ on_client_ended(void *ctx, enum err why)
 	/* A whole request and then FIN is how clients leave; a few only say that nothing follows. */
 	if (why == E_EOF && c->rx == RX_DONE && limits_of(c)->limits.half_close) {
 		c->must_close = true;
+		arm(c);
 		return;
 	}
 	if (why == E_EOF && c->rx == RX_TUNNEL && c->x != NULL && limits_of(c)->limits.half_close) {
 		exchange_body_end(c->x);
+		arm(c);
 		return;
 	}
 	/* Between requests with bytes still on their way out: let them go. */

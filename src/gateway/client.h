@@ -5,7 +5,7 @@
  *            or, behind a 101, DONE -> TUNNEL
  *            tx: IDLE -> OPEN (an answer is being written) -> IDLE; then LINGER (drain, then close) or CLOSED.
  * Reading    stays armed through the exchange, up to 64 KB of what was sent ahead, so that a client that
- *            leaves is noticed; it stops only for back-pressure.
+ *            leaves is noticed; it stops only for back-pressure: then the kernel is asked every 50 ms.
  * Time-outs  header_timeout from a request's first byte to its head's end; body_idle and body_min_rate;
  *            keepalive_idle between requests; write_stall while bytes wait for a client that does not read.
  * Ownership  owns its stream and parser; frees itself when both the stream is closed and no exchange refers to it.

@@ -686,7 +686,7 @@ exchange_client_gone(struct exchange *x, enum err why)
 	}
 	metric_add(M_CLIENT_GONE, 1);
 	x->why = why;
-	x->ended_in = x->step;
+	x->ended_in = x->is_working ? STEP_PREPARE : x->step;
 	if (goes_on_alone(x, why)) {
 		if (x->step == STEP_RELAY)
 			relay_batch(x);

@@ -2,14 +2,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
 #define BIT(x) (1u << (x))
-#define TCP_STATE_CLOSE 7 /* TCP_CLOSE of the kernel's net/tcp_states.h */
 
 static const unsigned char phase_next[] = {
     [PHASE_CONNECTING] = BIT(PHASE_HANDSHAKE) | BIT(PHASE_OPEN) | BIT(PHASE_CLOSING),
@@ -298,17 +297,20 @@ stream_has_input(const struct stream *s)
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
-bool
-stream_is_dead(const struct stream *s)
+enum stream_peer
+stream_peer_now(const struct stream *s)
 {
-	struct tcp_info info;
-	socklen_t n = sizeof(info);
+	struct pollfd p = {.events = POLLRDHUP};
 	uv_os_fd_t fd;
 
 	if (s->tx == TX_FAILED)
-		return true;
-	if (!s->has_socket || s->uv.handle.type != UV_TCP || uv_fileno(&s->uv.handle, &fd) != 0)
-		return false;
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
-	    info.tcpi_state == TCP_STATE_CLOSE;
+		return PEER_DEAD;
+	if (!s->has_socket || uv_fileno(&s->uv.handle, &fd) != 0)
+		return PEER_THERE;
+	p.fd = fd;
+	if (poll(&p, 1, 0) <= 0)
+		return PEER_THERE;
+	if (p.revents & (POLLERR | POLLHUP))
+		return PEER_DEAD;
+	return p.revents & POLLRDHUP ? PEER_FINISHED : PEER_THERE;
 }

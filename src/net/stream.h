@@ -95,9 +95,14 @@ void stream_abort(struct stream *s);
 /* Whether bytes, or the end, have come that were not offered yet; asks the kernel. For who takes up a
  * connection on which nothing should have come. */
 bool stream_has_input(const struct stream *s);
-/* After E_EOF the kernel does not announce that the peer has gone for good: this asks it. For a
- * tick of the owner of a half-closed stream. */
-bool stream_is_dead(const struct stream *s);
+/* What the kernel knows of a peer whose bytes are not being read, or whose end was read: it announces
+ * neither. For a tick of the owner. */
+enum stream_peer {
+	PEER_THERE,
+	PEER_FINISHED, /* its FIN has come, perhaps behind bytes that nobody has read */
+	PEER_DEAD      /* reset, or ended both ways */
+};
+enum stream_peer stream_peer_now(const struct stream *s);
 
 /* Of the socket; of unix: empty path. IPv4 inside IPv6 is shown as IPv4. */
 const struct address *stream_peer(const struct stream *s);

@@ -148,9 +148,9 @@ a_reset_behind_a_fin_is_found_by_asking(void **state)
 	shutdown(c->peer, SHUT_WR);
 	RUN_UNTIL(c->loop, c->e->ended == 1);
 	assert_int_equal(c->e->why, E_EOF);
-	assert_false(stream_is_dead(c->e->s));
+	assert_int_equal(stream_peer_now(c->e->s), PEER_FINISHED);
 	leave_reset(c);
-	RUN_UNTIL(c->loop, stream_is_dead(c->e->s));
+	RUN_UNTIL(c->loop, stream_peer_now(c->e->s) == PEER_DEAD);
 	couple_free(c);
 }
 
