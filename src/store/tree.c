@@ -211,10 +211,9 @@ static bool
 move(struct tree_cursor *c, unsigned i, bool is_forward, struct span *key, struct span *value)
 {
 	for (;;) {
-		while (i > 0 && !can_move(&c->level[i], is_forward))
-			i--;
-		if (!can_move(&c->level[i], is_forward))
-			return false;
+		while (!can_move(&c->level[i], is_forward))
+			if (i-- == 0)
+				return false;
 		c->level[i].at += is_forward ? 1u : -1u;
 		i = descend(c, i, is_forward ? TREE_FIRST : TREE_LAST);
 		if (i + 1 == depth_of(c) && take(c, key, value))
