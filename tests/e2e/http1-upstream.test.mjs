@@ -88,6 +88,7 @@ const rows = {
       { has: { 'x-theirs': undefined, 'keep-alive': undefined, upgrade: undefined, te: undefined, 'proxy-connection': undefined, 'proxy-authenticate': undefined, 'proxy-authentication-info': undefined, 'http2-settings': undefined, connection: undefined, 'x-stays': 'b' } }],
     ['Connection that names the type of the body', ok('Connection: content-type\r\nContent-Length: 0\r\n'), '', true, { has: { 'content-type': 'text/plain', connection: undefined } }],
     ['bytes above 127, an empty one, names with "_"', ok('X-A: caf\xe9\r\nX-B:\r\nx_c: d\r\nContent-Length: 0\r\n'), '', true, { has: { 'x-a': 'caf\xe9', 'x-b': '', x_c: 'd' } }],
+    ['64 KB of them', ok(`X-A: ${'b'.repeat(65536 - ok('X-A: \r\nContent-Length: 0\r\n').length)}\r\nContent-Length: 0\r\n`), '', true],
     ['256 of them', ok(`${'X-A: b\r\n'.repeat(254)}Content-Length: 0\r\n`), '', true],
   ],
   'informational answers ahead': [

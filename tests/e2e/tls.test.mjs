@@ -145,6 +145,16 @@ describe('TLS towards a provider', () => {
       await provider.close();
     });
 
+    // what TLS itself sends between two requests, tickets say, is not a reason to leave a connection
+    test(`${version}: one connection carries many requests`, async () => {
+      const provider = await startProvider({ tls: { ...tlsOptions(pki.leaf), minVersion: version, maxVersion: version } });
+      const gateway = await behind(provider);
+      for (let i = 0; i < 5; i++) assert.equal((await request(gateway, { path: `/openai/v1/${i}` })).status, 200);
+      assert.equal(provider.connections, 1);
+      await gateway.stop();
+      await provider.close();
+    });
+
     test(`${version}: a session of the provider is resumed on the next connection`, async () => {
       const provider = await startProvider({ tls: { ...tlsOptions(pki.leaf), minVersion: version, maxVersion: version } });
       provider.answer = (rq) => rq.reply(200, { Connection: 'close' }, 'x').then(() => rq.end());
