@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/num.h"
@@ -57,16 +58,15 @@ static bool
 print_masked(const char *s, struct buf *out)
 {
 	const char *at = strrchr(s, '@'), *scheme = strstr(s, "://");
-	size_t head = scheme == NULL ? 0 : (size_t)(scheme + 3 - s);
+	int head = scheme == NULL ? 0 : (int)(scheme + 3 - s);
+	size_t room = strlen(s) + sizeof("***");
 	char *text;
 	bool ok;
 
 	if (at == NULL)
 		return quote_value(out, s);
-	text = xmalloc(strlen(s) + sizeof("***"));
-	memcpy(text, s, head);
-	strcpy(text + head, "***");
-	strcat(text, at);
+	text = xmalloc(room);
+	(void)snprintf(text, room, "%.*s***%s", head, s, at);
 	ok = quote_value(out, text);
 	free(text);
 	return ok;

@@ -42,6 +42,14 @@ on_failed(void *ctx, enum err why)
 
 static const struct upstream_events events = {.ready = on_ready, .failed = on_failed};
 
+static bool
+is_own(void *ctx, const struct stream *s)
+{
+	UNUSED(ctx);
+	UNUSED(s);
+	return false;
+}
+
 static struct fixture *
 fixture_new(struct record *records, size_t n)
 {
@@ -53,7 +61,7 @@ fixture_new(struct record *records, size_t n)
 	dns_server_open(&f->dns, f->loop, records, n);
 	f->resolver = resolver_new(f->loop);
 	resolver_set_servers(f->resolver, f->dns.address, 5000);
-	f->pool = pool_new(f->loop, f->resolver);
+	f->pool = pool_new(f->loop, f->resolver, is_own, f);
 	arena_init(&f->head, 1 << 20);
 	f->provider = peer_listen(&a, 8);
 	assert_int_equal(fcntl(f->provider, F_SETFL, O_NONBLOCK), 0);
