@@ -54,7 +54,7 @@ unknown_keys_get_the_nearest_name(void **state)
 		"postern.yaml:1:1: unknown key 'connect' here; did you mean 'upstream.connect'?"},
 	    /* Nothing near. */
 	    {"x: 1",
-		"postern.yaml:1:1: unknown key 'x'; known here are listen, data, admin, trusted_proxies, limits, "
+		"postern.yaml:1:1: unknown key 'x'; known here are listen, data, sandbox, admin, trusted_proxies, limits, "
 		"upstream, cache, log, gateways, providers"},
 	    {"admin: {zzz: 1}",
 		"postern.yaml:1:9: unknown key 'zzz'; known here are listen, hosts"},
@@ -68,13 +68,13 @@ unknown_keys_get_the_nearest_name(void **state)
 	    {"listen: [{address: \":1\", tls: {zzz: 1}}]",
 		"postern.yaml:1:32: unknown key 'zzz'; known here are certificate and key"},
 	    {"'': 1",
-		"postern.yaml:1:1: unknown key ''; known here are listen, data, admin, trusted_proxies, limits, "
+		"postern.yaml:1:1: unknown key ''; known here are listen, data, sandbox, admin, trusted_proxies, limits, "
 		"upstream, cache, log, gateways, providers"},
 	    {"limits.body: 1KB",
 		"postern.yaml:1:1: unknown key 'limits.body'; write its parts as keys inside each other"},
 	    {"\"a\\e[31m\\u2028\": 1",
 		"postern.yaml:1:1: unknown key 'a\\x1b[31m\\xe2\\x80\\xa8'; known here are listen, "
-		"data, admin, trusted_proxies, limits, upstream, cache, log, gateways, providers"},
+		"data, sandbox, admin, trusted_proxies, limits, upstream, cache, log, gateways, providers"},
 	};
 
 	UNUSED(state);
