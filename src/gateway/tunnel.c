@@ -9,6 +9,8 @@
  *          A close frame, of whichever side, makes it an orderly end; without one it is a cut.
  * Silence  upstream.idle counts while neither side sends a byte: who listens for long sends pings.
  */
+#include "gateway/tunnel.h"
+
 #include "base/clock.h"
 #include "config/config.h"
 #include "gateway/client.h"
@@ -16,7 +18,6 @@
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
-#include "gateway/tunnel.h"
 #include "gateway/upstream.h"
 #include "obs/metric.h"
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/chk.h"
 #include "base/err.h"
 #include "base/span.h"
 #include "http/ws.h"
