@@ -143,6 +143,9 @@ $(BUILD)/bench/fill: bench/fill.c $(LIB)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 install: all
 	install -D -m 755 $(POSTERN) $(DESTDIR)$(PREFIX)/bin/postern
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in postern.service postern.socket; do sed 's|/usr/local|$(PREFIX)|g' deploy/$$unit > \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	$(if $(wildcard deploy/postern.1),install -D -m 644 deploy/postern.1 $(DESTDIR)$(PREFIX)/share/man/man1/postern.1)
 clean:
 	@rm -rf $(filter-out $(addprefix $(BUILD)/,dl node npm need live),$(wildcard $(BUILD)/*))

@@ -45,6 +45,7 @@ need_lint() {
 	cmd "clang-tidy-$llvm" "clang-tidy-$llvm"
 	cmd cppcheck cppcheck
 	cmd shellcheck shellcheck
+	cmd systemd-analyze systemd
 }
 
 need_bench() {
