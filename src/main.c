@@ -746,6 +746,18 @@ on_newcomer_ready(void *ctx)
 
 /* ---- running ---- */
 
+static void
+say_reloaded(const struct server *s, const struct config *c, struct buf *names)
+{
+	buf_reset(names);
+	if (config_name_fixed(s->config, c, names) && buf_len(names) > 0)
+		log_line(LOG_WARN,
+		    "reload: new settings are in effect, but not what is read at start only: %.*s (restart, or serve --takeover)",
+		    SPAN_FMT(buf_view(names)));
+	else
+		log_line(LOG_INFO, "reload: new settings are in effect");
+}
+
 /* Prepare (may fail: the old settings stay), then commit. What only a start can change is named. */
 static void
 reload(struct server *s)
@@ -760,8 +772,7 @@ reload(struct server *s)
 	else if (setup == NULL)
 		log_line(LOG_ERROR, "reload: %s; the old settings stay", s->detail);
 	else {
-		log_line(LOG_INFO,
-		    "reload: new settings are in effect (listen, data, cache.max_size and log.* need a restart)");
+		say_reloaded(s, c, &err);
 		gateway_swap_setup(s->gateway, setup);
 	}
 	buf_fini(&err);

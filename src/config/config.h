@@ -100,6 +100,8 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 const struct config_gateway *config_gateway(
     const struct config *c, const char *name, size_t n); /* NULL: none */
+/* Appends the keys that differ and that a server reads only when it starts: "listen, log.max_size". */
+MUST_CHECK bool config_name_fixed(const struct config *a, const struct config *b, struct buf *out);
 /* The effective configuration as YAML that loads again. */
 MUST_CHECK bool config_print(const struct config *c, struct buf *out);
 /* JSON Schema (2020-12) of the file. */

@@ -434,6 +434,23 @@ describe('SIGHUP', () => {
   });
 });
 
+test('SIGHUP names the settings that only a start reads', async () => {
+  const gateway = await gatewayFor(provider, { config: { limits: { drain: '1s' } } });
+  const f = gateway.args[gateway.args.indexOf('--config') + 1];
+  const settings = JSON.parse(fs.readFileSync(f, 'utf8'));
+  const reload = async (more) => {
+    const before = gateway.stderr.length;
+    fs.writeFileSync(f, JSON.stringify({ ...settings, ...more }));
+    gateway.signal('SIGHUP');
+    await waitFor(() => gateway.stderr.slice(before).endsWith('\n'), 'a line about it');
+    return gateway.stderr.slice(before).replace(/^\S+ +/, '');
+  };
+  assert.equal(await reload({ limits: { drain: '2s' } }), 'info  reload: new settings are in effect\n');
+  assert.equal(await reload({ cache: { max_size: '1GB' }, log: { retention: '3d' }, sandbox: false, admin: { listen: ['127.0.0.1:0'] } }).then((l) => l.match(/only: (.*) \(/)?.[1] ?? l),
+    'sandbox, admin.listen, cache.max_size, log.retention');
+  await gateway.stop();
+});
+
 describe('SIGHUP under load', () => {
   test('twenty times, with good, bad and missing files: no request fails, no stream is cut', { timeout: 120_000 }, async () => {
     const settings = (n) => `providers: {openai: {base_url: "${provider.url}/v1"}}\ngateways: {default: {cache: {ttl: ${n}m}}}\n`;
