@@ -1,7 +1,7 @@
 #include "base/rss.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 int
@@ -22,13 +22,15 @@ uint64_t
 rss_bytes(int fd)
 {
 	char text[128];
-	unsigned long long resident, shared;
+	char *at;
+	uint64_t resident, shared;
 	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
 
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
-	if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2 || resident < shared)
-		return 0;
-	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+	(void)strtoull(text, &at, 10);
+	resident = strtoull(at, &at, 10);
+	shared = strtoull(at, &at, 10);
+	return resident < shared ? 0 : (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -122,12 +122,12 @@ describe('limits.connections_per_address', () => {
   test('another address has so many, also after some have come and gone, and does not take those of others', { skip }, async () => {
     const gateway = await limited({ connections_per_address: 3 }, { listen: ['127.0.0.1:0', '0.0.0.0:0'] });
     const to = gateway.endpoints[1];
-    const over = () => turnedAway(to, { host: here });
-    const all = await halfHeads(to, 3, { host: here });
+    const over = () => turnedAway(to, { address: here });
+    const all = await halfHeads(to, 3, { address: here });
     await over();
     all.pop().close();
     await waitFor(async () => (await gateway.metric('postern_client_connections')) <= 3, 'one has gone'); // two, and who asks
-    all.push(...(await halfHeads(to, 1, { host: here })));
+    all.push(...(await halfHeads(to, 1, { address: here })));
     await over();
     assert.equal((await request(to, { path: MODELS })).status, 200, 'loopback on the same listener');
     assert.equal(await gateway.metric('postern_limit_hits_total{limit="connections_per_address"}'), 2);
@@ -139,21 +139,21 @@ describe('limits.connections_per_address', () => {
     const gateway = await limited({ connections_per_address: 2 }, { listen: ['127.0.0.1:0', '0.0.0.0:0'], trusted_proxies: [`${here}/32`] });
     const to = gateway.endpoints[1];
     const connections = (n, what) => waitFor(async () => (await gateway.metric('postern_client_connections')) === n, what); // with the one that asks
-    const exempt = await halfHeads(to, 5, { host: here });
+    const exempt = await halfHeads(to, 5, { address: here });
     await connections(6, 'five are in');
     const file = path.join(gateway.data, '..', `${path.basename(gateway.data)}.yaml`);
     fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file)), trusted_proxies: [] }));
     gateway.signal('SIGHUP');
     await waitFor(() => gateway.stderr.includes('new settings'), 'the reload');
-    const counted = await halfHeads(to, 2, { host: here });
+    const counted = await halfHeads(to, 2, { address: here });
     await connections(8, 'two more are in');
-    await turnedAway(to, { host: here });
+    await turnedAway(to, { address: here });
     for (const c of exempt) c.close();
     await connections(3, 'the exempt ones have gone');
-    await turnedAway(to, { host: here });
+    await turnedAway(to, { address: here });
     for (const c of counted) c.close();
     await connections(1, 'all have gone');
-    const again = await halfHeads(to, 2, { host: here });
+    const again = await halfHeads(to, 2, { address: here });
     for (const c of again) c.close();
     await gateway.stop();
   });

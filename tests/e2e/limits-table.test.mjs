@@ -174,10 +174,10 @@ const rows = [
     status: 503, word: 'overloaded', closes: true, ending: 'GR', reason: 'overloaded', metric: 'connections' },
   { key: 'limits.connections_per_address', set: { listen: ['127.0.0.1:0', '0.0.0.0:0'], limits: { connections_per_address: 2 } },
     skip: here === undefined && 'this machine has no address but loopback ones',
-    under: async (g) => release(await held(g.endpoints[1], 2, { host: here })),
+    under: async (g) => release(await held(g.endpoints[1], 2, { address: here })),
     over: async (g) => {
-      const all = await held(g.endpoints[1], 2, { host: here });
-      await turnedAway(g.endpoints[1], { host: here });
+      const all = await held(g.endpoints[1], 2, { address: here });
+      await turnedAway(g.endpoints[1], { address: here });
       await release(all);
       return {};
     },

@@ -210,9 +210,9 @@ export function requestBytes({ method, path = '/', headers, body, host = 'localh
   return bytes === null ? head : Buffer.concat([head, bytes]);
 }
 
-// to: { port }, { path } of a Unix socket; with `tls` options over TLS. host, from: other addresses than the usual one.
+// to: { port }, { path } of a Unix socket; with `tls` options over TLS. address, from: other ends than the usual one.
 export async function connect(to, options = {}) {
-  const where = to.path ? { path: to.path } : { host: options.host ?? '127.0.0.1', port: to.port, localAddress: options.from };
+  const where = to.path ? { path: to.path } : { host: options.address ?? '127.0.0.1', port: to.port, localAddress: options.from };
   const socket = options.tls
     ? tls.connect({ ...where, ALPNProtocols: ['http/1.1'], servername: 'localhost', ...options.tls })
     : net.connect({ ...where, noDelay: true });

@@ -8,9 +8,9 @@ export const foreignAddress = () =>
   Object.values(os.networkInterfaces()).flat().find((a) => a.family === 'IPv4' && !a.internal)?.address;
 
 // A connection that the gateway ends at once, without a byte: resolves when it has.
-export function turnedAway(to, { host }) {
+export function turnedAway(to, { address }) {
   const closed = deferred();
-  const socket = net.connect({ host, port: to.port });
+  const socket = net.connect({ host: address, port: to.port });
   socket.on('data', (bytes) => closed.reject(new Error(`an answer: ${bytes}`)));
   socket.on('error', () => {}); // a reset is what it is
   socket.on('close', closed.resolve);
