@@ -43,7 +43,9 @@ memory_that_is_taken_is_seen_and_memory_that_is_given_back_too(void **state)
 	assert_int_equal(pressure_look(&p, ceiling, 205), PRESSURE_SHED);
 	assert_true(p.bytes >= before + 99 * MB);
 	free(taken);
-	assert_int_equal(pressure_look(&p, before * 2 + 100 * MB, 240), PRESSURE_NONE);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what is freed for a while */
+	assert_int_equal(pressure_look(&p, ceiling, 240), PRESSURE_NONE);
+#endif
 	pressure_fini(&p);
 }
 
