@@ -81,6 +81,7 @@ gateway_lend_stores(struct gateway *g, const struct gateway_parts *parts)
 	g->parts.resolver = known.resolver;
 	g->parts.inherited = known.inherited;
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
+	seats_init(&g->seats, parts->cache_keys); /* nobody has one yet */
 }
 
 /* ---- listeners ---- */

@@ -201,6 +201,9 @@ journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 	r.path = clean_path(j, e->target, a);
 	r.model = clean(j, e->model, TEXT_MAX, a);
 	r.account = clean(j, r.account, TEXT_MAX, a);
+	/* These too may be words of a path that names none: a key in the wrong place. */
+	r.gateway = clean(j, r.gateway, TEXT_MAX, a);
+	r.provider = clean(j, r.provider, TEXT_MAX, a);
 	r.event_id = clean(j, headers_value(h, H_CF_AIG_EVENT_ID), TEXT_MAX, a);
 	r.user_agent = clean(j, headers_value(h, H_USER_AGENT), TEXT_MAX, a);
 	r.metadata = clean(j, headers_value(h, H_CF_AIG_METADATA), METADATA_MAX, a);
