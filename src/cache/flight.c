@@ -13,7 +13,8 @@ struct flights {
 
 /*
  * 1. in by_key while it can be joined: not ended, dropped == 0.
- * 2. freed when the leader has ended it and no follower is left.
+ * 2. is_bare: nobody has followed yet, `body` is empty and the leader has the `passed` bytes.
+ * 3. freed when the leader has ended it and no follower is left.
  */
 struct flight {
 	struct map_node node;
@@ -25,10 +26,11 @@ struct flight {
 	bool is_listed;
 	int status;
 	struct buf fields, body;
+	bool is_bare;
+	uint64_t passed;
 	uint64_t dropped; /* bytes that left the window */
 	struct entry_meta meta;
-	void (*lonely)(void *ctx);
-	void *ctx; /* of the leader; NULL once it left */
+	struct leader leader; /* ctx NULL: it left */
 };
 
 struct flights *
@@ -62,8 +64,8 @@ hash_of(const struct entry_key *key)
 	return hash;
 }
 
-struct flight *
-flight_find(struct flights *fs, const struct entry_key *key, struct span preimage)
+static struct flight *
+find(struct flights *fs, const struct entry_key *key, struct span preimage)
 {
 	for (struct map_node *n = map_first(&fs->by_key, hash_of(key)); n != NULL;
 	    n = map_next(n)) {
@@ -76,14 +78,14 @@ flight_find(struct flights *fs, const struct entry_key *key, struct span preimag
 
 struct flight *
 flight_open(struct flights *fs, const struct entry_key *key, struct span preimage, uint64_t max,
-    void (*lonely)(void *ctx), void *ctx)
+    const struct leader *leader)
 {
 	struct flight *f = xcalloc(1, sizeof(*f));
 	f->all = fs;
 	f->key = *key;
 	f->preimage = span_of(span_dup(preimage), preimage.n);
-	f->lonely = lonely;
-	f->ctx = ctx;
+	f->leader = *leader;
+	f->is_bare = leader->seen != NULL;
 	list_init(&f->followers);
 	buf_init(&f->fields, 8192);
 	buf_init(&f->body, max);
@@ -103,7 +105,7 @@ unlist(struct flight *f)
 static void
 free_if_left(struct flight *f)
 {
-	if (f->ctx != NULL || !list_is_empty(&f->followers))
+	if (f->leader.ctx != NULL || !list_is_empty(&f->followers))
 		return;
 	unlist(f);
 	f->all->bytes -= buf_len(&f->body);
@@ -145,20 +147,26 @@ drop_first(struct flight *f, uint64_t n)
 	unlist(f);
 }
 
+/* Bytes that this flight may hold. */
+static uint64_t
+window(const struct flight *f)
+{
+	uint64_t others = f->all->bytes - buf_len(&f->body);
+	uint64_t limit = others < f->all->total ? f->all->total - others : 0;
+	return limit > f->body.max ? f->body.max : limit;
+}
+
 /* Makes room by letting the oldest bytes go. */
 static void
 make_room(struct flight *f, size_t n)
 {
-	uint64_t held = buf_len(&f->body), others = f->all->bytes - held;
-	uint64_t limit = others < f->all->total ? f->all->total - others : 0;
-	if (limit > f->body.max)
-		limit = f->body.max;
+	uint64_t held = buf_len(&f->body), limit = window(f);
 	if (held + n > limit)
 		drop_first(f, held + n - limit < held ? held + n - limit : held);
 }
 
-void
-flight_put(struct flight *f, struct span bytes)
+static void
+hold(struct flight *f, struct span bytes)
 {
 	make_room(f, bytes.n);
 	size_t before = buf_len(&f->body);
@@ -169,7 +177,43 @@ flight_put(struct flight *f, struct span bytes)
 		drop_first(f, before);
 		f->dropped += bytes.n;
 	}
-	tell(f);
+}
+
+void
+flight_put(struct flight *f, struct span bytes)
+{
+	if (!f->is_bare) {
+		hold(f, bytes);
+		tell(f);
+		return;
+	}
+	f->passed += bytes.n;
+	if (f->passed > window(f))
+		unlist(f);
+}
+
+/* Takes a copy of what has passed. False: its first bytes are not to be had any more. */
+static bool
+dress(struct flight *f)
+{
+	struct span seen = f->passed == 0 ? SPAN_NONE : f->leader.seen(f->leader.ctx);
+	if (seen.n != f->passed || seen.n > window(f))
+		return false;
+	f->is_bare = false;
+	f->passed = 0;
+	if (seen.n > 0)
+		hold(f, seen);
+	return f->dropped == 0;
+}
+
+struct flight *
+flight_find(struct flights *fs, const struct entry_key *key, struct span preimage)
+{
+	struct flight *f = find(fs, key, preimage);
+	if (f == NULL || !f->is_bare || dress(f))
+		return f;
+	unlist(f);
+	return NULL;
 }
 
 static void
@@ -178,7 +222,7 @@ end(struct flight *f, enum flight_state how)
 	f->state = how;
 	unlist(f);
 	tell(f);
-	f->ctx = NULL;
+	f->leader.ctx = NULL;
 	free_if_left(f);
 }
 
@@ -223,8 +267,8 @@ flight_leave(struct follower *m)
 		return;
 	list_remove(&m->link);
 	m->flight = NULL;
-	if (f->ctx != NULL && list_is_empty(&f->followers))
-		f->lonely(f->ctx);
+	if (f->leader.ctx != NULL && list_is_empty(&f->followers))
+		f->leader.lonely(f->leader.ctx);
 	else
 		free_if_left(f);
 }
@@ -256,7 +300,7 @@ flight_meta(const struct flight *f)
 uint64_t
 flight_size(const struct flight *f)
 {
-	return f->dropped + buf_len(&f->body);
+	return f->passed + f->dropped + buf_len(&f->body);
 }
 
 bool

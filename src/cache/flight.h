@@ -5,7 +5,8 @@
  * Model      open (the leader waits for its answer) -> answered (2xx: head and bytes) -> complete | failed.
  *            Only an open or answered flight that still holds its first byte can be joined.
  * Window     a flight keeps the last `max` bytes of its answer (and all flights together `total`): past that its first bytes
- *            go, nobody joins any more, and a follower that had not taken them yet is cut.
+ *            go, nobody joins any more, and a follower that had not taken them yet is cut. Before anybody looks for it, a flight
+ *            holds nothing, if its leader can show what has passed.
  * Ownership  the leader and each follower hold the flight; the last to leave frees it. A follower's node is the
  *            caller's storage.
  * Re-entrancy `moved` is called inside flight_answer, flight_put, flight_complete and flight_fail, once for each follower;
@@ -37,11 +38,17 @@ struct flights *flights_new(uint64_t total);
 void flights_free(struct flights *fs); /* no flight is left */
 uint64_t flights_bytes(const struct flights *fs);
 
-/* A flight of these bytes that can be joined, or NULL. */
+/* A flight of these bytes that can be joined, or NULL. From then on it holds its bytes. */
 struct flight *flight_find(struct flights *fs, const struct entry_key *key, struct span preimage);
-/* The caller leads. Copies the preimage. max: of the window. lonely: nobody follows any more (again). */
+struct leader {
+	void (*lonely)(void *ctx); /* nobody follows any more (again) */
+	struct span (*seen)(void *
+		ctx); /* all that was put so far, if the leader still has it; NULL: the flight copies from the start */
+	void *ctx;
+};
+/* The caller leads. Copies the preimage. max: of the window. */
 struct flight *flight_open(struct flights *fs, const struct entry_key *key, struct span preimage,
-    uint64_t max, void (*lonely)(void *ctx), void *ctx);
+    uint64_t max, const struct leader *leader);
 
 /* The leader's. */
 /* 2xx: its status and the fields that followers write (copied); record: the leader's exchange. */

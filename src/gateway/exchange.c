@@ -60,6 +60,19 @@ exchange_pump(struct exchange *x)
 	x->is_pumping = false;
 }
 
+static void
+on_turn(void *ctx)
+{
+	exchange_pump(ctx);
+}
+
+enum step_result
+exchange_yield(struct exchange *x)
+{
+	timer_start(x->g->loop, &x->timer, 0, on_turn, x);
+	return STEP_WAIT;
+}
+
 static enum step_result
 next(struct exchange *x, enum step step)
 {
@@ -407,6 +420,7 @@ static void
 clear(struct exchange *x)
 {
 	split_free(x);
+	digest_free(x);
 	json_free(x->doc);
 	meter_free(x->meter.meter);
 	reader_fini(&x->reader);
@@ -447,6 +461,7 @@ reap(void *ctx)
 	if (x->is_working)
 		return; /* `prepared` comes back */
 	list_remove(&x->link);
+	gateway_moved(g, x->request_size + x->response_size);
 	clear(x);
 	if (g->n_spares < SPARES_MAX) {
 		list_push(&g->spares, &x->link);
@@ -534,7 +549,7 @@ void
 exchange_cut(struct list *node)
 {
 	struct exchange *x = CONTAINER_OF(node, struct exchange, link);
-	if (x->is_over || x->client != NULL)
+	if (x->is_over || x->is_settling || x->client != NULL)
 		return;
 	x->why = E_SHUTTING_DOWN;
 	x->ended_in = x->step;
@@ -650,7 +665,7 @@ exchange_drained(struct exchange *x)
 static bool
 goes_on_alone(const struct exchange *x, enum err why)
 {
-	if (x->step != STEP_ATTEMPT && x->step != STEP_RELAY)
+	if (x->step != STEP_ATTEMPT && x->step != STEP_RELAY && !x->is_settling)
 		return false;
 	bool is_followed = x->flight != NULL && flight_is_followed(x->flight);
 	bool fills_cache = x->plan.may_store && x->is_body_done && why == E_CLIENT_GONE &&
@@ -664,7 +679,21 @@ static bool
 has_seen_the_end(const struct exchange *x)
 {
 	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
-	return x->step == STEP_RELAY && m != NULL && m->is_stream && m->is_complete;
+	return (x->step == STEP_RELAY || x->is_settling) && m != NULL && m->is_stream &&
+	    m->is_complete;
+}
+
+/* While a worker reads the bodies: the last bytes are not written yet, all else is decided. */
+static void
+leave_at_the_end(struct exchange *x, enum err why, bool has_all)
+{
+	if (x->why != E_OK || (why == E_CLIENT_GONE && has_all && has_seen_the_end(x)))
+		return;
+	metric_add(M_CLIENT_GONE, 1);
+	x->why = why;
+	x->ended_in = x->step;
+	if (!goes_on_alone(x, why))
+		x->is_truncated = x->is_head_sent;
 }
 
 void
@@ -674,6 +703,10 @@ exchange_client_gone(struct exchange *x, enum err why)
 	x->client = NULL;
 	if (x->is_over)
 		return;
+	if (x->is_settling) {
+		leave_at_the_end(x, why, has_all);
+		return;
+	}
 	if (why == E_CLIENT_GONE && has_all && has_seen_the_end(x)) {
 		relay_batch(x);
 		if (!x->is_over && x->step == STEP_RELAY)

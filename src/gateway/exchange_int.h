@@ -7,12 +7,13 @@
  *   form.c      a stored stream for a plain request, and the reverse
  *   tunnel.c        a WebSocket, both ways
  *   split.c, split_answer.c   batches of embeddings, input by input
- *   settle.c    storing, record, end
+ *   digest.c    large bodies read by a worker           settle.c   storing, record, end
  *
  * Invariants
  * 1. client and up are NULL once given back or gone; each holds one pointer back, nulled in the same function.
  * 2. is_recorded is set before the last byte of an answer is handed to the client.
- * 3. after is_over nothing but the reaper touches the exchange.
+ * 3. while is_working a worker reads the exchange: no step runs, nothing it may look at is changed.
+ * 4. after is_over nothing but the reaper touches the exchange.
  */
 #ifndef GATEWAY_EXCHANGE_INT_H
 #define GATEWAY_EXCHANGE_INT_H
@@ -37,12 +38,16 @@
 #include "provider/registry.h"
 #include "store/entries.h"
 
+struct digest;
 struct json_doc;
 struct split;
 struct tunnel;
 struct upstream;
 
 #define HIGH_WATER (256 * 1024)
+#define TURN_BYTES                                                                                 \
+	(128 *                                                                                     \
+	    1024) /* of an answer that is there, written in one turn of the loop: the kernel might take megabytes */
 #define PIECES 48 /* parts of one write */
 #define PIECE_LINE 24
 
@@ -155,6 +160,8 @@ struct exchange {
 	enum step ended_in;
 	const char *hint;
 	bool is_refusal, is_truncated, is_kept_alive;
+	bool is_settling;      /* nothing but the end of the client changes how it ends any more */
+	struct digest *digest; /* of large bodies; NULL: none */
 
 	struct outbox box; /* last: only what is counted in it means anything */
 };
@@ -169,6 +176,8 @@ is_hit(const struct exchange *x)
 /* Most bytes ahead of a client or provider that does not keep up; less when memory is short. */
 size_t high_water(const struct exchange *x);
 void exchange_pump(struct exchange *x);
+enum step_result exchange_yield(
+    struct exchange *x); /* the step goes on in the next turn; uses the timer */
 enum preimage_result exchange_preimage(const struct exchange *x, struct span form, struct buf *out);
 /* Of an item of the batch that it is, but for the item itself. */
 enum preimage_result exchange_item_base(const struct exchange *x, struct buf *out);
@@ -189,6 +198,7 @@ void relay_head(struct exchange *x, const struct response_head *head);
 void relay_body(struct exchange *x, struct span bytes);
 void relay_batch(struct exchange *x);
 void relay_flush(struct exchange *x); /* writes the outbox out */
+void relay_hold(struct exchange *x);  /* moves it into the tail */
 size_t box_bytes(const struct exchange *x);
 bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
 void exchange_watch_idle(
@@ -201,8 +211,8 @@ bool seal_begin(struct exchange *x); /* false: the request has no credential */
 /* The entry of that preimage, sealed or not. */
 struct entry *find_entry(
     struct exchange *x, const struct entry_key *key, struct span preimage, int64_t now_ms);
-void put_entry(struct exchange *x,
-    struct entry_new *n); /* n->body: the answer; takes x->capture.body if it must */
+void put_entry(
+    struct exchange *x, struct entry_new *n); /* n->body: the answer; may take x->capture.body */
 /* stale.c */
 void look_up(struct exchange *x); /* sets entry, or stale; starts a refresh */
 /* Instead of an error, before anything was sent. False: there is nothing to serve. */
@@ -229,6 +239,12 @@ void split_store(struct exchange *x);
 void split_store_rest(struct exchange *x);
 /* replay.c */
 enum step_result step_replay(struct exchange *x);
+/* digest.c: what the end of an exchange reads of its bodies: usage, the payloads of its record. */
+/* True: they are large, a worker does it; then the step is run again. Whatever is to be written next is held in the tail. */
+bool digest_start(struct exchange *x);
+/* The exchange's part of a record: its bodies, those that a worker prepared if one did. */
+void digest_entry(struct exchange *x, struct journal_entry *e);
+void digest_free(struct exchange *x);
 /* settle.c */
 enum step_result step_settle(struct exchange *x);
 

@@ -8,6 +8,7 @@
 
 /* After so many flights that failed under it an exchange goes alone. */
 #define FLIGHTS_MAX 2
+#define PART_BYTES (64 * 1024)
 
 static void
 on_moved(void *ctx)
@@ -28,6 +29,13 @@ on_lonely(void *ctx)
 	exchange_pump(x);
 }
 
+static struct span
+seen(void *ctx)
+{
+	const struct exchange *x = ctx;
+	return x->capture.is_full ? SPAN_NONE : buf_view(&x->capture.body);
+}
+
 void
 follow_or_lead(struct exchange *x)
 {
@@ -40,8 +48,9 @@ follow_or_lead(struct exchange *x)
 	if (f == NULL && gateway_pressure(x->g) != PRESSURE_NONE)
 		return;
 	if (f == NULL) {
-		x->flight = flight_open(x->g->flights, &x->key, buf_view(&x->preimage),
-		    cg->cache.max_entry, on_lonely, x);
+		x->flight =
+		    flight_open(x->g->flights, &x->key, buf_view(&x->preimage), cg->cache.max_entry,
+			&(struct leader){.lonely = on_lonely, .seen = seen, .ctx = x});
 		return;
 	}
 	flight_join(f, &x->follow, on_moved, x);
@@ -104,8 +113,13 @@ take(struct exchange *x, const struct flight *f)
 	if (!flight_view(f, x->followed, &piece))
 		return false;
 	bool is_whole = flight_state(f) == FLIGHT_COMPLETE;
+	uint64_t begun = x->followed;
 	while (piece.n > 0 && client_backlog(x->client) <= high_water(x)) {
-		struct span part = span_head(piece, HIGH_WATER);
+		struct span part = span_head(piece, PART_BYTES);
+		if (x->followed - begun >= TURN_BYTES) {
+			exchange_yield(x);
+			break;
+		}
 		bool is_last = is_whole && part.n == piece.n;
 		if (is_last && client_backlog(x->client) > 0)
 			break;

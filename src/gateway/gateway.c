@@ -20,6 +20,8 @@
 #include "store/entries.h"
 #include "tls/context.h"
 
+#define REST_MS 1000
+#define REST_BYTES (4 * 1024 * 1024)     /* less leaves no memory behind that is worth the while */
 #define FLIGHTS_BYTES (64 * 1024 * 1024) /* of all answers that are being shared */
 
 static bool
@@ -250,6 +252,33 @@ gateway_reads_entries(struct gateway *g)
 	defer_start(g->loop, &g->turn_end, end_turn, g);
 }
 
+/* ---- rest ---- */
+
+static void
+on_rest(void *ctx)
+{
+	struct gateway *g = ctx;
+	uint64_t quiet_ms = loop_now_ms(g->loop) - g->ended_at_ms;
+	g->is_tiring = !list_is_empty(&g->exchanges) || quiet_ms < REST_MS;
+	if (g->is_tiring) {
+		timer_start(g->loop, &g->rest_timer, REST_MS, on_rest, g);
+		return;
+	}
+	g->moved_bytes = 0;
+	g->parts.rested();
+}
+
+void
+gateway_moved(struct gateway *g, uint64_t bytes)
+{
+	g->ended_at_ms = loop_now_ms(g->loop);
+	g->moved_bytes += bytes;
+	if (g->is_tiring || g->moved_bytes < REST_BYTES || g->parts.rested == NULL)
+		return;
+	g->is_tiring = true;
+	timer_start(g->loop, &g->rest_timer, REST_MS, on_rest, g);
+}
+
 /* ---- drain ---- */
 
 bool
@@ -346,6 +375,7 @@ gateway_abandon(struct gateway *g)
 void
 gateway_free(struct gateway *g)
 {
+	timer_stop(g->loop, &g->rest_timer);
 	exchange_free_spares(g);
 	flights_free(g->flights);
 	revoked_free(g->revoked);

@@ -56,6 +56,8 @@ struct gateway_parts {
 	uint8_t seal_salt[32]; /* of the installation, for cache.seal */
 	local_fn local;
 	void *local_ctx;
+	void (*rested)(
+	    void); /* nobody has asked for a second, after much was moved; NULL: not told */
 	uint8_t id_seed[16];
 	struct id id_floor; /* newest id in the log */
 };

@@ -53,6 +53,10 @@ struct gateway {
 	struct defer drained_call;
 	struct defer turn_end;
 	struct defer sparing;
+	struct timer rest_timer;
+	bool is_tiring; /* it is armed */
+	uint64_t moved_bytes,
+	    ended_at_ms;       /* by exchanges since the last rest; when the last of them ended */
 	uint64_t warn_from_ms; /* the next line about a provider that failed */
 	unsigned warnings_left_out;
 	int64_t date_s; /* of date_text, the Date line of this second */
@@ -71,6 +75,8 @@ bool gateway_reserve(struct gateway *g, uint64_t bytes);
 void gateway_unreserve(struct gateway *g, uint64_t bytes);
 /* A client or an exchange is gone: reports the end of a drain when it was the last. */
 void gateway_shrunk(struct gateway *g);
+/* An exchange is over that moved so many bytes. */
+void gateway_moved(struct gateway *g, uint64_t bytes);
 /* Before entries are read: their read transaction ends with the turn. */
 void gateway_reads_entries(struct gateway *g);
 struct span gateway_date(struct gateway *g);

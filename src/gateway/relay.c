@@ -56,6 +56,18 @@ framing_downstream(const struct exchange *x, const struct response_head *head)
 	return x->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
 }
 
+/* Growing step by step would map and move the memory of a large answer again and again; what is not written to takes none. */
+static void
+expect_length(struct exchange *x, const struct response_head *head)
+{
+	struct buf *b = &x->capture.body;
+	uint64_t n = head->framing == BODY_LENGTH ? head->length : 0;
+	if (n > b->max)
+		n = b->max;
+	if (n > b->cap && buf_reserve(b, n) == NULL)
+		x->capture.is_cut = x->capture.is_full = true;
+}
+
 /* Who looks on: the meter always, the capture when the cache or the log wants the bytes. */
 static void
 hang_taps(struct exchange *x, const struct response_head *head)
@@ -78,8 +90,11 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		keep = split_capture_max(x);
 	if (gateway_pressure(x->g) != PRESSURE_NONE)
 		keep = 0;
-	capture_tap_init(&x->capture, keep);
+	x->meter.is_borrowing = m != NULL && keep > 0 && meter_borrow(m);
+	capture_tap_init(&x->capture, keep,
+	    x->meter.is_borrowing && keep < METER_BORROW_MAX ? METER_BORROW_MAX : keep);
 	if (keep > 0) {
+		expect_length(x, head);
 		*last = &x->capture.tap;
 		last = &x->capture.tap.next;
 	}
@@ -264,6 +279,15 @@ relay_body(struct exchange *x, struct span bytes)
 		CHK(box_put(x, crlf, false));
 }
 
+void
+relay_hold(struct exchange *x)
+{
+	for (size_t i = 0; i < x->box.n; i++)
+		if (!buf_put_span(&x->tail, x->box.parts[i]))
+			x->is_truncated = true;
+	empty_box(x);
+}
+
 /* The answer is whole. Its last write waits until the client has read the rest: the record goes out
  * before it, and says how the exchange really ended. */
 static void
@@ -281,10 +305,7 @@ finish(struct exchange *x)
 		exchange_pump(x);
 		return;
 	}
-	for (size_t i = 0; i < x->box.n; i++)
-		if (!buf_put_span(&x->tail, x->box.parts[i]))
-			x->is_truncated = true;
-	empty_box(x);
+	relay_hold(x);
 	/* The provider's connection need not wait for a client that reads slowly. */
 	attempt_return(x);
 }

@@ -104,9 +104,12 @@ step_replay(struct exchange *x)
 	}
 	if (x->has_tail && client_backlog(x->client) > 0)
 		return STEP_WAIT;
+	uint64_t begun = x->reader.given;
 	while (x->reader.given < x->reader.size) {
 		if (client_backlog(x->client) > high_water(x))
 			return STEP_WAIT;
+		if (x->reader.given - begun >= TURN_BYTES)
+			return exchange_yield(x);
 		if (reader_piece(&x->reader, &piece) != E_OK)
 			return lose_entry(x);
 		if (put_piece(x, piece) == STEP_WAIT)

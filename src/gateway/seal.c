@@ -48,12 +48,19 @@ struct seal_job {
 };
 
 static void
-put_sealed(struct entries *entries, struct entry_new *n, struct span sealed)
+put(struct entries *entries, const struct entry_new *n)
 {
-	n->body = sealed;
 	/* No room is no fault of the exchange; the store counts it. */
 	enum err e = entries_put(entries, n);
 	UNUSED(e);
+}
+
+static void
+put_sealed(struct entries *entries, struct entry_new *n, struct buf *sealed)
+{
+	n->body = buf_view(sealed);
+	n->body_buf = sealed;
+	put(entries, n);
 }
 
 static void
@@ -69,7 +76,7 @@ seal_done(void *ctx)
 {
 	struct seal_job *j = ctx;
 	if (j->is_sealed)
-		put_sealed(j->entries, &j->entry, buf_view(&j->sealed));
+		put_sealed(j->entries, &j->entry, &j->sealed);
 	buf_fini(&j->preimage);
 	buf_fini(&j->answer);
 	buf_fini(&j->names);
@@ -120,7 +127,7 @@ put_entry(struct exchange *x, struct entry_new *n)
 	uint8_t mac[SHA256_BYTES];
 	struct buf sealed;
 	if (!x->is_sealed) {
-		put_sealed(x->g->parts.entries, n, n->body);
+		put(x->g->parts.entries, n);
 		return;
 	}
 	struct span preimage = n->preimage;
@@ -132,6 +139,6 @@ put_entry(struct exchange *x, struct entry_new *n)
 	}
 	buf_init(&sealed, seal_size(preimage.n + n->body.n + 64));
 	if (reader_seal(&x->seal_key, &n->key, preimage, n->body, &sealed))
-		put_sealed(x->g->parts.entries, n, buf_view(&sealed));
+		put_sealed(x->g->parts.entries, n, &sealed);
 	buf_fini(&sealed);
 }

@@ -13,7 +13,6 @@
 #include "gateway/setup.h"
 #include "gateway/tunnel.h"
 #include "gateway/upstream.h"
-#include "journal/payload.h"
 #include "obs/metric.h"
 
 static const struct span last_chunk = {"0\r\n\r\n", 5};
@@ -228,7 +227,8 @@ store_answer(struct exchange *x)
 	    .gateway = span_str(x->route.gateway->name),
 	    .provider = x->route.provider->slug,
 	    .model = x->facts.model,
-	    .body = buf_view(&x->capture.body)};
+	    .body = buf_view(&x->capture.body),
+	    .body_buf = x->split == NULL ? &x->capture.body : NULL};
 	fill_meta(x, &n.meta);
 	n.meta.fresh_ms = n.meta.stored_ms + (int64_t)ttl_ms;
 	n.meta.expires_ms = n.meta.fresh_ms + stale_ms(x->route.gateway);
@@ -310,39 +310,6 @@ who_ended(enum err why)
 	return '-';
 }
 
-static struct span
-stored_head_of(const struct exchange *x)
-{
-	return x->entry != NULL ? entry_headers(x->entry) : flight_fields(x->follow.flight);
-}
-
-static void
-fill_payloads(struct exchange *x, struct journal_entry *e)
-{
-	if (!x->log_wishes.payload)
-		return;
-	e->max_payload = payload_max(x->route.gateway);
-	e->scrub = x->route.gateway->log.scrub;
-	e->seal = x->route.gateway->log.seal;
-	struct span request = x->is_held ? buf_view(&x->body) : buf_view(&x->uploaded);
-	struct span reply = buf_view(&x->capture.body);
-	struct answer_head stored;
-	bool has_stored = is_hit(x) && !x->is_converted && !x->is_composed &&
-	    answer_head_read(stored_head_of(x), &stored);
-	struct id none = {{0}};
-	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
-		/* The bodies are those of the exchange that filled the cache: named, not written again. */
-		memcpy(e->record.body_record.b, x->found.record, sizeof(x->found.record));
-		if (stored.request_hash == cache_hash(x->g->parts.cache_keys, request))
-			request = SPAN_NONE;
-		reply = SPAN_NONE;
-	}
-	if (request.n > 0)
-		e->request = request;
-	if (reply.n > 0)
-		e->reply = reply;
-}
-
 static enum record_cache
 verdict(const struct exchange *x)
 {
@@ -373,10 +340,9 @@ record(struct exchange *x)
 		return;
 	x->is_recorded = true;
 	char ending[3] = {who_ended(x->why), x->why == E_OK ? '-' : step_letters[x->ended_in], 0};
-	struct journal_entry e = {.head = &x->head, .target = &x->target};
+	struct journal_entry e;
 	struct record *r = &e.record;
-	record_init(r);
-	r->id = x->id;
+	digest_entry(x, &e);
 	r->created_ms = x->created_ms;
 	r->gateway = x->route.gateway_name;
 	r->account = x->route.account;
@@ -394,8 +360,6 @@ record(struct exchange *x)
 		r->frames_out = (int64_t)x->tunnel->out.frames;
 	}
 	r->attempts = x->attempts;
-	r->request_size = (int64_t)x->request_size;
-	r->response_size = (int64_t)x->response_size;
 	r->bytes_in = (int64_t)x->received_bytes;
 	r->bytes_out = (int64_t)(x->sent_bytes + last_bytes(x));
 	fill_times(x, r);
@@ -409,9 +373,7 @@ record(struct exchange *x)
 		if (e.model.n == 0)
 			e.model = m->model;
 	}
-	e.response = x->has_answer && !x->is_refusal ? &x->answer.headers : NULL;
 	e.key_memo = x->client == NULL ? NULL : &client_memos(x->client)->key_id;
-	fill_payloads(x, &e);
 	if (x->log_wishes.collect)
 		journal_write(x->g->parts.journal, &e, &x->arena);
 	else
@@ -461,15 +423,25 @@ let_go(struct exchange *x)
 	defer_start(x->g->loop, &x->reap, x->reap.fn, x);
 }
 
-/* The record first, then the last bytes: whoever saw a whole answer finds it in the log. */
-enum step_result
-step_settle(struct exchange *x)
+/* Once. True: a worker has large bodies to read first. */
+static bool
+begin(struct exchange *x)
 {
+	x->is_settling = true;
 	if (x->is_local && !x->is_refusal && x->client != NULL)
 		put_local(x);
 	else if (x->is_refusal && x->client != NULL)
 		put_refusal(x);
 	refusal_count_limit(x->why);
+	return !x->is_local && digest_start(x);
+}
+
+/* The record first, then the last bytes: whoever saw a whole answer finds it in the log. */
+enum step_result
+step_settle(struct exchange *x)
+{
+	if (!x->is_settling && begin(x))
+		return STEP_WAIT;
 	record(x);
 	split_store(x);
 	if (x->has_answer && x->is_answer_complete && x->has_preimage && !split_is_part(x))

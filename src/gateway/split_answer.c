@@ -209,7 +209,10 @@ enum step_result
 split_write(struct exchange *x)
 {
 	struct span rest = span_skip(buf_view(&x->capture.body), x->response_size);
+	uint64_t begun = x->response_size;
 	while (rest.n > 0) {
+		if (x->response_size - begun >= TURN_BYTES)
+			return exchange_yield(x);
 		struct span piece = span_head(rest, PIECE_BYTES);
 		bool is_last = piece.n == rest.n;
 		if (client_backlog(x->client) > (is_last ? 0 : HIGH_WATER))

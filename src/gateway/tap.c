@@ -8,13 +8,11 @@ static void
 capture_bytes(struct tap *tap, struct span piece)
 {
 	struct capture_tap *t = CONTAINER_OF(tap, struct capture_tap, tap);
-	if (t->is_cut)
+	if (t->is_full)
 		return;
 	size_t room = t->body.max - buf_len(&t->body);
-	if (piece.n > room)
-		t->is_cut = true;
-	if (!buf_put_span(&t->body, span_head(piece, room)))
-		t->is_cut = true;
+	t->is_full = !buf_put_span(&t->body, span_head(piece, room)) || piece.n > room;
+	t->is_cut = t->is_full || buf_len(&t->body) > t->wanted;
 }
 
 static void
@@ -24,10 +22,11 @@ nothing(struct tap *tap)
 }
 
 void
-capture_tap_init(struct capture_tap *t, size_t max)
+capture_tap_init(struct capture_tap *t, size_t wanted, size_t max)
 {
 	t->tap = (struct tap){.bytes = capture_bytes, .end = nothing};
-	t->is_cut = false;
+	t->wanted = wanted;
+	t->is_cut = t->is_full = false;
 	t->body.max = max;
 	buf_reset(&t->body);
 }
@@ -44,7 +43,9 @@ meter_bytes(struct tap *tap, struct span piece)
 static void
 meter_end(struct tap *tap)
 {
-	meter_finish(CONTAINER_OF(tap, struct meter_tap, tap)->meter);
+	struct meter_tap *t = CONTAINER_OF(tap, struct meter_tap, tap);
+	if (!t->is_borrowing)
+		meter_finish(t->meter);
 }
 
 void
@@ -52,6 +53,7 @@ meter_tap_init(struct meter_tap *t, struct meter *m)
 {
 	t->tap = (struct tap){.bytes = meter_bytes, .end = meter_end};
 	t->meter = m;
+	t->is_borrowing = false;
 	t->first_output_us = 0;
 }
 

@@ -19,18 +19,22 @@ struct tap {
 	void (*end)(struct tap *t); /* the whole body was seen */
 };
 
-/* Keeps the body, for the cache and the log's payload, up to a cap. */
+/* Keeps the body, for the cache and the log's payload, and for a meter that borrows it. */
 struct capture_tap {
 	struct tap tap;
 	struct buf body;
-	bool is_cut; /* there was more than the cap */
+	size_t wanted; /* by cache and log */
+	bool is_cut;   /* there was more than that */
+	bool is_full;  /* there was more than body.max: the rest is missing */
 };
-void capture_tap_init(struct capture_tap *t, size_t max); /* body must be zeroed or reusable */
+/* max: of what is held, at least `wanted`. body must be zeroed or reusable. */
+void capture_tap_init(struct capture_tap *t, size_t wanted, size_t max);
 
 /* Reads usage and completeness. */
 struct meter_tap {
 	struct tap tap;
-	struct meter *meter;      /* owned; NULL: nothing to read */
+	struct meter *meter; /* owned; NULL: nothing to read */
+	bool is_borrowing;   /* it reads what the capture has: meter_finish_with, by who settles */
 	uint64_t first_output_us; /* monotonic; 0: none yet */
 };
 void meter_tap_init(struct meter_tap *t, struct meter *m);

@@ -27,11 +27,16 @@ struct journal {
 	struct records *records;
 	uint8_t key[32];
 	uint8_t seal_salt[32];
-	struct buf sealed[RECORD_PAYLOADS];
-	struct buf encoded; /* reused */
+	struct journal_bodies *bodies; /* of small exchanges, reused */
+	struct buf encoded;            /* reused */
 	struct buf text;
-	struct payload payloads[RECORD_PAYLOADS];
 	struct list watchers;
+};
+
+struct journal_bodies {
+	const struct journal *journal; /* its seal_salt, which never changes */
+	struct payload payloads[RECORD_PAYLOADS];
+	struct buf sealed[RECORD_PAYLOADS];
 };
 
 struct journal *
@@ -44,6 +49,7 @@ journal_new(struct records *records, const uint8_t key[32], const uint8_t seal_s
 	buf_init(&j->encoded, 64 * 1024);
 	buf_init(&j->text, 64 * 1024);
 	list_init(&j->watchers);
+	j->bodies = journal_bodies_new(j);
 	return j;
 }
 
@@ -54,10 +60,7 @@ journal_free(struct journal *j)
 		return;
 	buf_fini(&j->encoded);
 	buf_fini(&j->text);
-	for (int i = 0; i < RECORD_PAYLOADS; i++) {
-		payload_fini(&j->payloads[i]);
-		buf_fini(&j->sealed[i]);
-	}
+	journal_bodies_free(j->bodies);
 	zeroize(j->key, sizeof(j->key));
 	free(j);
 }
@@ -123,14 +126,36 @@ journal_count(const struct record *r)
 		metric_observe_us(M_TTFB, (uint64_t)r->ttfb_us);
 }
 
+/* ---- the bodies ---- */
+
+struct journal_bodies *
+journal_bodies_new(const struct journal *j)
+{
+	struct journal_bodies *b = xcalloc(1, sizeof(*b));
+	b->journal = j;
+	return b;
+}
+
+void
+journal_bodies_free(struct journal_bodies *b)
+{
+	if (b == NULL)
+		return;
+	for (int i = 0; i < RECORD_PAYLOADS; i++) {
+		payload_fini(&b->payloads[i]);
+		buf_fini(&b->sealed[i]);
+	}
+	free(b);
+}
+
 /* What is kept of a body, under the caller's key; nothing where there is none. */
 static void
-seal_payload(struct journal *j, const struct journal_entry *e, int which)
+seal_payload(struct journal_bodies *b, const struct journal_entry *e, int which)
 {
-	struct payload *p = &j->payloads[which];
-	struct buf *out = &j->sealed[which];
+	struct payload *p = &b->payloads[which];
+	struct buf *out = &b->sealed[which];
 	struct sealer s = {.credential = credential_value(&e->head->headers, e->target->query)};
-	memcpy(s.salt, j->seal_salt, sizeof(s.salt));
+	memcpy(s.salt, b->journal->seal_salt, sizeof(s.salt));
 	if (out->cap > SMALL_BUFFER)
 		buf_fini(out);
 	out->max = seal_size(SEALED_BODY_MAX) + 64;
@@ -144,27 +169,32 @@ seal_payload(struct journal *j, const struct journal_entry *e, int which)
 	p->bytes = ok ? buf_view(out) : SPAN_NONE;
 }
 
-static void
-make_payloads(struct journal *j, const struct journal_entry *e, struct record *r)
+void
+journal_bodies_make(struct journal_bodies *b, const struct journal_entry *e)
 {
 	const struct headers *h = &e->head->headers;
 	struct payload_body request = {.bytes = e->request,
-	    .size = r->request_size,
+	    .size = e->record.request_size,
 	    .content_type = headers_value(h, H_CONTENT_TYPE),
 	    .content_encoding = headers_value(h, H_CONTENT_ENCODING)};
-	struct payload_body reply = {.bytes = e->reply, .size = r->response_size};
+	struct payload_body reply = {.bytes = e->reply, .size = e->record.response_size};
 	if (e->response != NULL) {
 		reply.content_type = headers_value(e->response, H_CONTENT_TYPE);
 		reply.content_encoding = headers_value(e->response, H_CONTENT_ENCODING);
 	}
-	payload_make(&j->payloads[RECORD_REQUEST], &request, e->max_payload, e->scrub);
-	payload_make(&j->payloads[RECORD_RESPONSE], &reply, e->max_payload, e->scrub);
+	payload_make(&b->payloads[RECORD_REQUEST], &request, e->max_payload, e->scrub);
+	payload_make(&b->payloads[RECORD_RESPONSE], &reply, e->max_payload, e->scrub);
 	for (int i = 0; e->seal && i < RECORD_PAYLOADS; i++)
-		seal_payload(j, e, i);
-	r->has_payload_request = j->payloads[RECORD_REQUEST].bytes.p != NULL;
-	r->has_payload_response = j->payloads[RECORD_RESPONSE].bytes.p != NULL;
-	r->request_kept = j->payloads[RECORD_REQUEST].kept;
-	r->response_kept = j->payloads[RECORD_RESPONSE].kept;
+		seal_payload(b, e, i);
+}
+
+static const struct payload *
+payloads_of(struct journal *j, const struct journal_entry *e)
+{
+	if (e->prepared != NULL)
+		return e->prepared->payloads;
+	journal_bodies_make(j->bodies, e);
+	return j->bodies->payloads;
 }
 
 static void
@@ -212,7 +242,11 @@ journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 		r.response_content_type =
 		    clean(j, headers_value(e->response, H_CONTENT_TYPE), TEXT_MAX, a);
 	r.key_id = key_id_of(j, e, a);
-	make_payloads(j, e, &r);
+	const struct payload *kept = payloads_of(j, e);
+	r.has_payload_request = kept[RECORD_REQUEST].bytes.p != NULL;
+	r.has_payload_response = kept[RECORD_RESPONSE].bytes.p != NULL;
+	r.request_kept = kept[RECORD_REQUEST].kept;
+	r.response_kept = kept[RECORD_RESPONSE].kept;
 	journal_count(&r);
 	buf_reset(&j->encoded);
 	if (!record_encode(&r, &j->encoded)) {
@@ -220,7 +254,7 @@ journal_write(struct journal *j, const struct journal_entry *e, struct arena *a)
 		return;
 	}
 	struct span payloads[RECORD_PAYLOADS] = {
-	    j->payloads[RECORD_REQUEST].bytes, j->payloads[RECORD_RESPONSE].bytes};
+	    kept[RECORD_REQUEST].bytes, kept[RECORD_RESPONSE].bytes};
 	record_append(j->records, &r.id, buf_view(&j->encoded), payloads);
 	tell_watchers(j);
 }

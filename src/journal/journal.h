@@ -37,7 +37,16 @@ struct journal_entry {
 	bool scrub;            /* the gateway's log.scrub */
 	bool seal;             /* the gateway's log.seal: without a credential no body is kept */
 	struct memo *key_memo; /* of the connection; NULL: none */
+	const struct journal_bodies *prepared; /* NULL: journal_write makes them */
 };
+/* The bodies as the log keeps them: readable, cut, scrubbed, sealed; views of the entry's, or memory of their own. Of a megabyte
+ * that is up to a millisecond: for large ones a worker does it before journal_write. Reads of the entry: head, target, response, the
+ * bodies with how they are kept, and of its record the id and the two sizes. */
+struct journal_bodies;
+struct journal_bodies *journal_bodies_new(const struct journal *j);
+void journal_bodies_make(
+    struct journal_bodies *b, const struct journal_entry *e); /* any one thread */
+void journal_bodies_free(struct journal_bodies *b);           /* NULL is fine */
 /* Redacts, scrubs, encodes, queues. After it returned a kill -9 does not lose the record. */
 void journal_write(struct journal *j, const struct journal_entry *e, struct arena *a);
 /* Only the metrics, where no record is wanted. */

@@ -95,7 +95,8 @@ int64_t usage_tokens_out(const struct usage *u);
 const char *usage_class_name(enum usage_class c); /* "input", "cache_read", ... */
 
 /* Reads an answer on its way, JSON or stream, in any pieces. It never delays a byte: it sees copies.
- *   meter_start; meter_feed...; meter_finish; then the results.
+ *   meter_new; meter_feed...; meter_finish; then the results.
+ * A JSON answer that the caller keeps anyway need not be held twice: see meter_borrow.
  * Limits: holds at most 32 MB of a JSON answer and 4 MB of one event; past it the usage is unknown. */
 struct meter;
 struct meter_result {
@@ -119,6 +120,13 @@ struct meter *meter_new(
     const struct endpoint *e, int status, struct span content_type, struct span content_encoding);
 void meter_feed(struct meter *m, struct span bytes);
 void meter_finish(struct meter *m); /* all of the body was seen */
+/* Before the first byte. True: nothing of the body is held here, and the caller, who keeps METER_BORROW_MAX bytes of it, ends
+ * with meter_finish_with, which any one thread may call: reading megabytes takes milliseconds. False: the answer is a stream, or
+ * compressed, or nothing is to be read of it. */
+#define METER_BORROW_MAX ((size_t)32 << 20)
+bool meter_borrow(struct meter *m);
+/* is_cut: `body` is not all of it. */
+void meter_finish_with(struct meter *m, struct span body, bool is_cut);
 const struct meter_result *meter_result(const struct meter *m);
 void meter_free(struct meter *m);
 

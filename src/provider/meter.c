@@ -7,7 +7,7 @@
 #include "provider/dialect_int.h"
 #include "provider/split.h"
 
-#define ANSWER_MAX ((size_t)32 << 20)
+#define ANSWER_MAX METER_BORROW_MAX
 #define EVENT_MAX ((size_t)4 << 20)
 /* Answers of endpoints that nobody knows: enough for a usage object, not for a file. */
 #define OTHER_MAX ((size_t)1 << 20)
@@ -30,6 +30,7 @@ struct meter {
 	bool is_page;     /* text/html: no provider's answer */
 	bool is_over;     /* a JSON answer longer than is held */
 	bool may_be_json; /* an array of items was expected: the first byte decides */
+	bool is_borrowed; /* the body is the caller's */
 	bool is_finished;
 	struct buf body;
 	struct sse sse;
@@ -200,7 +201,7 @@ decide_by_first_byte(struct meter *m, struct span plain)
 static void
 hold_answer(struct meter *m, struct span plain)
 {
-	if (m->is_over || buf_put_span(&m->body, plain))
+	if (m->is_borrowed || m->is_over || buf_put_span(&m->body, plain))
 		return;
 	m->is_over = true;
 	buf_fini(&m->body); /* a prefix is of no use */
@@ -240,11 +241,18 @@ meter_feed(struct meter *m, struct span bytes)
 		m->is_damaged = !gunzip_feed(m->gunzip, bytes, read_plain, m);
 }
 
+bool
+meter_borrow(struct meter *m)
+{
+	m->is_borrowed = m->mode == MODE_JSON && !m->may_be_json && m->gunzip == NULL;
+	return m->is_borrowed;
+}
+
 static void
-finish_json(struct meter *m)
+finish_json(struct meter *m, struct span body)
 {
 	struct meter_result *result = &m->reading.result;
-	struct json_doc *doc = m->is_over ? NULL : json_parse(buf_view(&m->body));
+	struct json_doc *doc = m->is_over ? NULL : json_parse(body);
 
 	if (doc == NULL)
 		return;
@@ -274,8 +282,8 @@ finish_split(struct meter *m)
 	    is_clean && (m->reading.result.is_complete || m->reading.may_end);
 }
 
-void
-meter_finish(struct meter *m)
+static void
+finish(struct meter *m, struct span body)
 {
 	struct meter_result *result = &m->reading.result;
 
@@ -287,7 +295,7 @@ meter_finish(struct meter *m)
 		result->is_complete = !m->is_page;
 		break;
 	case MODE_JSON:
-		finish_json(m);
+		finish_json(m, body);
 		break;
 	case MODE_SSE:
 		finish_sse(m);
@@ -302,6 +310,19 @@ meter_finish(struct meter *m)
 		result->is_complete = true;
 	if (m->endpoint.class == ENDPOINT_COUNT_TOKENS)
 		usage_init(&result->usage);
+}
+
+void
+meter_finish(struct meter *m)
+{
+	finish(m, buf_view(&m->body));
+}
+
+void
+meter_finish_with(struct meter *m, struct span body, bool is_cut)
+{
+	m->is_over = m->is_over || is_cut || body.n > m->body.max;
+	finish(m, body);
 }
 
 const struct meter_result *

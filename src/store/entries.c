@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "store/datadir.h"
@@ -23,6 +24,8 @@
 #define VISITED_MIN (UINT64_C(1) << 19)
 #define VISITED_MAX (UINT64_C(1) << 25)
 #define BYTES_A_BIT 128
+#define TAKEN_MIN                                                                                  \
+	(64 * 1024) /* smaller bodies are copied: their memory would be one more to free */
 
 /* ---- open ---- */
 
@@ -163,6 +166,7 @@ static void
 unmake(struct entries *e)
 {
 	map_fini(&e->pending);
+	ops_free(e, ops_spent(e));
 	slabs_fini(&e->slabs);
 	(void)pthread_mutex_destroy(&e->lock);
 	(void)pthread_mutex_destroy(&e->reader_lock);
@@ -299,6 +303,26 @@ op_unref(struct entries *e, struct op *op)
 	return op;
 }
 
+void
+ops_free(struct entries *e, struct op *list)
+{
+	while (list != NULL) {
+		struct op *next = list->next;
+
+		op_free(e, list);
+		list = next;
+	}
+}
+
+struct op *
+ops_spent(struct entries *e)
+{
+	struct op *list = e->spent;
+
+	e->spent = NULL;
+	return list;
+}
+
 /* The loop's only; NULL: too much is waiting, or no memory. Small ones come in masses: what malloc
  * would keep of them when the writer has fallen behind once is as much as may ever wait. */
 static struct op *
@@ -316,6 +340,8 @@ op_new(struct entries *e, enum op_kind kind, size_t bytes)
 void
 op_free(struct entries *e, struct op *op)
 {
+	if (op != NULL)
+		free(op->body);
 	if (op == NULL || op->slab == NULL)
 		free(op);
 	else
@@ -345,9 +371,23 @@ op_show(struct entries *e, struct op *op)
 	atomic_fetch_add(&e->pending_ops, 1);
 }
 
+/* With the lock held. Once for each sleep: to signal one who is awake but has not run yet is to wait for him. */
+static void
+wake_if_due(struct entries *e)
+{
+	bool has_enough = e->is_urgent || atomic_load(&e->pending_bytes) >= ENTRIES_GATHER_BYTES;
+
+	if (!e->is_asleep && !(e->is_gathering && has_enough))
+		return;
+	e->is_asleep = e->is_gathering = false;
+	(void)pthread_cond_signal(&e->has_work);
+}
+
 static void
 op_push(struct entries *e, struct op *op)
 {
+	struct op *spent;
+
 	(void)pthread_mutex_lock(&e->lock);
 	if (op->request == NULL)
 		op_show(e, op);
@@ -356,11 +396,10 @@ op_push(struct entries *e, struct op *op)
 	atomic_fetch_add(&e->pending_bytes, op->cost);
 	*e->last = op;
 	e->last = &op->next;
-	if (e->is_asleep ||
-	    (e->is_gathering &&
-		(e->is_urgent || atomic_load(&e->pending_bytes) >= ENTRIES_GATHER_BYTES)))
-		(void)pthread_cond_signal(&e->has_work);
+	wake_if_due(e);
+	spent = ops_spent(e);
 	(void)pthread_mutex_unlock(&e->lock);
+	ops_free(e, spent);
 }
 
 static struct span
@@ -374,19 +413,33 @@ keep(char **to, struct span s)
 	return kept;
 }
 
+static bool
+takes_body(const struct entry_new *n)
+{
+	return n->body_buf != NULL && n->body.n >= TAKEN_MIN;
+}
+
 static void
 copy_new(struct op *op, const struct entry_new *n)
 {
 	char *to = op->bytes;
 
 	op->new = *n;
+	op->new.body_buf = NULL;
 	op->new.meta.body_size = n->body.n;
 	op->new.gateway = keep(&to, n->gateway);
 	op->new.provider = keep(&to, n->provider);
 	op->new.model = keep(&to, n->model);
 	op->new.headers = keep(&to, n->headers);
 	op->new.preimage = keep(&to, n->preimage);
-	op->new.body = keep(&to, n->body);
+	if (takes_body(n)) {
+		size_t size;
+		op->body = buf_take(n->body_buf, &size);
+		op->new.body = span_of(op->body, size);
+		op->cost += size;
+	} else {
+		op->new.body = keep(&to, n->body);
+	}
 }
 
 enum err
@@ -404,7 +457,7 @@ entries_put(struct entries *e, const struct entry_new *n)
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;
 	}
-	op = op_new(e, OP_PUT, size);
+	op = op_new(e, OP_PUT, takes_body(n) ? size - n->body.n : size);
 	if (op == NULL) {
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;

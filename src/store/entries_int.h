@@ -58,6 +58,7 @@ struct op {
 	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
 	struct request *request; /* OP_PURGE, OP_COMPACT */
+	char *body;              /* new.body's memory, if it was taken over */
 	char bytes[];
 };
 
@@ -83,6 +84,8 @@ struct entries {
 	struct slabs slabs; /* the loop takes of them */
 	struct op *first, **last;
 	bool has_left; /* the loop's: there is no writer any more */
+	struct op *
+	    spent; /* to be freed by the loop, whose memory they are, or by the writer before it sleeps */
 	bool is_stopping, is_asleep, is_gathering, is_urgent, is_suspected;
 	_Atomic bool is_damaged; /* nothing is read or written until there is a new file */
 	_Atomic uint64_t pending_ops, pending_bytes;
@@ -116,6 +119,8 @@ void op_hide(struct entries *e, struct op *op);                         /* no lo
 /* The last reference gives op, to be freed without the lock; else NULL. */
 struct op *op_unref(struct entries *e, struct op *op);
 void op_free(struct entries *e, struct op *op); /* without the lock; NULL is fine */
+void ops_free(struct entries *e, struct op *list); /* linked by next; NULL is fine */
+struct op *ops_spent(struct entries *e);           /* takes them */
 bool visited_test_and_clear(struct entries *e, const struct entry_key *k);
 void visited_set(struct entries *e, const struct entry_key *k);
 

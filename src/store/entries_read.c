@@ -4,6 +4,8 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
+#define MEMORY_PIECE                                                                               \
+	(64 * 1024) /* whoever writes it to a slow client copies what the kernel does not take */
 #define CHECKED_BYTES (UINT32_C(1) << 20) /* 0.1 ms */
 
 struct entry {
@@ -89,6 +91,8 @@ unpin(struct entries *e, struct op *op)
 {
 	(void)pthread_mutex_lock(&e->lock);
 	op = op_unref(e, op);
+	if (op != NULL)
+		op->next = NULL;
 	(void)pthread_mutex_unlock(&e->lock);
 	op_free(e, op);
 }
@@ -306,7 +310,7 @@ entry_body(struct entry *en, uint64_t offset, struct span *piece)
 	if (offset >= en->meta.body_size)
 		return E_EOF;
 	if (en->op != NULL) {
-		*piece = span_skip(en->op->new.body, offset);
+		*piece = span_head(span_skip(en->op->new.body, offset), MEMORY_PIECE);
 		return E_OK;
 	}
 	/* Any snapshot will do: the generation says whether it still has this version. */

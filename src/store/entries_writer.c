@@ -24,9 +24,13 @@ pages_for(const struct entries *e, const struct op *op)
 	return op->kind == OP_PUT ? (op->cost + spare) / e->env.page_size + 2 : 1;
 }
 
+/* What malloc gave lies on the loop's heap: freed here, it would make the loop wait for malloc's lock, whose holder waits for
+ * a processor. A large body is mapped memory, and a small op lies in a slab: these go here. */
 static void
 finish(struct entries *e, struct op *op)
 {
+	char *body = NULL;
+
 	(void)pthread_mutex_lock(&e->lock);
 	op_hide(e, op);
 	if (op->request != NULL) {
@@ -34,7 +38,15 @@ finish(struct entries *e, struct op *op)
 		(void)pthread_cond_broadcast(&e->has_purged);
 	}
 	op = op_unref(e, op);
+	if (op != NULL && op->slab == NULL) {
+		body = op->body;
+		op->body = NULL;
+		op->next = e->spent;
+		e->spent = op;
+		op = NULL;
+	}
 	(void)pthread_mutex_unlock(&e->lock);
+	free(body);
 	op_free(e, op);
 }
 
@@ -186,6 +198,17 @@ wait_for_more(struct entries *e)
 	e->is_gathering = e->is_urgent = false;
 }
 
+/* With the lock held, which is given up for it. */
+static void
+free_spent(struct entries *e)
+{
+	struct op *spent = ops_spent(e);
+
+	(void)pthread_mutex_unlock(&e->lock);
+	ops_free(e, spent);
+	(void)pthread_mutex_lock(&e->lock);
+}
+
 /* False: all is done and the store closes. */
 static bool
 take_ops(struct entries *e, int timeout_ms, struct op **list)
@@ -193,6 +216,8 @@ take_ops(struct entries *e, int timeout_ms, struct op **list)
 	bool goes_on;
 
 	(void)pthread_mutex_lock(&e->lock);
+	if (e->first == NULL)
+		free_spent(e);
 	wait_for_any(e, timeout_ms);
 	if (e->first != NULL)
 		wait_for_more(e);

@@ -9,6 +9,7 @@
 #define BY_FILE_MIN (32u << 10)
 #define RELEASE_STEP (UINT64_C(1) << 20)
 #define PREPARE_MIN (UINT64_C(128) << 10)
+#define PREPARE_STEP (UINT64_C(64) << 10)
 #define PREPARE_MAX (UINT64_C(2) << 20)
 
 #ifndef MADV_POPULATE_WRITE
@@ -241,9 +242,11 @@ prepare_pages(struct queue *q, uint64_t pos)
 	from = q->prepared > head ? q->prepared : head;
 	if (head + ahead < from + PREPARE_MIN / 2)
 		return;
-	/* A kernel before 5.14 does not know it: then the loop takes the faults. */
-	(void)madvise(q->ring + (from - q->h->base) % q->size / page * page, head + ahead - from,
-	    MADV_POPULATE_WRITE);
+	/* A kernel before 5.14 does not know it: then the loop takes the faults. In small steps: as long as each takes, no
+	 * other thread can map memory. */
+	for (uint64_t end = head + ahead; from < end; from += PREPARE_STEP)
+		(void)madvise(q->ring + (from - q->h->base) % q->size / page * page,
+		    end - from < PREPARE_STEP ? end - from : PREPARE_STEP, MADV_POPULATE_WRITE);
 	q->prepared = head + ahead;
 }
 

@@ -57,7 +57,8 @@ static struct flight *
 open_flight(uint64_t max)
 {
 	static int leader;
-	return flight_open(fs, &key_a, SPAN_LIT("preimage"), max, on_lonely, &leader);
+	return flight_open(fs, &key_a, SPAN_LIT("preimage"), max,
+	    &(struct leader){.lonely = on_lonely, .ctx = &leader});
 }
 
 static void
@@ -104,6 +105,68 @@ a_follower_gets_what_was_there_then_the_live_tail(void **state)
 	assert_int_equal(flights_bytes(fs), 0);
 }
 
+static struct span shown; /* what the leader still has */
+
+static struct span
+on_seen(void *ctx)
+{
+	(void)ctx;
+	return shown;
+}
+
+static struct flight *
+open_bare(uint64_t max)
+{
+	static int leader;
+	return flight_open(fs, &key_a, SPAN_LIT("preimage"), max,
+	    &(struct leader){.lonely = on_lonely, .seen = on_seen, .ctx = &leader});
+}
+
+static void
+it_holds_nothing_until_somebody_asks_for_it(void **state)
+{
+	struct one late = {0};
+	(void)state;
+	struct flight *f = open_bare(8);
+	flight_answer(f, 200, SPAN_NONE, record);
+	flight_put(f, SPAN_LIT("abc"));
+	flight_put(f, SPAN_LIT("de"));
+	assert_int_equal(flights_bytes(fs), 0);
+	assert_int_equal(flight_size(f), 5);
+	shown = SPAN_LIT("abcde");
+	assert_ptr_equal(flight_find(fs, &key_a, SPAN_LIT("preimage")), f);
+	assert_int_equal(flights_bytes(fs), 5);
+	shown = SPAN_NONE; /* it is not asked for again */
+	flight_join(f, &late.m, on_moved, &late);
+	flight_put(f, SPAN_LIT("fgh"));
+	assert_memory_equal(late.got, "abcdefgh", 8);
+	assert_int_equal(flight_size(f), 8);
+	flight_complete(f, &(struct entry_meta){.status = 200});
+	flight_leave(&late.m);
+	assert_int_equal(flights_bytes(fs), 0);
+}
+
+static void
+nobody_joins_when_its_leader_has_lost_the_beginning(void **state)
+{
+	(void)state;
+	struct flight *f = open_bare(8);
+	flight_put(f, SPAN_LIT("abcd"));
+	shown = SPAN_LIT("abc");
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	shown = SPAN_LIT("abcd");
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	flight_fail(f);
+	for (int over = 0; over < 2; over++) {
+		f = open_bare(8);
+		shown = over ? SPAN_LIT("123456789") : SPAN_LIT("12345678");
+		flight_put(f, shown);
+		assert_true((flight_find(fs, &key_a, SPAN_LIT("preimage")) == NULL) == over);
+		flight_fail(f);
+	}
+	assert_int_equal(flights_bytes(fs), 0);
+}
+
 static void
 past_its_window_nobody_joins_and_who_lags_is_cut(void **state)
 {
@@ -138,7 +201,8 @@ all_flights_together_are_capped(void **state)
 	static int other;
 	(void)state;
 	struct flight *f = open_flight(900);
-	struct flight *g = flight_open(fs, &key_b, SPAN_LIT("p"), 900, on_lonely, &other);
+	struct flight *g = flight_open(
+	    fs, &key_b, SPAN_LIT("p"), 900, &(struct leader){.lonely = on_lonely, .ctx = &other});
 	flight_join(f, &a.m, on_moved_slowly, &a);
 	flight_join(g, &b.m, on_moved_slowly, &b);
 	char piece[600] = {0};
@@ -213,6 +277,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_same_request_finds_it_and_another_does_not),
 	    cmocka_unit_test(a_follower_gets_what_was_there_then_the_live_tail),
+	    cmocka_unit_test(it_holds_nothing_until_somebody_asks_for_it),
+	    cmocka_unit_test(nobody_joins_when_its_leader_has_lost_the_beginning),
 	    cmocka_unit_test(past_its_window_nobody_joins_and_who_lags_is_cut),
 	    cmocka_unit_test(all_flights_together_are_capped),
 	    cmocka_unit_test(the_leader_hears_that_nobody_follows_any_more),
