@@ -10,9 +10,9 @@
 #   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
 #   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server, uploads of 2 GB; T=kill9 for one, FAULT_ROUNDS=200
-#   make footprint       size, start, memory idle and after 100,000 hits and misses; profile: instructions and system calls a request
+#   make footprint       size, start, memory idle and after 100,000 hits and misses; flood: after 1,500,000 misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
-#   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records
+#   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
 #   make slow            10,000 slow clients: memory, whether all are ended, what a normal client notices
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local, DESTDIR=
@@ -133,13 +133,15 @@ format:
 $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/build
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN) $(DEPS_CFLAGS) -o $@ $< $(DEPS_LIBS)
 slow: $(BUILD)/bench/slow
-footprint profile stall slow: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
+footprint profile stall slow flood: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
 	@bench/$@
 bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare)
 	@deps/need.sh bench && bench/bench
 storesize: all
 	@bench/storesize
-$(BUILD)/bench/fill: bench/fill.c $(LIB)
+cachesize: $(BUILD)/bench/cachesize
+	@bench/$@
+$(BUILD)/bench/fill $(BUILD)/bench/cachesize: $(BUILD)/bench/%: bench/%.c $(LIB)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 install: all
 	install -D -m 755 $(POSTERN) $(DESTDIR)$(PREFIX)/bin/postern
@@ -154,7 +156,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench slow run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall storesize install clean distclean help
+.PHONY: all bench slow run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

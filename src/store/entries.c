@@ -520,6 +520,7 @@ entries_stats(struct entries *e, struct entries_stats *out)
 	    .entries = atomic_load(&e->entries),
 	    .bytes = atomic_load(&e->pages) * e->page_size,
 	    .max_bytes = e->max_size,
-	    .pending = atomic_load(&e->pending_bytes),
+	    .pending = atomic_load(&e->pending_ops),
+	    .pending_bytes = atomic_load(&e->pending_bytes),
 	};
 }

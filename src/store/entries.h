@@ -92,7 +92,8 @@ void entry_release(struct entry *en);
 void entries_turn_end(struct entries *e);
 
 struct entries_stats {
-	uint64_t entries, bytes, max_bytes, pending;
+	uint64_t entries, bytes, max_bytes;
+	uint64_t pending, pending_bytes; /* handed over, not yet among the entries */
 };
 void entries_stats(struct entries *e, struct entries_stats *out);
 /* Removes what matches; empty spans match all. In slices on the writer's thread; blocks the caller
