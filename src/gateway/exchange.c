@@ -483,6 +483,7 @@ exchange_free_spares(struct gateway *g)
 		free_exchange(x);
 	}
 	g->n_spares = 0;
+	outbox_free_spares(g);
 }
 
 static struct exchange *
@@ -502,8 +503,7 @@ take_spare(struct gateway *g)
 	struct arena arena = x->arena;
 	struct buf body = x->body, uploaded = x->uploaded, preimage = x->preimage, out = x->out,
 		   tail = x->tail, captured = x->capture.body;
-	memset(x, 0, offsetof(struct exchange, box));
-	x->box.n = x->box.n_lines = 0;
+	memset(x, 0, sizeof(*x));
 	x->arena = arena;
 	x->body = body;
 	x->uploaded = uploaded;

@@ -2,6 +2,7 @@
  * What the files of the exchange share: its state and the functions that one half calls of the other.
  *
  *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
+ *   outbox.c    what is about to be written
  *   relay.c     the answer towards the client           replay.c   an entry towards the client
  *   follow.c    another exchange's answer              stale.c    entries past their time
  *   form.c      a stored stream for a plain request, and the reverse
@@ -67,8 +68,10 @@ enum step {
 };
 enum step_result { STEP_MORE, STEP_WAIT };
 
-/* What is about to be written to the client: views, and which of them are body. */
+/* What is about to be written to the client: views, and which of them are body. Most exchanges are waiting for somebody
+ * and have none. */
 struct outbox {
+	struct outbox *next; /* while it is spare */
 	struct span parts[PIECES];
 	bool is_body[PIECES];
 	char lines[PIECES][PIECE_LINE];
@@ -162,8 +165,7 @@ struct exchange {
 	bool is_refusal, is_truncated, is_kept_alive;
 	bool is_settling;      /* nothing but the end of the client changes how it ends any more */
 	struct digest *digest; /* of large bodies; NULL: none */
-
-	struct outbox box; /* last: only what is counted in it means anything */
+	struct outbox *box;    /* NULL: nothing is in it */
 };
 
 static inline bool
@@ -199,10 +201,15 @@ void relay_body(struct exchange *x, struct span bytes);
 void relay_batch(struct exchange *x);
 void relay_flush(struct exchange *x); /* writes the outbox out */
 void relay_hold(struct exchange *x);  /* moves it into the tail */
-size_t box_bytes(const struct exchange *x);
-bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
 void exchange_watch_idle(
     struct exchange *x, uint64_t after_ms); /* (re)starts the upstream's time-out */
+/* outbox.c */
+size_t box_parts(const struct exchange *x); /* how many */
+size_t box_bytes(const struct exchange *x);
+bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
+bool box_put_chunk_line(struct exchange *x, size_t n);            /* likewise */
+void box_empty(struct exchange *x);
+void outbox_free_spares(struct gateway *g);
 /* follow.c */
 enum step_result step_follow(struct exchange *x);
 void follow_or_lead(struct exchange *x); /* sets the step */

@@ -13,6 +13,7 @@
 #include "gateway/pressure.h"
 #include "gateway/seats.h"
 
+struct outbox;
 struct stream;
 
 /* What a client has of the limits on connections. */
@@ -45,6 +46,8 @@ struct gateway {
 	struct list exchanges;
 	struct list spares; /* ended exchanges, kept for their warm buffers */
 	size_t n_spares;
+	struct outbox *boxes; /* spare ones */
+	size_t n_boxes;
 	bool is_draining;
 	bool is_leaving; /* draining without haste, after a takeover */
 	struct timer drain_timer;

@@ -17,27 +17,6 @@
 
 static const struct span crlf = {"\r\n", 2};
 
-bool
-box_put(struct exchange *x, struct span part, bool is_body)
-{
-	struct outbox *b = &x->box;
-	if (b->n == PIECES)
-		return false;
-	b->parts[b->n] = part;
-	b->is_body[b->n] = is_body;
-	b->n++;
-	return true;
-}
-
-size_t
-box_bytes(const struct exchange *x)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < x->box.n; i++)
-		n += x->box.parts[i].n;
-	return n;
-}
-
 /* ---- the head ---- */
 
 static bool
@@ -152,6 +131,17 @@ note_credential(const struct exchange *x)
 		revoked_remove(x->g->revoked, exchange_caller_hash(x));
 }
 
+/* Nobody asks the request again what it says, and a stream may be open for minutes. */
+static void
+forget_document(struct exchange *x)
+{
+	if (x->split != NULL || x->doc == NULL)
+		return;
+	x->facts.model = arena_dup(&x->arena, x->facts.model);
+	json_free(x->doc);
+	x->doc = NULL;
+}
+
 void
 relay_head(struct exchange *x, const struct response_head *head)
 {
@@ -162,6 +152,7 @@ relay_head(struct exchange *x, const struct response_head *head)
 	note_credential(x);
 	if (split_captures(x))
 		return;
+	forget_document(x);
 	if (x->flight != NULL)
 		lead(x);
 	hang_taps(x, head);
@@ -232,29 +223,23 @@ static void
 feed_taps(struct exchange *x)
 {
 	spare_memory(x);
-	for (size_t i = 0; i < x->box.n; i++)
-		for (struct tap *t = x->box.is_body[i] ? x->taps : NULL; t != NULL; t = t->next)
-			t->bytes(t, x->box.parts[i]);
-}
-
-static void
-empty_box(struct exchange *x)
-{
-	x->box.n = x->box.n_lines = 0;
+	for (size_t i = 0; i < box_parts(x); i++)
+		for (struct tap *t = x->box->is_body[i] ? x->taps : NULL; t != NULL; t = t->next)
+			t->bytes(t, x->box->parts[i]);
 }
 
 /* The client first, then who looks on. */
 void
 relay_flush(struct exchange *x)
 {
-	if (x->box.n == 0)
+	if (box_parts(x) == 0)
 		return;
 	if (x->client != NULL) {
 		x->sent_bytes += box_bytes(x);
-		client_write(x->client, x->box.parts, x->box.n);
+		client_write(x->client, x->box->parts, x->box->n);
 	}
 	feed_taps(x);
-	empty_box(x);
+	box_empty(x);
 }
 
 void
@@ -267,13 +252,10 @@ relay_body(struct exchange *x, struct span bytes)
 		return;
 	}
 	x->response_size += bytes.n;
-	if (x->box.n + 3 > PIECES)
+	if (box_parts(x) + 3 > PIECES)
 		relay_flush(x);
-	if (x->out_framing == BODY_CHUNKED) {
-		char *line = x->box.lines[x->box.n_lines++];
-		size_t n = chunk_line(bytes.n, line);
-		CHK(box_put(x, span_of(line, n), false));
-	}
+	if (x->out_framing == BODY_CHUNKED)
+		CHK(box_put_chunk_line(x, bytes.n));
 	CHK(box_put(x, bytes, true));
 	if (x->out_framing == BODY_CHUNKED)
 		CHK(box_put(x, crlf, false));
@@ -282,10 +264,10 @@ relay_body(struct exchange *x, struct span bytes)
 void
 relay_hold(struct exchange *x)
 {
-	for (size_t i = 0; i < x->box.n; i++)
-		if (!buf_put_span(&x->tail, x->box.parts[i]))
+	for (size_t i = 0; i < box_parts(x); i++)
+		if (!buf_put_span(&x->tail, x->box->parts[i]))
 			x->is_truncated = true;
-	empty_box(x);
+	box_empty(x);
 }
 
 /* The answer is whole. Its last write waits until the client has read the rest: the record goes out

@@ -66,7 +66,7 @@ put_own_answer(struct exchange *x, const char *content_type, struct span body)
 		ok = buf_put_span(&x->out, body);
 	x->is_head_sent = true;
 	x->replied_us = clock_mono_us();
-	x->box.n = x->box.n_lines = 0;
+	box_empty(x);
 	if (ok)
 		CHK(box_put(x, buf_view(&x->out), false));
 	else
@@ -399,8 +399,8 @@ write_last(struct exchange *x)
 		return;
 	if (buf_len(&x->tail) > 0)
 		parts[n++] = buf_view(&x->tail);
-	for (size_t i = 0; i < x->box.n; i++)
-		parts[n++] = x->box.parts[i];
+	for (size_t i = 0; i < box_parts(x); i++)
+		parts[n++] = x->box->parts[i];
 	if (has_last_chunk(x))
 		parts[n++] = last_chunk;
 	if (n > 0)

@@ -118,7 +118,7 @@ struct op *op_find(const struct entries *e, const struct entry_key *k); /* pendi
 void op_hide(struct entries *e, struct op *op);                         /* no longer pending */
 /* The last reference gives op, to be freed without the lock; else NULL. */
 struct op *op_unref(struct entries *e, struct op *op);
-void op_free(struct entries *e, struct op *op); /* without the lock; NULL is fine */
+void op_free(struct entries *e, struct op *op);    /* without the lock; NULL is fine */
 void ops_free(struct entries *e, struct op *list); /* linked by next; NULL is fine */
 struct op *ops_spent(struct entries *e);           /* takes them */
 bool visited_test_and_clear(struct entries *e, const struct entry_key *k);

@@ -1,0 +1,96 @@
+#include "gateway/exchange_int.h"
+
+#include <stdlib.h>
+
+#include "gateway/gateway_int.h"
+#include "http/writer.h"
+
+#define SPARES_MAX 64
+
+static struct outbox *
+lease(struct exchange *x)
+{
+	struct gateway *g = x->g;
+
+	if (x->box != NULL)
+		return x->box;
+	x->box = g->boxes;
+	if (x->box == NULL)
+		x->box = xcalloc(1, sizeof(*x->box));
+	else
+		g->n_boxes--;
+	g->boxes = x->box->next;
+	x->box->n = x->box->n_lines = 0;
+	return x->box;
+}
+
+void
+box_empty(struct exchange *x)
+{
+	struct outbox *b = x->box;
+	struct gateway *g = x->g;
+
+	x->box = NULL;
+	if (b == NULL)
+		return;
+	if (g->n_boxes == SPARES_MAX) {
+		free(b);
+		return;
+	}
+	b->next = g->boxes;
+	g->boxes = b;
+	g->n_boxes++;
+}
+
+void
+outbox_free_spares(struct gateway *g)
+{
+	while (g->boxes != NULL) {
+		struct outbox *b = g->boxes;
+
+		g->boxes = b->next;
+		free(b);
+	}
+	g->n_boxes = 0;
+}
+
+size_t
+box_parts(const struct exchange *x)
+{
+	return x->box == NULL ? 0 : x->box->n;
+}
+
+size_t
+box_bytes(const struct exchange *x)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < box_parts(x); i++)
+		n += x->box->parts[i].n;
+	return n;
+}
+
+bool
+box_put(struct exchange *x, struct span part, bool is_body)
+{
+	struct outbox *b = lease(x);
+
+	if (b->n == PIECES)
+		return false;
+	b->parts[b->n] = part;
+	b->is_body[b->n] = is_body;
+	b->n++;
+	return true;
+}
+
+bool
+box_put_chunk_line(struct exchange *x, size_t n)
+{
+	struct outbox *b = lease(x);
+	char *line;
+
+	if (b->n == PIECES)
+		return false;
+	line = b->lines[b->n_lines++];
+	return box_put(x, span_of(line, chunk_line(n, line)), false);
+}
