@@ -405,6 +405,7 @@ write_last(struct exchange *x)
 		parts[n++] = last_chunk;
 	if (n > 0)
 		client_write(x->client, parts, n);
+	box_empty(x);
 }
 
 static void
