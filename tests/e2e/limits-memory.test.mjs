@@ -56,7 +56,7 @@ const chatOf = (text, n) => {
 };
 
 describe('limits.memory', () => {
-  test('large requests that are held become streams when memory is short, and every one is answered', async () => {
+  test('large requests that are held become streams when memory is short, and every one is answered or refused', async () => {
     const { gateway, ceiling } = await withRoom(24 * MB);
     const SIZE = 4 * MB;
     const N = 20; // 80 MB, were they all held
@@ -73,9 +73,14 @@ describe('limits.memory', () => {
         all.push({ c, reply, rest: body.slice(SIZE / 2) });
         assert.equal((await request(gateway, { path: '/-/healthz' })).status, 200);
       }
-      for (const { c, rest } of all) c.send(rest);
+      for (const { c, rest } of all) c.send(rest).catch(() => {});
       for (const { c, reply } of all) {
-        await reply.whole(60_000);
+        // who goes on sending more than 1 MB behind a refusal is cut, and may not see it any more
+        const whole = await reply.whole(60_000).then(() => true, (e) => /ECONNRESET|EPIPE/.test(e.message) ? false : Promise.reject(e));
+        if (!whole) {
+          refused++;
+          continue;
+        }
         assert.ok([200, 503].includes(reply.status), `${reply.status}`);
         refused += reply.status === 503;
         if (reply.status === 200) assert.match(reply.text, new RegExp(String(SIZE)), 'the provider had all of it');
