@@ -4,7 +4,8 @@
  * Readable   gzip is undone, so that what is kept can be read and looked through; up to PAYLOAD_GUNZIP_MAX.
  * Cut        to the gateway's max_payload, or to PAYLOAD_HEAD_BYTES with `payload: head`.
  * Scrubbed   (log.scrub, the default) key-shaped strings become ***. Here and not in the log's writer, because the queue is a file too
- *            and no secret may reach a disk. On the loop: a body of 10 MB takes 3.4 to 9 ms, one of 4 KB 3 us.
+ *            and no secret may reach a disk. A body of 10 MB takes 3.4 to 9 ms, one of 4 KB 3 us: large ones
+ *            are made by a worker (journal_bodies_make).
  *            What cannot be looked through (another content coding, damaged gzip) is not kept at all. Pictures and sound are kept as
  *            they are. A key that a stream spells over several events is not recognised.
  * The edge   a key must not lose its tell-tale length where a body is cut: PAYLOAD_MARGIN bytes more are looked at than are kept.
