@@ -53,7 +53,7 @@ delete_age(struct entries *e, struct slice *s, uint64_t generation)
 static int
 pages_of(const struct entries *e, const MDB_val *value)
 {
-	return (int)(value->mv_size / e->env.page_size) + 1;
+	return (int)(value->mv_size / e->page_size) + 1;
 }
 
 static int
@@ -98,9 +98,9 @@ head_pages(const struct entries *e, const struct entry_head *h)
 {
 	uint64_t size = entry_value_size(h);
 
-	if (size < e->env.page_size / 2)
+	if (size < e->page_size / 2)
 		return 1;
-	return 2 + (int)((size < ENTRY_VALUE_MAX ? size : ENTRY_VALUE_MAX) / e->env.page_size);
+	return 2 + (int)((size < ENTRY_VALUE_MAX ? size : ENTRY_VALUE_MAX) / e->page_size);
 }
 
 int

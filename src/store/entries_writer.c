@@ -21,7 +21,7 @@ pages_for(const struct entries *e, const struct op *op)
 {
 	uint64_t spare = op->cost < CHUNKY ? op->cost / 2 : CHUNKY + op->cost / 16;
 
-	return op->kind == OP_PUT ? (op->cost + spare) / e->env.page_size + 2 : 1;
+	return op->kind == OP_PUT ? (op->cost + spare) / e->page_size + 2 : 1;
 }
 
 /* What malloc gave lies on the loop's heap: freed here, it would make the loop wait for malloc's lock, whose holder waits for

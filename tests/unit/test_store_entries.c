@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -687,6 +688,35 @@ is_emptied_when_its_pages_prove_damaged(void **state)
 	assert_true(sample_hits(c, &later));
 }
 
+/* A new file cannot be made either: it goes on without a cache, and with one as soon as it can. */
+static void
+goes_on_without_a_file_until_it_has_one(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.number = 1, .body = 3000};
+	char path[FILE_PATH_SIZE + 16];
+
+	assert_int_equal(sample_put(c, &s), E_OK);
+	cache_settle(c);
+	snprintf(path, sizeof(path), "%s/data.mdb", c->entries->dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	entries_suspect(c->entries, MDB_PANIC);
+	entries_turn_end(c->entries);
+	STORE_WAIT_UNTIL(c->entries->env.mdb == NULL);
+	for (s.number = 2; s.number < 20; s.number++) {
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_settle(c);
+		assert_false(sample_hits(c, &s));
+	}
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(sample_put(c, &s), E_OK);
+	STORE_WAIT_UNTIL(!c->entries->is_damaged);
+	assert_int_equal(sample_put(c, &s), E_OK);
+	cache_settle(c);
+	assert_true(sample_hits(c, &s));
+}
+
 /* A child that writes large and small ones is killed at some moment; what is found afterwards is
  * whole. */
 static void
@@ -816,6 +846,7 @@ main(void)
 	    TEST(is_emptied_when_it_was_cut_short),
 	    TEST(is_emptied_when_it_was_cut_while_in_use),
 	    TEST(is_emptied_when_its_pages_prove_damaged),
+	    TEST(goes_on_without_a_file_until_it_has_one),
 	    TEST(kill_9_leaves_whole_entries_only),
 	    TEST(too_small_a_cache_is_refused),
 	    TEST(opens_in_less_than_10_ms),
