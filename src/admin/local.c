@@ -43,7 +43,7 @@ answer_ready(const struct local *l, struct local_reply *out)
 									       : "ready";
 	out->status = is_draining ? 503 : 200;
 	if (!buf_printf(&out->body, "%s\n", word))
-		out->refused = E_INTERNAL;
+		out->refused = E_NOMEM;
 }
 
 static void
@@ -56,7 +56,7 @@ answer_metrics(const struct local *l, struct local_reply *out)
 	metric_set(M_CACHE_ENTRIES, s.entries + s.pending);
 	out->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	if (!metric_render(&out->body))
-		out->refused = E_INTERNAL;
+		out->refused = E_NOMEM;
 }
 
 void
@@ -82,5 +82,5 @@ local_answer(void *ctx, const struct local_request *rq, struct local_reply *out)
 	else if (is_metrics)
 		answer_metrics(l, out);
 	else if (!buf_put(&out->body, "ok\n", 3))
-		out->refused = E_INTERNAL;
+		out->refused = E_NOMEM;
 }

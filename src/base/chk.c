@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/reserve.h"
+
 void
 chk_failed(const char *file, int line, const char *what)
 {
@@ -21,19 +23,19 @@ checked(void *p)
 void *
 xmalloc(size_t n)
 {
-	return checked(malloc(n == 0 ? 1 : n));
+	return checked(reserve_malloc(n));
 }
 
 void *
 xcalloc(size_t count, size_t size)
 {
-	return checked(count == 0 || size == 0 ? calloc(1, 1) : calloc(count, size));
+	return checked(reserve_calloc(count, size));
 }
 
 void *
 xrealloc(void *p, size_t n)
 {
-	return checked(realloc(p, n == 0 ? 1 : n));
+	return checked(reserve_realloc(p, n));
 }
 
 char *

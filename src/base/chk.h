@@ -26,7 +26,8 @@
 
 __attribute__((noreturn)) void chk_failed(const char *file, int line, const char *what);
 
-/* malloc and friends for memory whose size no peer chooses: abort when there is none. */
+/* malloc and friends for memory whose size no peer chooses, and of which new work is refused when it is short (base/reserve.h):
+ * abort when there is none, and the reserve is used up. */
 void *xmalloc(size_t n);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t n);

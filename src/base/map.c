@@ -35,14 +35,18 @@ push(struct map *m, struct map_node *n)
 	*slot = n;
 }
 
+/* Only the first slots must be had: with too few of them it is slower. */
 static void
 grow(struct map *m)
 {
-	struct map_node **old = m->slots;
+	struct map_node **old = m->slots, **slots;
 	size_t n_old = old == NULL ? 0 : m->mask + 1;
 	size_t n_new = old == NULL ? FIRST_SLOTS : n_old * 2;
 
-	m->slots = xcalloc(n_new, sizeof(struct map_node *));
+	slots = old == NULL ? xcalloc(n_new, sizeof(*slots)) : calloc(n_new, sizeof(*slots));
+	if (slots == NULL)
+		return;
+	m->slots = slots;
 	m->mask = n_new - 1;
 	for (size_t i = 0; i < n_old; i++) {
 		for (struct map_node *n = old[i], *next; n != NULL; n = next) {

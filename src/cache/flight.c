@@ -80,10 +80,17 @@ struct flight *
 flight_open(struct flights *fs, const struct entry_key *key, struct span preimage, uint64_t max,
     const struct leader *leader)
 {
-	struct flight *f = xcalloc(1, sizeof(*f));
+	struct flight *f = calloc(1, sizeof(*f));
+	char *own = malloc(preimage.n + 1); /* as large as the request */
+	if (f == NULL || own == NULL) {
+		free(f);
+		free(own);
+		return NULL;
+	}
+	memcpy(own, preimage.p, preimage.n);
 	f->all = fs;
 	f->key = *key;
-	f->preimage = span_of(span_dup(preimage), preimage.n);
+	f->preimage = span_of(own, preimage.n);
 	f->leader = *leader;
 	f->is_bare = leader->seen != NULL;
 	list_init(&f->followers);

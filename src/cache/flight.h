@@ -46,7 +46,7 @@ struct leader {
 		ctx); /* all that was put so far, if the leader still has it; NULL: the flight copies from the start */
 	void *ctx;
 };
-/* The caller leads. Copies the preimage. max: of the window. */
+/* The caller leads; NULL: no memory, and nobody follows. Copies the preimage. max: of the window. */
 struct flight *flight_open(struct flights *fs, const struct entry_key *key, struct span preimage,
     uint64_t max, const struct leader *leader);
 

@@ -6,6 +6,7 @@
  * gateway itself (health), else refused. The newest guest displaces the oldest, so that those who
  * say nothing cannot keep a health check out.
  */
+#include "base/reserve.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/gateway_int.h"
@@ -130,6 +131,8 @@ enum pressure_level
 gateway_pressure(struct gateway *g)
 {
 	uint64_t ceiling = g->setup->config->limits.memory;
+	if (!reserve_is_whole())
+		return PRESSURE_SHED;
 	if (ceiling == 0)
 		return PRESSURE_NONE;
 	enum pressure_level before = g->pressure.level;
@@ -160,5 +163,7 @@ bool
 gateway_is_pressed(struct gateway *g)
 {
 	uint64_t ceiling = g->setup->config->limits.memory;
+	if (!reserve_is_whole())
+		return true;
 	return pressure_look(&g->pressure, ceiling, loop_now_ms(g->loop)) == PRESSURE_SHED;
 }

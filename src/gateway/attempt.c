@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/reserve.h"
 #include "config/config.h"
 #include "gateway/client.h"
 #include "gateway/exchange_int.h"
@@ -302,6 +303,10 @@ start_attempt(struct exchange *x, bool fresh)
 	if (x->to.is_tls && tls == NULL) {
 		exchange_fail(
 		    x, E_UPSTREAM_TLS, "no root certificates were found; set upstream.ca");
+		return false;
+	}
+	if (!reserve_is_whole()) {
+		exchange_fail(x, E_NOMEM, NULL);
 		return false;
 	}
 	bool is_proxied = x->to.is_tls && proxy_way_is_for(x->setup->proxy, x->to.host, x->to.port);

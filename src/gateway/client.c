@@ -168,13 +168,10 @@ linger(struct client *c)
 	arm(c);
 }
 
-/* A request that cannot be understood gets an answer, but no exchange and no record. */
+/* An answer without an exchange: no record, and the connection ends. */
 static void
-refuse_unparsed(struct client *c, enum err why)
+refuse_bare_and_close(struct client *c, enum err why)
 {
-	struct exchange *x = c->x;
-	c->x = NULL;
-	exchange_drop(x);
 	struct buf out;
 	buf_init(&out, 8192);
 	if (refuse_bare(why, &out)) {
@@ -185,6 +182,16 @@ refuse_unparsed(struct client *c, enum err why)
 	metric_add(M_REFUSED, 1);
 	refusal_count_limit(why);
 	linger(c);
+}
+
+/* A request that cannot be understood gets an answer, but no exchange and no record. */
+static void
+refuse_unparsed(struct client *c, enum err why)
+{
+	struct exchange *x = c->x;
+	c->x = NULL;
+	exchange_drop(x);
+	refuse_bare_and_close(c, why);
 }
 
 static void
@@ -258,6 +265,10 @@ parse(struct client *c, struct span in)
 			return in;
 		if (c->rx == RX_IDLE) {
 			c->x = exchange_new(c->g, c);
+			if (c->x == NULL) {
+				refuse_bare_and_close(c, E_NOMEM);
+				return span_skip(in, in.n);
+			}
 			parser_reset(c->parser, exchange_arena(c->x), METHOD_OTHER);
 			c->rx = RX_HEAD;
 		}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/reserve.h"
 #include "cache/answer_head.h"
 #include "cache/preimage.h"
 #include "cache/revoked.h"
@@ -163,6 +164,8 @@ check_room(struct exchange *x)
 		x->hint = "limits.connections";
 		return E_OVERLOADED;
 	}
+	if (!reserve_is_whole())
+		return E_NOMEM;
 	if (gateway_pressure(x->g) == PRESSURE_SHED) {
 		metric_add(M_LIMIT_MEMORY, 1);
 		x->hint = "limits.memory";
@@ -490,7 +493,9 @@ static struct exchange *
 take_spare(struct gateway *g)
 {
 	if (list_is_empty(&g->spares)) {
-		struct exchange *x = xcalloc(1, sizeof(*x));
+		struct exchange *x = reserve_is_whole() ? calloc(1, sizeof(*x)) : NULL;
+		if (x == NULL)
+			return NULL;
 		arena_init(&x->arena, ARENA_MAX);
 		buf_init(&x->out, KEEP_BYTES * 2);
 		buf_init(&x->tail, 4 * HIGH_WATER);
@@ -518,6 +523,8 @@ struct exchange *
 exchange_new(struct gateway *g, struct client *c)
 {
 	struct exchange *x = take_spare(g);
+	if (x == NULL)
+		return NULL;
 	x->g = g;
 	x->setup = setup_ref(g->setup);
 	x->client = c; /* NULL: a refresh */

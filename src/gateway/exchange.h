@@ -25,7 +25,7 @@ struct gateway;
 struct request_head;
 
 /* At a request's first byte. The head that the parser reads goes into exchange_arena. */
-struct exchange *exchange_new(struct gateway *g, struct client *c);
+struct exchange *exchange_new(struct gateway *g, struct client *c); /* NULL: no memory */
 struct arena *exchange_arena(struct exchange *x);
 /* No head ever came: free without a record. */
 void exchange_drop(struct exchange *x);

@@ -45,11 +45,19 @@ count(const struct exchange *x)
 static struct split *
 new_split(struct exchange *x, size_t n)
 {
-	struct split *s = xcalloc(1, sizeof(*s));
+	struct split *s = calloc(1, sizeof(*s));
+	struct json_val *inputs = calloc(n, sizeof(*inputs));
+	struct split_item *items = calloc(n, sizeof(*items));
+	if (s == NULL || inputs == NULL || items == NULL) {
+		free(s);
+		free(inputs);
+		free(items);
+		return NULL;
+	}
 	size_t body = buf_len(&x->body) * 6 + BASE_MAX;
 	s->n = n;
-	s->inputs = xcalloc(n, sizeof(*s->inputs));
-	s->items = xcalloc(n, sizeof(*s->items));
+	s->inputs = inputs;
+	s->items = items;
 	embeddings_inputs(json_root(x->doc), s->inputs);
 	buf_init(&s->base, BASE_MAX);
 	buf_init(&s->text, body);
@@ -87,6 +95,8 @@ split_begin(struct exchange *x)
 	if (n == 0)
 		return false; /* or looked up already, and then a flight failed */
 	x->split = new_split(x, n);
+	if (x->split == NULL)
+		return false;
 	if (exchange_item_base(x, &x->split->base) != PREIMAGE_OK) {
 		split_free(x);
 		return false;
@@ -206,7 +216,10 @@ reduce(void *ctx)
 {
 	struct exchange *x = ctx;
 	struct split *s = x->split;
-	bool *is_wanted = xcalloc(s->n, sizeof(*is_wanted));
+	bool *is_wanted = calloc(s->n, sizeof(*is_wanted));
+	s->is_good = false;
+	if (is_wanted == NULL)
+		return;
 	for (size_t i = 0; i < s->n; i++)
 		is_wanted[i] = !s->items[i].is_hit;
 	s->is_good = embeddings_reduce(json_root(x->doc), is_wanted, &s->reduced);

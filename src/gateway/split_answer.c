@@ -46,13 +46,14 @@ static bool
 keep_values(struct split *s, const struct embeddings *e)
 {
 	size_t n = s->n - s->hits, j = 0;
-	struct json_val *inputs = xcalloc(n, sizeof(*inputs));
-	int64_t *shares = xcalloc(n, sizeof(*shares));
-	bool ok = true;
-	for (size_t i = 0; i < s->n; i++)
+	struct json_val *inputs = calloc(n, sizeof(*inputs));
+	int64_t *shares = calloc(n, sizeof(*shares));
+	bool ok = inputs != NULL && shares != NULL;
+	for (size_t i = 0; ok && i < s->n; i++)
 		if (!s->items[i].is_hit)
 			inputs[j++] = s->inputs[i];
-	embeddings_shares(e->tokens, inputs, n, shares);
+	if (ok)
+		embeddings_shares(e->tokens, inputs, n, shares);
 	j = 0;
 	for (size_t i = 0; ok && i < s->n; i++) {
 		struct split_item *it = &s->items[i];
@@ -74,7 +75,9 @@ compose(struct exchange *x, struct span usage)
 {
 	struct split *s = x->split;
 	struct buf *out = &x->capture.body;
-	struct span *values = xcalloc(s->n, sizeof(*values));
+	struct span *values = calloc(s->n, sizeof(*values));
+	if (values == NULL)
+		return false;
 	for (size_t i = 0; i < s->n; i++)
 		values[i] = span_of(buf_view(&s->held).p + s->items[i].at, s->items[i].n);
 	buf_reset(out);

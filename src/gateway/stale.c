@@ -39,6 +39,8 @@ static void
 refresh(const struct exchange *x)
 {
 	struct exchange *y = exchange_new(x->g, NULL);
+	if (y == NULL)
+		return;
 	y->is_refresh = true;
 	snprintf(y->client_text, sizeof(y->client_text), "refresh");
 	if (!copy_request(y, x))

@@ -20,8 +20,10 @@ struct gunzip {
 struct gunzip *
 gunzip_new(size_t out_max)
 {
-	struct gunzip *g = xcalloc(1, sizeof(*g));
+	struct gunzip *g = calloc(1, sizeof(*g));
 
+	if (g == NULL)
+		return NULL;
 	g->out_max = out_max;
 	g->has_failed = inflateInit2(&g->z, WINDOW_GZIP_ONLY) != Z_OK;
 	return g;

@@ -63,6 +63,8 @@ gunzip_all(struct payload *p, struct span packed, uint64_t max, bool *is_whole)
 	struct plain_out out = {.buf = &p->plain};
 	p->plain.max = max;
 	struct gunzip *g = gunzip_new(max + 1);
+	if (g == NULL)
+		return false;
 	for (size_t at = 0; at < packed.n && !out.is_full; at += SNIFF_BYTES)
 		if (!gunzip_feed(g, span_head(span_skip(packed, at), SNIFF_BYTES), put_plain, &out))
 			break;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/reserve.h"
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
@@ -16,6 +17,7 @@
 	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
 #define KEEPALIVE_INTERVAL 10
 #define KEEPALIVE_PROBES 3
+#define NO_MEMORY_MS 50 /* until it is looked again whether there is some */
 
 /*
  * libuv cannot stop accepting; it parks the one connection that was not taken and then leaves the
@@ -41,6 +43,7 @@ struct listener {
 	bool keeps_file;
 	void (*idle)(void *ctx);
 	struct defer later; /* takes the parked one, or reaps */
+	struct timer again; /* when there was no memory */
 	struct stat file;   /* of a Unix socket: removed only while it is ours */
 	bool has_file;
 	struct address address;
@@ -54,12 +57,30 @@ shed_oldest(struct listener *l)
 	listener_lost(l, CONTAINER_OF(l->shaking.next, struct stream, link));
 }
 
+static void look_again(struct listener *l);
+
+static void
+on_memory_due(void *ctx)
+{
+	look_again(ctx);
+}
+
+/* Without memory newcomers wait in the kernel, which has them already. */
+static bool
+has_memory(struct listener *l)
+{
+	if (reserve_is_whole())
+		return true;
+	timer_start(l->loop, &l->again, NO_MEMORY_MS, on_memory_due, l);
+	return false;
+}
+
 /* With too many handshakes open those who connect and say nothing make room; if the oldest is
  * speaking, newcomers wait in the kernel. */
 static bool
 has_room(struct listener *l)
 {
-	if (l->is_paused)
+	if (l->is_paused || !has_memory(l))
 		return false;
 	if (l->n_shaking < l->most_shaking)
 		return true;
@@ -460,6 +481,7 @@ listener_release(struct listener *l)
 {
 	CHK(!l->is_released);
 	l->is_released = true;
+	timer_stop(l->loop, &l->again);
 	defer_start(l->loop, &l->later, let_go, l);
 }
 
@@ -467,6 +489,7 @@ void
 listener_close(struct listener *l)
 {
 	defer_stop(&l->later);
+	timer_stop(l->loop, &l->again);
 	remove_file(l);
 	l->is_over = true;
 	if (!uv_is_closing(&l->uv.handle))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/reserve.h"
 #include "net/loop_int.h"
 #include "obs/metric.h"
 
@@ -89,6 +90,9 @@ loop_new(void)
 {
 	struct loop *l = xcalloc(1, sizeof(*l));
 
+	(void)reserve_is_whole();
+	/* libuv ends the process where it cannot have memory for a descriptor; the first call counts, the others say the same */
+	CHK(uv_replace_allocator(reserve_malloc, reserve_realloc, reserve_calloc, free) == 0);
 	signal(SIGPIPE, SIG_IGN); /* libuv leaves that to us on Linux */
 	raise_descriptor_limit();
 	CHK(uv_loop_init(&l->uv) == 0);

@@ -185,8 +185,8 @@ embeddings_read(struct span answer, size_t n, struct embeddings *out)
 	if (out->doc == NULL)
 		return false;
 	root = json_root(out->doc);
-	out->values = xcalloc(n, sizeof(*out->values));
-	if (!json_str_is(json_get(root, "object"), "list") ||
+	out->values = calloc(n, sizeof(*out->values));
+	if (out->values == NULL || !json_str_is(json_get(root, "object"), "list") ||
 	    is_error_value(json_get(root, "error")) ||
 	    !read_data(json_get(root, "data"), out->values, n)) {
 		embeddings_free(out);
