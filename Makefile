@@ -9,7 +9,8 @@
 #   make live            a real model server behind the gateway
 #   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
-#   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server, uploads of 2 GB; T=kill9 for one, FAULT_ROUNDS=200
+#   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server, uploads of 2 GB, allocations and system calls
+#                        that fail by chance; T=kill9 for one, FAULT_ROUNDS=200, FAIL_REQUESTS=1500
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; flood: after 1,500,000 misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
@@ -91,6 +92,12 @@ $(POSTERN): $B/src/main.o $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 $(BUILD)/postern: $(POSTERN)
 	@ln -f $< $@
+# the same objects, with allocations and system calls that fail when a test says so (tests/faults/fail.c)
+FAILING := malloc calloc realloc strdup read recv pread recvmsg write pwrite writev pwritev sendmsg fsync fdatasync ftruncate \
+           posix_fallocate fallocate open socket connect accept4 mmap reserve_open
+$B/postern-fail: $B/src/main.o $B/tests/faults/fail.o $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDFLAGS) $(FAILING:%=-Wl,--wrap=%) -o $@ $^ $(DEPS_LIBS) -lm
 $(LIB): $(filter-out $B/src/main.o,$(OBJ)) | $(ROOMDIRS)
 	@rm -f $@ && $(AR) rcsT $@ $^
 $B/%.o: %.c $(DEPS_READY) Makefile | build/need/build
@@ -119,6 +126,7 @@ replay: $(FUZZ)
 e2e: all
 	@deps/need.sh test && tests/run e2e
 faults: all
+	@$(if $(or $(findstring fail,$(T)),$(if $(T),,all)),$(MAKE) --no-print-directory MODE=asan $(BUILD)/asan/postern-fail)
 	@deps/need.sh test && tests/faults/run
 fuzz: build/need/fuzz
 	@$(MAKE) --no-print-directory MODE=fuzz fuzz-run

@@ -58,6 +58,13 @@ class World {
     return { kind, content: `${kind}#${n}#` };
   }
 
+  // As a request, and what its answer is to be.
+  request({ kind, content }) {
+    const { status, path = CHAT, body, headers, isRefusal } = kinds[kind];
+    const value = body(content);
+    return { path, body: value, headers, status, text: value.messages[0].content, isPassed: !isRefusal };
+  }
+
   // One question over a connection (or a new one), its answer checked. Throws what the connection throws.
   async ask(to, { kind, content }, { connection, headers = {} } = {}) {
     const { status, path = CHAT, body, headers: own = {}, isRefusal, tokens: used } = kinds[kind];
