@@ -11,6 +11,8 @@
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
 #   make faults          kill -9, full disks, jumping clocks, flipped bits, a second server, uploads of 2 GB, allocations and system calls
 #                        that fail by chance; T=kill9 for one, FAULT_ROUNDS=200, FAIL_REQUESTS=1500
+#   make soak            SOAK_SECS=3600 of a random mixture: a record for each request, memory and descriptors flat; nightly: 600 of them,
+#                        faults and fuzz
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; flood: after 1,500,000 misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
@@ -27,6 +29,7 @@ DEPS ?= bundled
 PREFIX ?= /usr/local
 BUILD ?= build
 FUZZ_SECS ?= 60
+SOAK_SECS ?= 3600
 LLVM := 19
 CROSS := $(if $(filter-out $(HOST),$(ARCH)),$(ARCH)-linux-gnu-)
 ifeq ($(origin CC),default)
@@ -128,6 +131,12 @@ e2e: all
 faults: all
 	@$(if $(or $(findstring fail,$(T)),$(if $(T),,all)),$(MAKE) --no-print-directory MODE=asan $(BUILD)/asan/postern-fail)
 	@deps/need.sh test && tests/faults/run
+soak: all
+	@deps/need.sh test && T=soak SOAK_SECS=$(SOAK_SECS) LIMIT=$$(($(SOAK_SECS) + 600)) tests/faults/run
+nightly: all
+	@$(MAKE) --no-print-directory soak SOAK_SECS=600
+	@$(MAKE) --no-print-directory faults
+	@$(MAKE) --no-print-directory fuzz
 fuzz: build/need/fuzz
 	@$(MAKE) --no-print-directory MODE=fuzz fuzz-run
 fuzz-run: $(FUZZ)
@@ -164,7 +173,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench slow run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
+.PHONY: all bench slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))
