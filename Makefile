@@ -15,6 +15,7 @@
 #                        faults and fuzz
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; flood: after 1,500,000 misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
+#   make bench-guard     instructions of a hit, a pass, an event, a record: over 3 % more than bench/guard.json fails; ACCEPT=1 for a cost that is meant
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
 #   make slow            10,000 slow clients: memory, whether all are ended, what a normal client notices
 #   make format          clang-format over the tree
@@ -154,6 +155,8 @@ footprint profile stall slow flood: $(POSTERN) $(addprefix $(BUILD)/bench/,load 
 	@bench/$@
 bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare)
 	@deps/need.sh bench && bench/bench
+bench-guard: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider)
+	@deps/need.sh guard && CC='$(CC)' bench/guard
 storesize: all
 	@bench/storesize
 cachesize: $(BUILD)/bench/cachesize
@@ -173,7 +176,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
+.PHONY: all bench bench-guard slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

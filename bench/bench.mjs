@@ -8,6 +8,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import * as peers from './peers.mjs'
+import * as processes from './process.mjs'
 import { chart, table } from './report.mjs'
 
 const exec = promisify(execFile)
@@ -78,7 +79,7 @@ const us = (text) => {
 }
 
 async function wrk(url, lua, connections, seconds) {
-	const { stdout } = await exec('taskset', ['-c', String(peers.LOAD_CORE), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency',
+	const { stdout } = await exec('taskset', ['-c', String(processes.LOAD_CORE), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency',
 		'--timeout', '30s', '-s', lua, url], { maxBuffer: 1 << 20 })
 	const bad = /Non-2xx or 3xx responses: (\d+)/.exec(stdout), broken = /Socket errors: (.*)/.exec(stdout)
 	if (bad || (broken && !/connect 0, read 0, write 0/.test(broken[1])))
@@ -100,7 +101,7 @@ async function figures(line) {
 }
 
 async function tool(name, argv) {
-	const { stdout } = await exec('taskset', ['-c', String(peers.LOAD_CORE), `build/bench/${name}`, ...argv.map(String)]).catch((e) => {
+	const { stdout } = await exec('taskset', ['-c', String(processes.LOAD_CORE), `build/bench/${name}`, ...argv.map(String)]).catch((e) => {
 		throw new Error(`${name} ${argv.join(' ')}: ${e.stdout}${e.stderr}`)
 	})
 	return figures(stdout)
@@ -120,11 +121,11 @@ async function once(name, cell, provider) {
 		const lua = name === 'varnish' ? getScript() : script(cell.kind, cell.size)
 		await wrk(peer.url, lua, Math.min(cell.connections, 64), 0.5 < SECONDS ? 1 : SECONDS)
 		const before = name === 'postern' && !cell.tls ? await verdicts(peer) : null
-		const ticks = peers.cpuTicks(peer.process), start = process.hrtime.bigint()
+		const ticks = processes.cpuTicks(peer.process), start = process.hrtime.bigint()
 		const r = await wrk(peer.url, lua, cell.connections, SECONDS)
-		r.cpu = (peers.cpuTicks(peer.process) - ticks) * 10000 / r.requests
-		r.busy = (peers.cpuTicks(peer.process) - ticks) * 1e7 / Number(process.hrtime.bigint() - start)
-		r.anon = peers.memory(peer.process)
+		r.cpu = (processes.cpuTicks(peer.process) - ticks) * 10000 / r.requests
+		r.busy = (processes.cpuTicks(peer.process) - ticks) * 1e7 / Number(process.hrtime.bigint() - start)
+		r.anon = processes.memory(peer.process)
 		if (before !== null)
 			check(cell.kind, before, await verdicts(peer), r.requests)
 		return r
@@ -150,7 +151,7 @@ async function measure(cell) {
 			for (const name of cell.peers)
 				runs[name].push(await once(name, cell, provider))
 	} finally {
-		await peers.stop(provider)
+		await processes.stop(provider)
 	}
 	const row = { ...cell, result: {} }
 	for (const name of cell.peers)
@@ -205,7 +206,7 @@ async function latency() {
 				rows.push({ name, connections, rate, ...Object.fromEntries(['p50', 'p99', 'p999'].map((k) => [k, of(name, `${k}_us`) - of('direct', `${k}_us`)])) })
 		}
 	} finally {
-		await peers.stop(provider)
+		await processes.stop(provider)
 	}
 	return rows
 }
@@ -220,9 +221,9 @@ async function streams() {
 				for (const name of ['direct', 'bare', 'postern', 'nginx', 'haproxy']) {
 					const peer = name === 'direct' ? { url: `http://127.0.0.1:${provider.port}/v1/chat/completions`, process: null }
 						: await startPeer(name, { kind: 'stream', provider })
-					const ticks = peer.process ? peers.cpuTicks(peer.process) : 0
+					const ticks = peer.process ? processes.cpuTicks(peer.process) : 0
 					const f = await tool('streams', ['-c', n, '-k', n === 1 ? 3 : 1, '-e', 100, peer.url]).catch((e) => ({ failed: String(e) }))
-					f.cpu = peer.process ? (peers.cpuTicks(peer.process) - ticks) * 10000 / (n * 100 * (n === 1 ? 3 : 1)) : 0
+					f.cpu = peer.process ? (processes.cpuTicks(peer.process) - ticks) * 10000 / (n * 100 * (n === 1 ? 3 : 1)) : 0
 					;(runs[name] ??= []).push(f)
 					if (peer.process)
 						await peers.stopPeer(peer)
@@ -236,7 +237,7 @@ async function streams() {
 			say(`  ${n} streams measured`)
 		}
 	} finally {
-		await peers.stop(provider)
+		await processes.stop(provider)
 	}
 	return rows
 }
@@ -248,13 +249,13 @@ async function held(name, tls, connections) {
 	// The way to the provider is plain: it is the clients' side that holds them.
 	const peer = await startPeer(name, { kind: 'stream', provider, tls, plainProvider: true })
 	try {
-		const idle = peers.memory(peer.process)
-		const child = exec('taskset', ['-c', String(peers.LOAD_CORE), 'wrk', '-t1', `-c${connections}`, '-d25s', '--timeout', '100s', '-s',
+		const idle = processes.memory(peer.process)
+		const child = exec('taskset', ['-c', String(processes.LOAD_CORE), 'wrk', '-t1', `-c${connections}`, '-d25s', '--timeout', '100s', '-s',
 			script('stream', 1 << 10), peer.url]).catch(() => {})
 		let most = 0
 		for (let i = 0; i < 22; i++) {
 			await new Promise((r) => setTimeout(r, 1000))
-			most = Math.max(most, peers.memory(peer.process))
+			most = Math.max(most, processes.memory(peer.process))
 		}
 		const open = Number((await exec('sh', ['-c', `ls /proc/${peer.process.child.pid}/fd | wc -l`])).stdout)
 		child.child?.kill()
@@ -262,7 +263,7 @@ async function held(name, tls, connections) {
 		return { name, tls, connections, idle, most, open }
 	} finally {
 		await peers.stopPeer(peer)
-		await peers.stop(provider)
+		await processes.stop(provider)
 	}
 }
 
@@ -273,15 +274,15 @@ async function handshakes() {
 		for (const name of ['postern', 'nginx', 'haproxy'])
 			for (const [version, mode] of [['-tls1_3', '-new'], ['-tls1_2', '-new'], ['-tls1_2', '-reuse']]) {
 				const peer = await startPeer(name, { kind: 'pass', provider, tls: true })
-				const ticks = peers.cpuTicks(peer.process)
-				const { stdout } = await exec('taskset', ['-c', String(peers.LOAD_CORE), 'openssl', 's_time', '-connect', `127.0.0.1:${peer.port}`, version, mode, '-time', '3'])
+				const ticks = processes.cpuTicks(peer.process)
+				const { stdout } = await exec('taskset', ['-c', String(processes.LOAD_CORE), 'openssl', 's_time', '-connect', `127.0.0.1:${peer.port}`, version, mode, '-time', '3'])
 				const n = Number(/(\d+) connections in [\d.]+ real seconds/.exec(stdout)[1])
-				const seconds = (peers.cpuTicks(peer.process) - ticks) / 100
+				const seconds = (processes.cpuTicks(peer.process) - ticks) / 100
 				rows.push({ name, version: version.slice(1), mode: mode.slice(1), perCpuSecond: n / seconds })
 				await peers.stopPeer(peer)
 			}
 	} finally {
-		await peers.stop(provider)
+		await processes.stop(provider)
 	}
 	return rows
 }

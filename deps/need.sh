@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a purpose needs on this machine: asks for it, and brings what is missing where it may.
 #
-#   deps/need.sh build|test|lint|asan|fuzz|live|bench|cross ...
+#   deps/need.sh build|test|lint|asan|fuzz|live|bench|guard|cross ...
 #
 # As root, missing Debian packages are installed; else one line says what to run as root, and the exit code is 2. For test,
 # asan and live also node 20 or newer (from npm into build/node where the system's is older) and the packages of
@@ -59,6 +59,12 @@ need_bench() {
 	cmd varnishd varnish
 	cmd npm npm
 	need_node=yes
+}
+
+need_guard() {
+	need_test
+	cmd taskset util-linux
+	cmd valgrind valgrind
 }
 
 need_fuzz() {
@@ -128,14 +134,14 @@ bring_modules() {
 		{ rm -rf "$e2e/node_modules" && ln -s ../../build/npm/node_modules "$e2e/node_modules"; }
 }
 
-[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench cross"
+[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench guard cross"
 purposes=$*
 mkdir -p "$build"
 for p in "$@"; do
 	case $p in
-	build | lint | fuzz | bench | cross) "need_$p" ;;
+	build | lint | fuzz | bench | guard | cross) "need_$p" ;;
 	test | asan | live) need_test ;;
-	*) die "unknown purpose $p (build test lint asan fuzz live bench cross)" ;;
+	*) die "unknown purpose $p (build test lint asan fuzz live bench guard cross)" ;;
 	esac
 done
 if [ -n "$missing$need_node" ]; then

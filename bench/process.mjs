@@ -1,0 +1,91 @@
+// Processes of the bench: each on a core of its own, with what it costs as the kernel counts it, and ended when the bench ends.
+import { spawn } from 'node:child_process'
+import fs from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+
+export const PEER_CORE = 0, LOAD_CORE = Math.min(1, os.cpus().length - 1)
+
+export function freePort() {
+	return new Promise((resolve, reject) => {
+		const s = net.createServer().on('error', reject)
+		s.listen(0, '127.0.0.1', () => {
+			const { port } = s.address()
+			s.close(() => resolve(port))
+		})
+	})
+}
+
+const running = new Set()
+process.on('exit', () => running.forEach((p) => p.child.kill('SIGKILL')))
+
+// A process on a core; its first line of output, or null where it prints none.
+export async function run(core, argv, { line = true, cwd, env } = {}) {
+	const child = spawn('taskset', ['-c', String(core), ...argv], { stdio: ['ignore', 'pipe', 'pipe'], cwd, env })
+	const p = { child, out: '', err: '' }
+	running.add(p)
+	child.stderr.on('data', (d) => (p.err = (p.err + d).slice(-4000)))
+	const first = new Promise((resolve, reject) => {
+		child.stdout.on('data', (d) => {
+			p.out = (p.out + d).slice(-20000)
+			if (p.out.includes('\n'))
+				resolve(p.out)
+		})
+		child.on('exit', (code) => reject(new Error(`${argv[0]} ended with ${code}: ${p.err}`)))
+	})
+	first.catch(() => {})
+	p.exited = new Promise((resolve) => child.on('exit', resolve))
+	if (line)
+		await first
+	return p
+}
+
+export async function stop(p) {
+	p.child.kill('SIGTERM')
+	const late = setTimeout(() => p.child.kill('SIGKILL'), 10000)
+	await p.exited
+	clearTimeout(late)
+	running.delete(p)
+}
+
+export async function untilOpen(port, p) {
+	for (let i = 0; i < 500; i++) {
+		const ok = await new Promise((resolve) => {
+			const s = net.connect(port, '127.0.0.1').on('connect', () => { s.destroy(); resolve(true) })
+			s.on('error', () => resolve(false))
+		})
+		if (ok)
+			return
+		await new Promise((r) => setTimeout(r, 20))
+	}
+	throw new Error(`nobody listens on ${port}: ${p.err}`)
+}
+
+// Ticks of processor that p and its children used, each with all its threads; 10 ms each.
+export function cpuTicks(p) {
+	let sum = 0
+	const add = (pid) => {
+		try {
+			const f = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
+			sum += Number(f[11]) + Number(f[12])
+			for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
+				if (kid.trim())
+					add(kid.trim())
+		} catch { /* gone meanwhile */ }
+	}
+	add(p.child.pid)
+	return sum
+}
+
+export function memory(p, field = 'RssAnon') {
+	let sum = 0
+	const add = (pid) => {
+		const text = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
+		sum += Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)[1]) / 1024
+		for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
+			if (kid.trim())
+				add(kid.trim())
+	}
+	add(p.child.pid)
+	return sum
+}
