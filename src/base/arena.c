@@ -61,8 +61,8 @@ add_block(struct arena *a, size_t n)
 	size_t head = sizeof(struct arena_block);
 	/* As much as there is already: a stream held open for minutes has little more than it needs. */
 	size_t block = a->used < FIRST_BLOCK ? FIRST_BLOCK
-	    : a->used < LARGEST_BLOCK    ? a->used
-					 : LARGEST_BLOCK;
+	    : a->used < LARGEST_BLOCK        ? a->used
+					     : LARGEST_BLOCK;
 	size_t usual = block - head;
 	bool is_large = n > usual / 4 && a->blocks != NULL;
 	size_t size = n > usual || is_large ? n : usual;

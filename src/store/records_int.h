@@ -26,7 +26,7 @@
 #define RECORDS_BATCH 2048
 #define RECORDS_BATCH_BYTES (UINT64_C(4) << 20)
 #define RECORDS_OPEN_DAYS 4
-#define RECORDS_SHARED_MS 20   /* nobody wakes the writer for what another process appends */
+#define RECORDS_SHARED_MS 20 /* nobody wakes the writer for what another process appends */
 
 enum writer_state { WRITER_BUSY, WRITER_GATHERING, WRITER_ASLEEP };
 
