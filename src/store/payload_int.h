@@ -24,6 +24,7 @@ struct piece_head {
 };
 
 struct packer {
+	bool is_hasty; /* the caller's: nothing is compressed */
 	ZSTD_CCtx *context;
 	char *out;
 	size_t size;

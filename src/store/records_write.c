@@ -207,9 +207,17 @@ advance(struct records *r, const struct batch *b)
 	metric_set(M_LOG_QUEUE_BYTES, queue_head(&r->queue) - queue_tail(&r->queue));
 }
 
+/* Compressing is most of what the writer does. When it falls behind, space is cheaper than bodies that are not kept. */
+static bool
+is_behind(const struct records *r)
+{
+	return queue_head(&r->queue) - queue_tail(&r->queue) > r->queue.size / 8;
+}
+
 static int
 commit_batch(struct records *r, struct batch *b)
 {
+	r->packer.is_hasty = is_behind(r);
 	for (size_t from = 0, to; from < b->n; from = to) {
 		int32_t day = day_of_id(&b->frames[from]->id);
 		int rc;

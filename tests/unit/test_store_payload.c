@@ -52,6 +52,24 @@ comes_out_as_it_went_in(void **state)
 }
 
 static void
+in_haste_nothing_is_compressed(void **state)
+{
+	struct buf out;
+	struct span packed;
+
+	(void)state;
+	fill_text();
+	packer.is_hasty = true;
+	packed = packer_pack(&packer, 5, span_of(raw, sizeof(raw)));
+	packer.is_hasty = false;
+	assert_int_equal(packed.n, sizeof(struct piece_head) + sizeof(raw));
+	buf_init(&out, 1 << 20);
+	assert_true(piece_unpack(5, packed, sizeof(raw), &out));
+	assert_memory_equal(buf_view(&out).p, raw, sizeof(raw));
+	buf_fini(&out);
+}
+
+static void
 text_gets_small_and_noise_does_not_grow(void **state)
 {
 	(void)state;
@@ -118,6 +136,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(comes_out_as_it_went_in),
+	    cmocka_unit_test(in_haste_nothing_is_compressed),
 	    cmocka_unit_test(text_gets_small_and_noise_does_not_grow),
 	    cmocka_unit_test(what_is_not_exactly_it_is_refused),
 	    cmocka_unit_test(every_flipped_bit_is_seen),
