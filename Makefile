@@ -15,6 +15,7 @@
 #                        faults and fuzz
 #   make footprint       size, start, memory idle and after 100,000 hits and misses; flood: after 1,500,000 misses; profile: instructions and system calls a request
 #   make bench           beside nginx, HAProxy, Varnish and the bare limit: a table, JSON, a chart; FULL=1 for the whole matrix
+#   make bench-peers     beside other AI gateways (Portkey, LiteLLM, Ferro Labs), as far as they can be installed
 #   make bench-guard     instructions of a hit, a pass, an event, a record: over 3 % more than bench/guard.json fails; ACCEPT=1 for a cost that is meant
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
 #   make slow            10,000 slow clients: memory, whether all are ended, what a normal client notices
@@ -153,8 +154,10 @@ $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/bui
 slow: $(BUILD)/bench/slow
 footprint profile stall slow flood: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider start)
 	@bench/$@
-bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare)
+bench: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams bare fill)
 	@deps/need.sh bench && bench/bench
+bench-peers: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider streams)
+	@deps/need.sh bench peers && GATEWAYS=1 bench/bench
 bench-guard: $(POSTERN) $(addprefix $(BUILD)/bench/,load provider)
 	@deps/need.sh guard && CC='$(CC)' bench/guard
 storesize: all
@@ -170,13 +173,13 @@ install: all
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	$(if $(wildcard deploy/postern.1),install -D -m 644 deploy/postern.1 $(DESTDIR)$(PREFIX)/share/man/man1/postern.1)
 clean:
-	@rm -rf $(filter-out $(addprefix $(BUILD)/,dl node npm need live),$(wildcard $(BUILD)/*))
+	@rm -rf $(filter-out $(addprefix $(BUILD)/,dl node npm need live peers),$(wildcard $(BUILD)/*))
 distclean:
 	@rm -rf $(BUILD) tests/e2e/node_modules
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench bench-guard slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
+.PHONY: all bench bench-guard bench-peers slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

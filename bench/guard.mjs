@@ -73,7 +73,7 @@ async function instructions(kind, n) {
 		await load(kind, port, n, 1 + WARM_UP)
 	}
 	await stop(gateway)
-	await (kind === 'event' ? provider.close() : stop(provider))
+	await (kind === 'event' ? provider.close() : stop(provider.process))
 	return Number(/^(?:totals|summary): (\d+)/m.exec(fs.readFileSync(`${out}-01`, 'latin1'))[1])
 }
 

@@ -2,14 +2,15 @@
  * load: sends an exact number of chat requests over some connections, one at a time on each, and
  * checks every answer: status 200, the expected verdict, whole, and as long as the first one.
  *
- *   load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] [-r RATE] http://IPV4:PORT/PATH
+ *   load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-g GROUP] [-v VERDICT] [-r RATE] http://IPV4:PORT/PATH
  *
  * BYTES (1024) is the size of a request's body; -s asks for streams; -u writes FIRST, FIRST + 1, ...
- * into the bodies, so that no two are the same; VERDICT is what cf-aig-cache-status has to say. A
- * connection that the server closes behind an answer is opened again. The time of a request runs from
+ * into the bodies, so that no two are the same, or with GROUP so that as many in a row are. VERDICT
+ * is what cf-aig-cache-status has to say. A connection that the server closes behind an answer is opened again. The time of a request runs from
  * its write to the last byte of its answer; connecting is not in it. With RATE, requests a second,
  * each has its time, whatever became of those before it, and is measured from then on: who falls
- * behind is seen to (no coordinated omission). One line of figures on standard output. Exit 1 if any request failed (how many and why on standard error), 2 if it cannot go on.
+ * behind is seen to (no coordinated omission). One line of figures on standard output. Exit 1 if any
+ * request failed (how many and why on standard error), 2 if it cannot go on.
  */
 #include "answer.h"
 #include <stdint.h>
@@ -30,6 +31,7 @@ static const char *const verdict_words[VERDICT_COUNT] = {
 
 struct load {
 	long requests, connections, body_size, first; /* number in a body; negative: none */
+	long group;                                   /* requests with the same number */
 	long rate;                                    /* 0: each as soon as the one before is answered */
 	uint64_t begun_at;                            /* ns; with a rate */
 	int clock;
@@ -110,7 +112,7 @@ begin(struct conn *c)
 	char digits[sizeof(DIGITS)];
 
 	if (l->first >= 0) {
-		snprintf(digits, sizeof(digits), "%012ld", l->first + l->started);
+		snprintf(digits, sizeof(digits), "%012ld", l->first + l->started / l->group);
 		memcpy(c->request + l->digits_at, digits, sizeof(digits) - 1);
 	}
 	l->started++;
@@ -296,11 +298,11 @@ on_watchdog(uv_timer_t *timer)
 static bool
 parse(struct load *l, int argc, char **argv, char host[64])
 {
-	static const char names[] = "ncbur";
-	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first, &l->rate};
+	static const char names[] = "ncbugr";
+	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first, &l->group, &l->rate};
 	int port = 0, n = 0;
 
-	for (int option; (option = getopt(argc, argv, "n:c:b:u:r:v:s")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "n:c:b:u:g:r:v:s")) != -1;) {
 		const char *name = strchr(names, option);
 		if (name != NULL)
 			*numbers[name - names] = strtol(optarg, NULL, 10);
@@ -314,7 +316,7 @@ parse(struct load *l, int argc, char **argv, char host[64])
 	return optind + 1 == argc &&
 	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) == 2 &&
 	    argv[optind][n] == '/' && uv_ip4_addr(host, port, &l->to) == 0 && l->requests > 0 &&
-	    l->connections > 0 && l->body_size > 0;
+	    l->connections > 0 && l->body_size > 0 && l->group > 0;
 }
 
 static void
@@ -351,8 +353,7 @@ report(struct load *l, double seconds)
 	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u p999_us %u max_us %u "
 	       "answer_bytes %zu connects %ld\n",
 	    n, failed, seconds, (double)n / seconds, l->us[n / 2], l->us[n * 99 / 100],
-	    l->us[n * 999 / 1000],
-	    l->us[n - 1], l->answer_size, l->connects);
+	    l->us[n * 999 / 1000], l->us[n - 1], l->answer_size, l->connects);
 	for (int v = FINE + 1; v < VERDICT_COUNT; v++)
 		if (l->counts[v] > 0)
 			fprintf(stderr, "load: %s: %ld\n", verdict_words[v], l->counts[v]);
@@ -362,11 +363,12 @@ report(struct load *l, double seconds)
 int
 main(int argc, char **argv)
 {
-	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024, .first = -1};
+	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024, .first = -1, .group = 1};
 	char host[64];
 
 	if (!parse(&l, argc, argv, host))
-		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-v VERDICT] [-r RATE] URL");
+		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-g GROUP] [-v VERDICT] "
+		    "[-r RATE] URL");
 	build_request(&l, argv[optind], host);
 	answer_callbacks(&l.callbacks);
 	l.us = calloc((size_t)l.requests, sizeof(*l.us));

@@ -1,26 +1,35 @@
 // Who stands beside Postern in `make bench`, and what all of them stand between: each peer is started on core 0 with a
 // configuration written here, the provider on core 1. Nothing is shared between two of them but the machine.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import { gateways } from './gateways.mjs'
 import { freePort, LOAD_CORE, PEER_CORE, run, stop, untilOpen } from './process.mjs'
 
 const tools = 'build/bench'
 
 // ---- what is behind ----
 
-export async function startProvider({ bytes = 1024, events = 100, pace = 0 } = {}) {
-	const p = await run(LOAD_CORE, [`${tools}/provider`, '0', String(bytes), String(events), String(pace)])
-	return { ...p, port: Number(p.out) }
+export async function startProvider({ bytes = 1024, events = 100, pace = 0, delay = 0 } = {}) {
+	const p = await run(LOAD_CORE, [`${tools}/provider`, 0, bytes, events, pace, delay].map(String))
+	const port = Number(p.out)
+	return { process: p, port, counts: async () => (await fetch(`http://127.0.0.1:${port}/counts`)).json() }
 }
 
-// A TLS front that answers by itself what the provider would: mbedTLS is not what is measured here.
-export async function startTlsProvider(dir, plain) {
-	const port = await freePort()
-	const p = await startNginx(dir, 'origin', `server { listen 127.0.0.1:${port} ssl; ${tlsFiles(dir)} keepalive_requests 1000000;
-		location / { default_type application/json; return 200 '${completion()}'; } }`, LOAD_CORE)
+// nginx answers by itself what the provider would: mbedTLS is not what is measured behind a peer.
+export async function startTlsProvider(dir) {
+	const port = await freePort(), statusPort = await freePort()
+	const p = await startNginx(dir, 'origin', `server { listen 127.0.0.1:${port} ssl; ${tlsFiles(dir)}
+		location / { default_type application/json; return 200 '${completion()}'; } }
+		server { listen 127.0.0.1:${statusPort}; location / { stub_status; } }`, LOAD_CORE)
 	await untilOpen(port, p)
-	void plain
-	return { ...p, port }
+	await untilOpen(statusPort, p)
+	// These questions and the tries above are counted too: what is compared are differences.
+	const counts = async () => {
+		const text = await (await fetch(`http://127.0.0.1:${statusPort}/`, { headers: { connection: 'close' } })).text()
+		const [, connections, chats] = /^ (\d+) \d+ (\d+)/m.exec(text)
+		return { connections: Number(connections), chats: Number(chats) }
+	}
+	return { process: p, port, counts }
 }
 
 function completion() {
@@ -40,6 +49,8 @@ const tlsFiles = (dir) => `ssl_certificate ${dir}/cert.pem; ssl_certificate_key 
 	ssl_session_cache shared:s:4m; ssl_session_tickets on;`
 
 // ---- the peers ----
+
+const isCached = (kind) => kind.startsWith('hit') || kind === 'coalesced'
 
 async function startNginx(dir, name, servers, core) {
 	const file = `${dir}/${name}.conf`
@@ -65,13 +76,13 @@ const peers = {
 	async nginx({ provider, kind, tls, dir }) {
 		const port = await freePort()
 		const scheme = tls ? 'https' : 'http'
-		const cache = kind.startsWith('hit') ? `proxy_cache z; proxy_cache_methods POST; proxy_cache_valid 200 1h;
+		const cache = isCached(kind) ? `proxy_cache z; proxy_cache_methods POST; proxy_cache_lock on; proxy_cache_valid 200 1h;
 			proxy_cache_key "$request_uri|$http_authorization|$request_body"; proxy_ignore_headers Set-Cookie;` : ''
 		const verify = tls ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${dir}/cert.pem; proxy_ssl_name localhost;` : ''
 		const p = await startNginx(dir, 'peer', `upstream up { server 127.0.0.1:${provider.port}; keepalive 1000; keepalive_requests 100000000; }
 			server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=4096; ${tls ? tlsFiles(dir) : ''}
 			location / { proxy_pass ${scheme}://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-			proxy_buffering ${kind.startsWith('hit') ? 'on' : 'off'}; proxy_request_buffering on; ${cache} ${verify} } }`, PEER_CORE)
+			proxy_buffering ${isCached(kind) ? 'on' : 'off'}; proxy_request_buffering on; ${cache} ${verify} } }`, PEER_CORE)
 		await untilOpen(port, p)
 		return { port, process: p }
 	},
@@ -102,11 +113,11 @@ backend b
 	async varnish({ provider, dir }) {
 		const port = await freePort()
 		const p = await run(PEER_CORE, ['varnishd', '-F', '-n', `${dir}/varnish`, '-a', `127.0.0.1:${port}`, '-b', `127.0.0.1:${provider.port}`,
-			'-s', 'malloc,256m', '-j', 'none', '-p', 'thread_pools=1'], { line: false })
+			'-s', 'malloc,256m', '-j', 'none', '-p', 'thread_pools=1', '-p', 'thread_pool_min=1000'], { line: false })
 		await untilOpen(port, p)
-		return { port, process: p }
+		return { port, process: p, isGet: true } // it caches no POST
 	},
-	async postern({ provider, kind, tls, dir, plainProvider }) {
+	async postern({ provider, kind, tls, dir, plainProvider, data = fs.mkdtempSync(`${dir}/data-`), extra = [] }) {
 		const upTls = tls && !plainProvider
 		const set = {
 			'hit': ['gateways.default.log.payload=none'],
@@ -116,37 +127,37 @@ backend b
 			'pass, all off': ['gateways.default.cache.mode=off', 'gateways.default.log.collect=false'],
 			'stream': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
 			'miss': [],
-			'coalesced': [],
-		}[kind] ?? []
-		const data = fs.mkdtempSync(`${dir}/data-`)
+			'coalesced': ['gateways.default.log.payload=none'],
+		}[kind]
 		const config = `${dir}/postern.yaml`
 		fs.writeFileSync(config, JSON.stringify({
 			listen: [tls ? { address: '127.0.0.1:0', tls: { certificate: `${dir}/cert.pem`, key: `${dir}/key.pem` } } : '127.0.0.1:0'],
 			data,
 			limits: { connections: 12000, connections_per_address: 12000, keepalive_requests: 1000000000 },
-			providers: { openai: { base_url: `${upTls ? 'https' : 'http'}://127.0.0.1:${provider.port}/v1`, ...(upTls ? { ca: `${dir}/cert.pem` } : {}) } },
+			providers: { openai: { base_url: `${upTls ? 'https' : 'http'}://127.0.0.1:${provider.port}/v1`, ...(upTls && { ca: `${dir}/cert.pem` }) } },
 		}))
-		const p = await run(PEER_CORE, [process.env.POSTERN ?? 'build/postern', '--config', config, ...set.flatMap((s) => ['--set', s])])
+		const p = await run(PEER_CORE, [process.env.POSTERN ?? 'build/postern', '--config', config, ...[...set, ...extra].flatMap((s) => ['--set', s])])
 		return { port: Number(/^listening https?:\/\/[^:]+:(\d+)/m.exec(p.out)[1]), process: p, data, base: '/openai' }
 	},
 }
 
+// { name, url, port, process }; isGet, headers: what it has to be asked with
 export async function startPeer(name, options) {
-	const peer = await peers[name](options)
-	return { name, base: '', ...peer, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${peer.port}${peer.base ?? ''}/v1/chat/completions` }
+	if (name === 'direct')
+		return { name, url: `http://127.0.0.1:${options.provider.port}/v1/chat/completions`, process: null }
+	const peer = await (peers[name] ?? gateways[name])(options)
+	return { name, ...peer, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${peer.port}${peer.base ?? ''}/v1/chat/completions` }
 }
 
-export async function stopPeer(peer) {
+// keepData: what it stored is wanted again
+export async function stopPeer(peer, { keepData = false } = {}) {
 	if (peer.process !== null)
 		await stop(peer.process)
-	if (peer.data)
+	if (peer.data && !keepData)
 		fs.rmSync(peer.data, { recursive: true, force: true })
 }
 
-export const version = (file) => {
-	try {
-		return execFileSync(file[0], file.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] }).toString().split('\n')[0]
-	} catch (e) {
-		return String(e.stderr ?? '').split('\n')[0]
-	}
+export function version(argv) {
+	const { stdout, stderr, error } = spawnSync(argv[0], argv.slice(1), { encoding: 'utf8' })
+	return error ? 'none' : (stdout || stderr).split('\n')[0]
 }

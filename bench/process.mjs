@@ -48,8 +48,9 @@ export async function stop(p) {
 	running.delete(p)
 }
 
-export async function untilOpen(port, p) {
-	for (let i = 0; i < 500; i++) {
+export async function untilOpen(port, p, ms = 10000) {
+	const end = Date.now() + ms
+	while (Date.now() < end && p.child.exitCode === null) {
 		const ok = await new Promise((resolve) => {
 			const s = net.connect(port, '127.0.0.1').on('connect', () => { s.destroy(); resolve(true) })
 			s.on('error', () => resolve(false))

@@ -2,12 +2,15 @@
  * provider: a mock of an AI provider that costs as little as it can, so that what is measured in front
  * of it is the gateway. Its answers are built once, at start, and are the same for every request.
  *
- *   provider [PORT [BYTES [EVENTS [PACE]]]]      prints its port when it listens on 127.0.0.1
+ *   provider [PORT [BYTES [EVENTS [PACE [DELAY]]]]]      prints its port when it listens on 127.0.0.1
  *
  * .../chat/completions: a chat completion of BYTES (1024) with usage; if the body has
  * "stream":true, EVENTS (20) chunks, one with the usage, and [DONE], all at once. Else 404.
  * With PACE, in ms, the first event of a stream comes at once and the others that far apart; each
- * has in it when it was written (body_put_paced_event), for bench/streams to read.
+ * has in it when it was written (body_put_paced_event), for bench/streams to read. With DELAY, in ms, a
+ * chat completion takes so long.
+ *
+ * /counts: how many connections it accepted and how many chats it answered, as JSON, these not with it.
  */
 #include <llhttp.h>
 #include <stdio.h>
@@ -21,6 +24,8 @@
 #define STREAM_SIZE (sizeof(STREAM) - 1)
 #define CHAT "/chat/completions"
 #define CHAT_SIZE (sizeof(CHAT) - 1)
+#define COUNTS "/counts"
+#define COUNTS_SIZE (sizeof(COUNTS) - 1)
 #define READ_SIZE 65536
 #define STREAM_FIELDS "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define STREAM_HEAD "HTTP/1.1 200 OK\r\n" STREAM_FIELDS
@@ -31,7 +36,8 @@ struct provider {
 	llhttp_settings_t callbacks;
 	uv_buf_t completion, stream, not_found; /* whole responses */
 	char in[READ_SIZE];                     /* one for all: what is read is consumed at once */
-	long events, pace_ms;
+	long events, pace_ms, delay_ms;
+	long connections, chats;
 };
 
 struct conn {
@@ -134,6 +140,29 @@ send_answer(struct conn *c, uv_buf_t answer)
 		free(p);
 }
 
+static void
+on_delayed(uv_timer_t *timer)
+{
+	struct conn *c = timer->data;
+
+	send_answer(c, c->provider->completion);
+}
+
+/* Whoever asks is on a connection of its own. */
+static void
+send_counts(struct conn *c)
+{
+	char body[96], text[192];
+	int size = snprintf(body, sizeof(body), "{\"connections\":%ld,\"chats\":%ld}",
+	    --c->provider->connections, c->provider->chats);
+	int n = snprintf(text, sizeof(text),
+	    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", size, body);
+	uv_buf_t out = uv_buf_init(text, (unsigned)n);
+
+	uv_try_write((uv_stream_t *)&c->tcp, &out, 1);
+	close_conn(c);
+}
+
 /* ---- a paced stream ---- */
 
 /* An event is small, and whoever is so far behind that its socket takes none is not measured. */
@@ -206,19 +235,34 @@ on_body(llhttp_t *parser, const char *at, size_t n)
 	return 0;
 }
 
+static void
+answer_chat(struct conn *c)
+{
+	struct provider *p = c->provider;
+	bool is_stream = c->matched == STREAM_SIZE;
+
+	p->chats++;
+	if (is_stream && p->pace_ms > 0)
+		start_paced(c);
+	else if (!is_stream && p->delay_ms > 0)
+		uv_timer_start(&c->pace, on_delayed, (uint64_t)p->delay_ms, 0);
+	else
+		send_answer(c, is_stream ? p->stream : p->completion);
+}
+
 static int
 on_complete(llhttp_t *parser)
 {
 	struct conn *c = parser->data;
 	struct provider *p = c->provider;
 
-	if (c->url_size < CHAT_SIZE ||
+	if (c->url_size == COUNTS_SIZE && memcmp(c->url, COUNTS, COUNTS_SIZE) == 0)
+		send_counts(c);
+	else if (c->url_size < CHAT_SIZE ||
 	    memcmp(c->url + c->url_size - CHAT_SIZE, CHAT, CHAT_SIZE) != 0)
 		send_answer(c, p->not_found);
-	else if (p->pace_ms > 0 && c->matched == STREAM_SIZE)
-		start_paced(c);
 	else
-		send_answer(c, c->matched == STREAM_SIZE ? p->stream : p->completion);
+		answer_chat(c);
 	return 0;
 }
 
@@ -249,6 +293,7 @@ on_connection(uv_stream_t *listener, int status)
 	if (c == NULL)
 		return;
 	c->provider = p;
+	p->connections++;
 	uv_tcp_init(&p->loop, &c->tcp);
 	uv_timer_init(&p->loop, &c->pace);
 	c->tcp.data = c->pace.data = c;
@@ -289,6 +334,7 @@ main(int argc, char **argv)
 	p.completion = build_completion(argc > 2 ? strtoul(argv[2], NULL, 10) : 1024);
 	p.events = argc > 3 ? strtol(argv[3], NULL, 10) : 20;
 	p.pace_ms = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
+	p.delay_ms = argc > 5 ? strtol(argv[5], NULL, 10) : 0;
 	p.stream = build_stream(p.events);
 	p.not_found = uv_buf_init(nothing, sizeof(nothing) - 1);
 	llhttp_settings_init(&p.callbacks);

@@ -1,7 +1,13 @@
-// What bench.mjs measured, as a table for the terminal and as a chart (SVG).
-const k = (n) => (n >= 10000 ? `${(n / 1000).toFixed(0)}k` : n >= 1000 ? `${(n / 1000).toFixed(1)}k` : n.toFixed(0))
-const size = (n) => (n >= 1 << 20 ? `${n >> 20} MB` : `${n >> 10} KB`)
+// What bench.mjs measured, as tables for the terminal.
+import { label } from './cells.mjs'
+
+const COLUMNS = ['bare', 'postern', 'nginx', 'haproxy', 'varnish']
+const BOUNDS_MS = [1, 5, 10, 50]
+
+export const short = (n) => (n >= 10000 ? `${(n / 1000).toFixed(0)}k` : n >= 1000 ? `${(n / 1000).toFixed(1)}k` : n.toFixed(0))
 const ratio = (a, b) => (a && b ? (a / b).toFixed(2) : '-')
+const ms = (us) => (us / 1000).toFixed(1)
+const fixed = (n, digits = 1) => n.toFixed(digits)
 
 function columns(rows) {
 	const widths = rows[0].map((_, i) => Math.max(...rows.map((r) => String(r[i]).length)))
@@ -9,79 +15,78 @@ function columns(rows) {
 }
 
 function throughput(cells) {
-	const rows = [['requests/s (p99 ms; processor us a request)', 'bare', 'postern', 'nginx', 'haproxy', 'varnish', '/ bare', '/ nginx', '/ haproxy', 'us / nginx us']]
-	for (const c of cells) {
-		const r = c.result, rate = (n) => r[n]?.perSecond
-		const one = (n) => (r[n] ? `${k(r[n].perSecond)} (${(r[n].p99 / 1000).toFixed(1)}; ${r[n].cpu.toFixed(1)})` : '-')
-		rows.push([`${c.kind}, ${size(c.size)}, ${c.connections} conn${c.tls ? ', TLS' : ''}`, one('bare'), one('postern'), one('nginx'), one('haproxy'), one('varnish'),
-			ratio(rate('postern'), rate('bare')), ratio(rate('postern'), rate('nginx')), ratio(rate('postern'), rate('haproxy')), ratio(r.postern?.cpu, r.nginx?.cpu)])
-	}
-	return columns(rows)
+	const rows = cells.map((c) => {
+		const rate = (name) => c.result[name]?.perSecond
+		const text = (r) => (r ? `${short(r.perSecond)} (${ms(r.p99)}; ${fixed(r.cpu)})` : '-')
+		return [label(c), ...COLUMNS.map((name) => text(c.result[name])),
+			...['bare', 'nginx', 'haproxy'].map((name) => ratio(rate('postern'), rate(name))), ratio(c.result.postern?.cpu, c.result.nginx?.cpu)]
+	})
+	return columns([['requests/s (p99 ms; processor us a request)', ...COLUMNS, '/ bare', '/ nginx', '/ haproxy', 'us / nginx us'], ...rows])
 }
 
-// The highest throughput of a sweep over the connections whose p99 stayed under a bound.
+// Of a sweep over the connections, the highest throughput whose p99 stayed under each bound.
 function bounded(cells) {
-	const rows = [['1 KB, most requests/s with p99 under', '1 ms', '5 ms', '10 ms', '50 ms']]
-	for (const kind of new Set(cells.map((c) => c.kind)))
-		for (const name of ['bare', 'postern', 'nginx', 'haproxy']) {
-			const of = cells.filter((c) => c.kind === kind && c.size === 1024 && !c.tls && c.result[name])
-			if (of.length > 1)
-				rows.push([`${kind}: ${name}`, ...[1, 5, 10, 50].map((ms) => {
-					const best = Math.max(0, ...of.filter((c) => c.result[name].p99 <= ms * 1000).map((c) => c.result[name].perSecond))
-					return best ? k(best) : '-'
-				})])
+	const swept = cells.filter((c) => c.size === 1024 && !c.tls)
+	const rows = []
+	for (const kind of new Set(swept.map((c) => c.kind)))
+		for (const name of COLUMNS) {
+			const of = swept.filter((c) => c.kind === kind && c.result[name]).map((c) => c.result[name])
+			const best = (bound) => Math.max(0, ...of.filter((r) => r.p99 <= bound * 1000).map((r) => r.perSecond))
+			if (of.length > 2)
+				rows.push([`${kind}: ${name}`, ...BOUNDS_MS.map((bound) => (best(bound) ? short(best(bound)) : '-'))])
 		}
-	return rows.length > 1 ? columns(rows) : ''
+	return rows.length > 0 ? columns([['1 KB, most requests/s with p99 under', ...BOUNDS_MS.map((b) => `${b} ms`)], ...rows]) : ''
 }
+
+const latency = (rows) => columns([['added to the provider\'s own, at a fixed rate (us)', 'p50', 'p99', 'p99.9'],
+	...rows.map((r) => [`${r.name}, ${r.connections} conn, ${short(r.rate)}/s`, r.p50, r.p99, r.p999])])
+
+const streams = (rows) => columns([['streams of 100 events, 20 ms apart (us)', 'first token p50', 'event p50', 'p99', 'p99.9', 'lost', 'over 10 ms', 'us an event'],
+	...rows.map((r) => [`${r.streams ?? 10} streams, ${r.name}`, ...(r.failed ? ['failed', '', '', '', '', '', '']
+		: [r.first_p50_us, r.delay_p50_us, r.delay_p99_us, r.delay_p999_us, r.lost, r.late, r.cpu === undefined ? '-' : fixed(r.cpu)])])])
+
+const coalesced = (rows) => columns([['the same new question on all connections at once', 'answers/s', 'p50 ms', 'p99 ms', 'us an answer', 'the provider was asked'],
+	...rows.map((r) => [`${r.name}, ${r.connections} conn, provider takes ${r.delayMs} ms`, short(r.per_second), ms(r.p50_us), ms(r.p99_us), fixed(r.cpu),
+		`${fixed(r.asked, 2)} times`])])
+
+const memory = (rows) => columns([['RssAnon, MB; 64 conn', 'idle', 'under load', '10 s after', 'growth by a second round'],
+	...rows.map((r) => [`${r.name}, ${r.kind}`, fixed(r.idle), fixed(r.steady), fixed(r.recovered), fixed(r.growth, 2)])])
+
+const held = (rows) => columns([['RssAnon, MB', 'idle', 'with them', 'KB each', 'descriptors'],
+	...rows.map((r) => [`${r.name}, ${r.connections} open streams${r.tls ? ', TLS' : ''}`, fixed(r.idle), fixed(r.most),
+		fixed((r.most - r.idle) * 1024 / r.connections), r.descriptors])])
+
+const connections = (rows) => columns([['as connections grow', 'requests/s', 'p99 ms', 'us a request', '/ the first'],
+	...rows.map((r) => [`${r.kind}, ${r.connections} conn`, short(r.perSecond), ms(r.p99), fixed(r.cpu),
+		ratio(r.cpu, rows.find((first) => first.kind === r.kind).cpu)])])
+
+const store = (rows) => columns([['as the store grows: a hit, 16 conn', 'requests/s', 'p99 ms', 'us a request', '/ the first'],
+	...rows.map((r) => [r.label, short(r.per_second), ms(r.p99_us), fixed(r.cpu), ratio(r.cpu, rows[0].cpu)])])
+
+function handshakes(rows) {
+	const of = (name, r) => rows.find((h) => h.name === name && h.version === r.version && h.mode === r.mode).perCpuSecond
+	return columns([['handshakes a second of processor', 'postern', 'nginx', 'haproxy', '/ nginx'],
+		...rows.filter((r) => r.name === 'postern').map((r) => [`${r.version}, ${r.mode === 'new' ? 'full' : 'resumed'}`,
+			...['postern', 'nginx', 'haproxy'].map((name) => short(of(name, r))), ratio(r.perCpuSecond, of('nginx', r))])])
+}
+
+const about = (out) => `\n${out.date}, ${out.cpu}, ${out.cores} cores, load ${out.load_before.toFixed(2)} before; medians of ${out.runs} runs of ${out.seconds} s\n`
 
 export function table(out) {
-	let text = `\n${out.date}, ${out.cpu}, ${out.cores} cores, load ${out.load_before.toFixed(2)} before; medians of ${out.runs} runs of ${out.seconds} s\n\n`
-	if (out.cells.length > 0)
-		text += throughput(out.cells) + '\n' + bounded(out.cells) + '\n'
-	if (out.latency)
-		text += columns([['added to the provider\'s own, at a fixed rate (us)', 'p50', 'p99', 'p99.9'],
-			...out.latency.map((r) => [`${r.name}, ${r.connections} conn, ${k(r.rate)}/s`, r.p50, r.p99, r.p999])]) + '\n'
-	if (out.streams)
-		text += columns([['streams of 100 events, 20 ms apart (us)', 'first token p50', 'event p50', 'p99', 'p99.9', 'lost', 'over 10 ms', 'us an event'],
-			...out.streams.map((r) => (r.failed ? [`${r.streams} streams, ${r.name}`, 'failed', '', '', '', '', '', '']
-				: [`${r.streams} streams, ${r.name}`, r.first, r.p50, r.p99, r.p999, r.lost, r.late, r.cpu.toFixed(1)]))]) + '\n'
-	if (out.held)
-		text += columns([['RssAnon, MB', 'idle', 'with them', 'descriptors'],
-			...out.held.map((r) => [`${r.name}, ${r.connections} open streams${r.tls ? ', TLS' : ''}`, r.idle.toFixed(1), r.most.toFixed(1), r.open])]) + '\n'
-	if (out.handshakes) {
-		const of = (name, r) => out.handshakes.find((h) => h.name === name && h.version === r.version && h.mode === r.mode)?.perCpuSecond
-		text += columns([['handshakes a second of processor', 'postern', 'nginx', 'haproxy', '/ nginx'],
-			...out.handshakes.filter((r) => r.name === 'postern').map((r) => [`${r.version}, ${r.mode === 'new' ? 'full' : 'resumed'}`,
-				k(r.perCpuSecond), k(of('nginx', r)), k(of('haproxy', r)), ratio(r.perCpuSecond, of('nginx', r))])]) + '\n'
-	}
-	return text
+	const texts = out.cells.length > 0 ? [throughput(out.cells), bounded(out.cells)] : []
+	const of = { latency, streams, coalesced, memory, held, connections, store, handshakes }
+	for (const [name, text] of Object.entries(of))
+		if (out[name])
+			texts.push(text(out[name]))
+	texts.push(out.failed.map((why) => `FAILED ${why}\n`).join(''))
+	return [about(out), ...texts.filter((text) => text), `${out.minutes.toFixed(1)} minutes\n`].join('\n')
 }
 
-// ---- the chart: bars for 1 KB at 16 connections, a group for each kind ----
-
-const colours = { bare: '#9aa5b1', postern: '#d9480f', nginx: '#2b8a3e', haproxy: '#1c7ed6', varnish: '#845ef7' }
-const escape = (s) => s.replace(/&/g, '&amp;').replace(/</g, '&lt;')
-
-export function chart(out) {
-	const groups = out.cells.filter((c) => c.size === 1024 && c.connections === 16)
-	const most = Math.max(1, ...groups.flatMap((c) => Object.values(c.result).map((r) => r.perSecond)))
-	const bar = 16, gap = 18, left = 190, width = 860
-	let y = 64, body = ''
-	for (const c of groups) {
-		const names = Object.keys(c.result)
-		body += `<text x="${left - 12}" y="${y + (names.length * bar) / 2 + 4}" text-anchor="end" font-weight="600">${escape(c.kind)}${c.tls ? ', TLS' : ''}</text>\n`
-		for (const name of names) {
-			const r = c.result[name], w = (r.perSecond / most) * (width - left - 200)
-			body += `<rect x="${left}" y="${y}" width="${w.toFixed(1)}" height="${bar - 3}" rx="2" fill="${colours[name]}"/>` +
-				`<text x="${(left + w + 6).toFixed(1)}" y="${y + 11}">${name} ${k(r.perSecond)}/s, ${r.cpu.toFixed(1)} us</text>\n`
-			y += bar
-		}
-		y += gap
-	}
-	return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y + 10}" viewBox="0 0 ${width} ${y + 10}" font-family="system-ui, sans-serif" font-size="12" fill="#343a40">
-<rect width="100%" height="100%" fill="#ffffff"/>
-<text x="16" y="26" font-size="16" font-weight="700">Requests a second on one core, 16 connections, 1 KB in and out</text>
-<text x="16" y="44" fill="#868e96">${out.date.slice(0, 10)}, ${escape(out.cpu)}; behind each bar: processor time a request. Medians of ${out.runs} runs.</text>
-${body}</svg>
-`
+export function besideTable(out) {
+	const mine = (r) => out.rows.find((p) => p.name === 'postern' && p.kind === r.kind && p.connections === r.connections)
+	const rows = out.rows.map((r) => [`${r.kind}, ${r.connections} conn: ${r.name}`, ...(r.failed ? [`failed: ${r.failed}`, '', '', '', '', '', '', '']
+		: [short(r.perSecond), ms(r.p50), ms(r.p99), fixed(r.cpu, 0), fixed(r.idle), fixed(r.loaded), short(r.ready), ratio(mine(r).perSecond, r.perSecond)])])
+	const missing = Object.entries(out.missing).map(([name, why]) => `${name} is not in the table: ${why}\n`)
+	return [about(out), columns([['1 KB', 'requests/s', 'p50 ms', 'p99 ms', 'us a request', 'RssAnon idle, MB', 'loaded', 'first answer, ms', 'postern is x'], ...rows]),
+		streams(out.streams), missing.join('')].join('\n')
 }

@@ -2,7 +2,7 @@
  * streams: opens streams of a paced provider (bench/provider with PACE) and says how late what it wrote arrived here, and whether
  * all of it did.
  *
- *   streams [-c STREAMS] [-k ROUNDS] [-e EVENTS] http://IPV4:PORT/PATH
+ *   streams [-c STREAMS] [-k ROUNDS] [-e EVENTS] [-H FIELD] http://IPV4:PORT/PATH
  *
  * Each of STREAMS (1) connections asks for ROUNDS (1) streams of EVENTS (20) events, one after the other; the connections begin
  * 1 ms apart, so that the provider's events do not come in one burst. The delay of an event is from the provider's write to its
@@ -202,60 +202,97 @@ report(struct streams *s)
 	qsort(s->firsts, s->n_firsts, sizeof(*s->firsts), by_size);
 	for (size_t i = 0; i < s->n_delays; i++)
 		late += s->delays[i] > 10000;
-	printf("events %zu lost %ld broken %ld late %zu first_p50_us %u first_p99_us %u delay_p50_us %u delay_p99_us %u "
-	       "delay_p999_us %u delay_max_us %u\n",
-	    s->n_delays, s->lost, s->broken, late, at(s->firsts, s->n_firsts, 0.5), at(s->firsts, s->n_firsts, 0.99),
-	    at(s->delays, s->n_delays, 0.5), at(s->delays, s->n_delays, 0.99), at(s->delays, s->n_delays, 0.999),
+	printf("events %zu lost %ld broken %ld late %zu first_p50_us %u first_p99_us %u delay_p50_us %u "
+	       "delay_p99_us %u delay_p999_us %u delay_max_us %u\n",
+	    s->n_delays, s->lost, s->broken, late, at(s->firsts, s->n_firsts, 0.5),
+	    at(s->firsts, s->n_firsts, 0.99), at(s->delays, s->n_delays, 0.5),
+	    at(s->delays, s->n_delays, 0.99), at(s->delays, s->n_delays, 0.999),
 	    at(s->delays, s->n_delays, 1));
 	return s->lost != 0 || s->broken != 0 ||
 	    s->n_delays != (size_t)(s->connections * s->rounds * s->events);
+}
+
+/* ---- start ---- */
+
+static bool
+parse(struct streams *s, int argc, char **argv, FILE *fields)
+{
+	char host[64];
+	int port = 0, n = 0;
+
+	for (int option; (option = getopt(argc, argv, "c:k:e:H:")) != -1;) {
+		if (option == 'c')
+			s->connections = strtol(optarg, NULL, 10);
+		else if (option == 'k')
+			s->rounds = strtol(optarg, NULL, 10);
+		else if (option == 'e')
+			s->events = strtol(optarg, NULL, 10);
+		else if (option == 'H')
+			fprintf(fields, "%s\r\n", optarg);
+		else
+			return false;
+	}
+	return optind + 1 == argc &&
+	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) == 2 &&
+	    argv[optind][n] == '/' && uv_ip4_addr(host, port, &s->to) == 0 && s->connections > 0 &&
+	    s->rounds > 0 && s->events > 0;
+}
+
+static void
+build_request(struct streams *s, const char *url, const char *fields)
+{
+	const char *authority = url + strlen("http://"), *path = strchr(authority, '/');
+	char *body;
+	size_t size;
+	FILE *f = open_memstream(&body, &size);
+
+	body_put_request(f, 1024, true, "000000000000");
+	fclose(f);
+	f = open_memstream(&s->request, &s->request_size);
+	fprintf(f,
+	    "POST %s HTTP/1.1\r\nHost: %.*s\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
+	    "Content-Type: application/json\r\nAccept: */*\r\n%sContent-Length: %zu\r\n\r\n%s",
+	    path, (int)(path - authority), authority, fields, size, body);
+	fclose(f);
+	free(body);
+}
+
+static void
+start_all(struct streams *s)
+{
+	uv_timer_init(&s->loop, &s->watchdog);
+	s->watchdog.data = s;
+	uv_timer_start(&s->watchdog, on_watchdog, STILL_MS, STILL_MS);
+	uv_unref((uv_handle_t *)&s->watchdog);
+	for (long i = 0; i < s->connections; i++) {
+		struct conn *c = &s->conns[i];
+		c->all = s;
+		c->rounds = s->rounds;
+		uv_timer_init(&s->loop, &c->start);
+		c->start.data = c;
+		uv_timer_start(&c->start, on_start, (uint64_t)i, 0);
+	}
 }
 
 int
 main(int argc, char **argv)
 {
 	static struct streams s = {.connections = 1, .rounds = 1, .events = 20};
-	char host[64], *body;
-	int port = 0, n = 0;
+	char *fields;
 	size_t size;
+	FILE *f = open_memstream(&fields, &size);
 
-	for (int option; (option = getopt(argc, argv, "c:k:e:")) != -1;)
-		*(option == 'c'          ? &s.connections
-			: option == 'k' ? &s.rounds
-			: option == 'e' ? &s.events
-					: (die("usage: streams [-c STREAMS] [-k ROUNDS] [-e EVENTS] URL"), &s.events)) =
-		    strtol(optarg, NULL, 10);
-	if (optind + 1 != argc || sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) != 2 ||
-	    argv[optind][n] != '/' || uv_ip4_addr(host, port, &s.to) != 0)
-		die("the URL is http://IPV4:PORT/PATH");
-	FILE *f = open_memstream(&body, &size);
-	body_put_request(f, 1024, true, "000000000000");
+	if (!parse(&s, argc, argv, f))
+		die("usage: streams [-c STREAMS] [-k ROUNDS] [-e EVENTS] [-H FIELD] http://IPV4:PORT/PATH");
 	fclose(f);
-	f = open_memstream(&s.request, &s.request_size);
-	fprintf(f,
-	    "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
-	    "Content-Type: application/json\r\nAccept: */*\r\ncf-aig-skip-cache: true\r\n"
-	    "Content-Length: %zu\r\n\r\n%s",
-	    argv[optind] + n, host, size, body);
-	fclose(f);
+	build_request(&s, argv[optind], fields);
 	s.max_delays = (size_t)(s.connections * s.rounds * s.events);
 	s.delays = calloc(s.max_delays, sizeof(*s.delays));
 	s.firsts = calloc((size_t)(s.connections * s.rounds) + 1, sizeof(*s.firsts));
 	s.conns = calloc((size_t)s.connections, sizeof(*s.conns));
 	answer_callbacks(&s.callbacks);
 	uv_loop_init(&s.loop);
-	uv_timer_init(&s.loop, &s.watchdog);
-	s.watchdog.data = &s;
-	uv_timer_start(&s.watchdog, on_watchdog, STILL_MS, STILL_MS);
-	uv_unref((uv_handle_t *)&s.watchdog);
-	for (long i = 0; i < s.connections; i++) {
-		struct conn *c = &s.conns[i];
-		c->all = &s;
-		c->rounds = s.rounds;
-		uv_timer_init(&s.loop, &c->start);
-		c->start.data = c;
-		uv_timer_start(&c->start, on_start, (uint64_t)i, 0);
-	}
+	start_all(&s);
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 	return report(&s);
 }

@@ -1,11 +1,12 @@
 #!/bin/sh
 # What a purpose needs on this machine: asks for it, and brings what is missing where it may.
 #
-#   deps/need.sh build|test|lint|asan|fuzz|live|bench|guard|cross ...
+#   deps/need.sh build|test|lint|asan|fuzz|live|bench|guard|peers|cross ...
 #
 # As root, missing Debian packages are installed; else one line says what to run as root, and the exit code is 2. For test,
 # asan and live also node 20 or newer (from npm into build/node where the system's is older) and the packages of
-# tests/e2e/package.json (into build/npm). Both come from the registry that this machine's npm is set to. Nothing is asked of
+# tests/e2e/package.json (into build/npm). Both come from the registry that this machine's npm is set to. For peers other
+# gateways, into build/peers, each from its makers' kind of registry; one that cannot be had is said and left out. Nothing is asked of
 # the network, and nothing but a look at some files is done, when nothing is missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -65,6 +66,16 @@ need_guard() {
 	need_test
 	cmd taskset util-linux
 	cmd valgrind valgrind
+}
+
+need_peers=
+need_peers() {
+	need_build
+	cmd npm npm
+	file /usr/share/doc/python3-venv python3-venv
+	cmd go golang-go
+	need_node=yes
+	need_peers=yes
 }
 
 need_fuzz() {
@@ -134,17 +145,45 @@ bring_modules() {
 		{ rm -rf "$e2e/node_modules" && ln -s ../../build/npm/node_modules "$e2e/node_modules"; }
 }
 
-[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench guard cross"
+# bring_peer NAME COMMAND ...: another gateway, into build/peers/NAME, with the versions named here. One that cannot be had is no
+# failure: build/peers/NAME.why says why, and make bench-peers repeats it.
+bring_peer() {
+	peer=$1 to=$build/peers/$1
+	shift
+	[ ! -e "$to/done" ] || return 0
+	echo "need: bringing $peer into build/peers" >&2
+	rm -rf "$to" "$to.why" && mkdir -p "$to"
+	if "$@" "$to" >"$to.log" 2>&1; then
+		: >"$to/done"
+	else
+		rm -rf "$to"
+		grep -v '^ *$' "$to.log" | tail -n 1 | sed 's/^[[:space:]]*/could not be installed: /' >"$to.why"
+		echo "need: $peer $(cat "$to.why") (log: build/peers/$peer.log)" >&2
+	fi
+}
+
+# A plain install answers every stream with 500: newer ones of these two do not fit it. No scripts of packages are run.
+bring_portkey() {
+	echo '{"private":true,"dependencies":{"@portkey-ai/gateway":"1.15.2"},
+		"overrides":{"@hono/node-server":"1.13.5","hono":"4.9.7"}}' >"$1/package.json"
+	npm install --prefix "$1" --ignore-scripts --no-audit --no-fund
+}
+
+# 1.82.7, 1.82.8 and 1.107.0 were compromised: the version is pinned
+bring_litellm() { python3 -m venv "$1" && "$1/bin/pip" install -q --only-binary :all: 'litellm[proxy]==1.98.1'; }
+bring_ferro() { GOBIN=$1/bin go install github.com/ferro-labs/ai-gateway/cmd/ferrogw@v1.4.1; }
+
+[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench guard peers cross"
 purposes=$*
 mkdir -p "$build"
 for p in "$@"; do
 	case $p in
-	build | lint | fuzz | bench | guard | cross) "need_$p" ;;
+	build | lint | fuzz | bench | guard | peers | cross) "need_$p" ;;
 	test | asan | live) need_test ;;
-	*) die "unknown purpose $p (build test lint asan fuzz live bench guard cross)" ;;
+	*) die "unknown purpose $p (build test lint asan fuzz live bench guard peers cross)" ;;
 	esac
 done
-if [ -n "$missing$need_node" ]; then
+if [ -n "$missing$need_node$need_peers" ]; then
 	exec 9>"$build/.need.lock"
 	flock 9
 fi
@@ -154,4 +193,9 @@ fi
 if [ -n "$need_node" ]; then
 	bring_node
 	bring_modules
+fi
+if [ -n "$need_peers" ]; then
+	for p in portkey litellm ferro; do
+		bring_peer "$p" "bring_$p"
+	done
 fi

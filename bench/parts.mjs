@@ -1,0 +1,213 @@
+// What `make bench` measures besides the matrix: added latency at a fixed rate, streams, the same question at the same moment,
+// memory, cost as connections and stores grow, TLS handshakes. Each returns rows for bench/report.mjs.
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import { handshakes as shakeHands, median, medians, tool, wrk, wrkHold } from './load.mjs'
+import { startPeer, startProvider, startTlsProvider, stopPeer } from './peers.mjs'
+import { cpuTicks, memory, stop } from './process.mjs'
+
+const PROXIES = ['bare', 'postern', 'nginx', 'haproxy']
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+async function withProvider(options, fn) {
+	const provider = await startProvider(options)
+	try {
+		return await fn(provider)
+	} finally {
+		await stop(provider.process)
+	}
+}
+
+async function withPeer(name, options, fn) {
+	const peer = await startPeer(name, options)
+	try {
+		return await fn(peer)
+	} finally {
+		await stopPeer(peer, { keepData: options.data !== undefined })
+	}
+}
+
+// Microseconds of processor for each of n while fn runs, beside what it returns.
+async function costing(peer, n, fn) {
+	const ticks = peer.process ? cpuTicks(peer.process) : 0
+	const figures = await fn()
+	return { ...figures, cpu: peer.process ? (cpuTicks(peer.process) - ticks) * 10000 / n : 0 }
+}
+
+// ---- at a fixed rate: what a peer adds to the time of the provider itself ----
+
+const RATES = { 1: 2000, 16: 10000 }
+
+export function latency({ runs, dir }) {
+	return withProvider({}, async (provider) => {
+		const rows = []
+		for (const [connections, rate] of Object.entries(RATES)) {
+			const all = { direct: [], ...Object.fromEntries(PROXIES.map((name) => [name, []])) }
+			for (let i = 0; i < runs; i++)
+				for (const name of Object.keys(all))
+					all[name].push(await withPeer(name, { kind: 'pass', provider, dir }, async (peer) => {
+						await tool('load', ['-n', 2000, '-c', connections, peer.url])
+						return tool('load', ['-n', rate * 3, '-c', connections, '-r', rate, peer.url])
+					}))
+			const direct = medians(all.direct)
+			for (const name of PROXIES) {
+				const of = medians(all[name])
+				rows.push({ name, connections: Number(connections), rate, ...Object.fromEntries(['p50', 'p99', 'p999'].map((k) => [k, of[`${k}_us`] - direct[`${k}_us`]])) })
+			}
+		}
+		return rows
+	})
+}
+
+// ---- streams ----
+
+const EVENTS = 100
+
+export function streams({ runs, dir }) {
+	return withProvider({ events: EVENTS, pace: 20 }, async (provider) => {
+		const rows = []
+		for (const n of [1, 100, 500, 1000, 2000])
+			for (const name of ['direct', ...PROXIES]) {
+				const rounds = n === 1 ? 3 : 1, all = []
+				for (let i = 0; i < (n <= 100 ? runs : 1); i++)
+					all.push(await withPeer(name, { kind: 'stream', provider, dir }, (peer) => costing(peer, n * rounds * EVENTS,
+						() => tool('streams', ['-c', n, '-k', rounds, '-e', EVENTS, peer.url]).catch((e) => ({ failed: e.message })))))
+				const failed = all.find((f) => f.failed)?.failed
+				rows.push({ name, streams: n, ...(failed ? { failed } : medians(all)) })
+			}
+		return rows
+	})
+}
+
+// ---- the same new question on all connections at the same moment ----
+
+const ROUNDS = 50, DELAY_MS = 20
+
+export function coalesced({ runs, dir }) {
+	return withProvider({ delay: DELAY_MS }, async (provider) => {
+		const rows = []
+		for (const n of [16, 64, 256, 1000])
+			for (const name of ['postern', 'nginx']) {
+				const all = []
+				for (let i = 0; i < runs; i++)
+					all.push(await withPeer(name, { kind: 'coalesced', provider, dir }, async (peer) => {
+						const before = await provider.counts()
+						const f = await costing(peer, n * ROUNDS, () => tool('load', ['-n', n * ROUNDS, '-c', n, '-g', n, '-u', 1, peer.url]))
+						return { ...f, asked: ((await provider.counts()).chats - before.chats) / ROUNDS }
+					}))
+				rows.push({ name, connections: n, delayMs: DELAY_MS, ...medians(all) })
+			}
+		return rows
+	})
+}
+
+// ---- memory ----
+
+// Under load for a while, 10 s after it, and once more: what the second round adds is growth.
+export function underLoad({ dir, seconds }) {
+	return withProvider({}, async (provider) => {
+		const rows = []
+		for (const [name, kind] of [['postern', 'hit'], ['postern', 'miss'], ['postern', 'pass'], ['nginx', 'pass'], ['haproxy', 'pass']])
+			rows.push(await withPeer(name, { kind, provider, dir }, async (peer) => {
+				const round = async () => {
+					const seen = [], clock = setInterval(() => seen.push(memory(peer.process)), 500)
+					await wrk(dir, peer, { kind }, 64, 5 * seconds)
+					clearInterval(clock)
+					await sleep(10000)
+					return { steady: median(seen.slice(seen.length >> 1)), recovered: memory(peer.process) }
+				}
+				await sleep(1000)
+				const idle = memory(peer.process), first = await round(), second = await round()
+				return { name, kind, idle, ...first, growth: second.recovered - first.recovered }
+			}))
+		return rows
+	})
+}
+
+// Open streams. The way to the provider is plain: it is the clients' side that holds them.
+export function held({ dir, open }) {
+	return withProvider({ events: 60, pace: 1000 }, async (provider) => {
+		const rows = []
+		for (const tls of [false, true])
+			rows.push(await withPeer('postern', { kind: 'stream', provider, tls, plainProvider: true, dir }, async (peer) => {
+				const idle = memory(peer.process), stopper = new AbortController()
+				const load = wrkHold(dir, peer, open, stopper.signal)
+				let most = 0
+				for (let i = 0; i < 25; i++) {
+					await sleep(1000)
+					most = Math.max(most, memory(peer.process))
+				}
+				const descriptors = fs.readdirSync(`/proc/${peer.process.child.pid}/fd`).length
+				stopper.abort()
+				await load
+				return { name: 'postern', tls, connections: open, idle, most, descriptors }
+			}))
+		return rows
+	})
+}
+
+// ---- flat: what a request costs as connections and stores grow ----
+
+export function byConnections({ dir, seconds, open, runs }) {
+	return withProvider({}, async (provider) => {
+		const rows = []
+		for (const kind of ['hit', 'pass'])
+			for (const n of [16, 100, 1000, open]) {
+				const all = []
+				for (let i = 0; i < runs; i++)
+					all.push(await withPeer('postern', { kind, provider, dir }, async (peer) => {
+						await wrk(dir, peer, { kind }, n, 1)
+						const ticks = cpuTicks(peer.process), r = await wrk(dir, peer, { kind }, n, Math.max(seconds, 3))
+						return { ...r, cpu: (cpuTicks(peer.process) - ticks) * 10000 / r.requests }
+					}))
+				rows.push({ kind, connections: n, ...medians(all) })
+			}
+		return rows
+	})
+}
+
+const ASK = 50000 // hits in each measurement
+
+// A cache with one entry and an empty log, then with `entries` and `records`.
+export async function byStore({ dir, entries, records }) {
+	const data = fs.mkdtempSync(`${dir}/store-`)
+	const extra = ['cache.max_size=100GB', 'log.max_size=100GB']
+	const rows = []
+	const hits = async (label, peer, first) => {
+		const numbers = first === undefined ? [] : ['-u', first]
+		rows.push({ label, ...(await costing(peer, ASK, () => tool('load', ['-n', ASK, '-c', 16, '-v', 'HIT', ...numbers, peer.url]))) })
+	}
+	const on = (provider, fn) => withPeer('postern', { kind: 'hit', provider, dir, data, extra }, fn)
+	return withProvider({}, async (provider) => {
+		await on(provider, async (peer) => {
+			await tool('load', ['-n', 1, peer.url])
+			await hits('1 entry, no records', peer)
+			await tool('load', ['-n', entries, '-c', 64, '-v', 'MISS', '-u', 1, peer.url])
+		})
+		execFileSync('build/bench/fill', ['-n', String(records), data], { stdio: 'pipe' })
+		await on(provider, async (peer) => {
+			await hits(`${entries} entries, ${records} records: one of them`, peer)
+			await hits('the same: each once, in a row', peer, 1 + Math.max(0, entries - ASK))
+		})
+		fs.rmSync(data, { recursive: true })
+		return rows
+	})
+}
+
+// ---- handshakes ----
+
+export async function handshakes({ dir }) {
+	const rows = []
+	const provider = await startTlsProvider(dir)
+	try {
+		for (const name of ['postern', 'nginx', 'haproxy'])
+			for (const [version, mode] of [['tls1_3', 'new'], ['tls1_2', 'new'], ['tls1_2', 'reuse']])
+				rows.push(await withPeer(name, { kind: 'pass', provider, tls: true, dir }, async (peer) => {
+					const ticks = cpuTicks(peer.process), n = await shakeHands(peer.port, version, mode)
+					return { name, version, mode, perCpuSecond: n * 100 / (cpuTicks(peer.process) - ticks) }
+				}))
+	} finally {
+		await stop(provider.process)
+	}
+	return rows
+}
