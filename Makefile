@@ -113,6 +113,8 @@ $B/unit/%: $B/tests/unit/%.o $(LIB)
 $B/fuzz/%: $B/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$B/tests/fuzz/replay.o) $(LIB)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 
+$B/fuzz/fuzz_gateway: LDFLAGS += -Wl,--wrap=exchange_begin
+
 build/need/%: deps/need.sh
 	@deps/need.sh $* && mkdir -p $(@D) && touch $@
 build/deps/%/ready: $(wildcard deps/*) | build/need/build $(if $(CROSS),build/need/cross)

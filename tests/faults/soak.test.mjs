@@ -22,8 +22,8 @@ const WORKERS = number('SOAK_WORKERS', 12);
 const MB = 1024 * 1024;
 // Of the medians of two thirds of the time behind the warm-up; what a sanitizer keeps of freed memory is no leak of ours.
 const GROWTH_MOST = process.env.MODE === 'asan' ? 64 * MB : 4 * MB;
-// When it is idle again; each day of the log has six of them.
-const IDLE_DESCRIPTORS = 2, DAY_DESCRIPTORS = 6;
+// When it is idle again; each segment of the log has six of them.
+const IDLE_DESCRIPTORS = 2, SEGMENT_DESCRIPTORS = 6;
 
 const configOf = ({ provider, toxics, sockets }) => ({
   upstream: { connect: '1s', first_byte: '2s', idle: '2s', pool_idle: '1s' },
@@ -34,7 +34,7 @@ const configOf = ({ provider, toxics, sockets }) => ({
   providers: { openai: { base_url: `${provider.url}/v1` }, groq: { base_url: `${toxics.url}/v1` }, grok: { base_url: `${sockets.url}/v1` } },
 });
 
-const days = (gateway) => fs.readdirSync(`${gateway.data}/log`).filter((name) => /^\d{8}/.test(name)).length;
+const segments = (gateway) => fs.readdirSync(`${gateway.data}/log`).filter((name) => /^\d{8}/.test(name)).length;
 const descriptors = (gateway) => fs.readdirSync(`/proc/${gateway.pid}/fd`).length;
 
 function sample(soak) {
@@ -81,7 +81,9 @@ async function readLog(gateway, count) {
   return { times, strangers };
 }
 
-const third = (samples, i) => samples.slice(Math.floor((samples.length * i) / 3), Math.floor((samples.length * (i + 1)) / 3));
+const part = (samples, i, of) => samples.slice(Math.floor((samples.length * i) / of), Math.floor((samples.length * (i + 1)) / of));
+const third = (samples, i) => part(samples, i, 3);
+const tenth = (samples, i) => part(samples, i, 10);
 const mb = (bytes) => `${(bytes / MB).toFixed(1)} MB`;
 
 // Without the first quarter, in which caches and pools fill.
@@ -100,7 +102,7 @@ test(`${SECS} s of a random mixture: as many records as requests, memory and des
   t.after(() => providers.stop());
 
   await request(gateway, { path: '/no-such-provider/v1/x', headers: { 'cf-aig-metadata': `{"n":${soak.sent++}}` } });
-  await waitFor(async () => (await gateway.logs()).length === 1 && days(gateway) === 1, 'the first record');
+  await waitFor(async () => (await gateway.logs()).length === 1 && segments(gateway) === 1, 'the first record');
   const fdsBefore = descriptors(gateway);
   await run(soak, config);
   for (const [what, n] of Object.entries(soak.outcomes).toSorted()) t.diagnostic(`${what} ${n}`);
@@ -113,10 +115,11 @@ test(`${SECS} s of a random mixture: as many records as requests, memory and des
   t.diagnostic(`${soak.sent} requests in ${SECS} s, ${soak.reloads} reloads; without a record: ${lost.length}; with more than one: ${twice}; records of no request: ${strangers}`);
   assert.deepEqual([lost.length, twice, strangers], [0, 0, 0], `lost: ${lost.slice(0, 20).map(([n]) => n)}`);
 
-  const mostIdle = fdsBefore + IDLE_DESCRIPTORS + (days(gateway) - 1) * DAY_DESCRIPTORS;
+  const mostIdle = fdsBefore + IDLE_DESCRIPTORS + (segments(gateway) - 1) * SEGMENT_DESCRIPTORS;
   const fdsAfter = await waitFor(() => descriptors(gateway) <= mostIdle && descriptors(gateway), 'the descriptors of before', 30_000);
   const anon = growth(soak.samples, 'anon'), fds = growth(soak.samples, 'fds');
   t.diagnostic(`RssAnon: median ${mb(anon.first)} in the first third behind the warm-up, ${mb(anon.last)} in the last, at most ${mb(anon.most)}; idle at the end ${mb(gateway.memory('RssAnon'))}`);
+  t.diagnostic(`RssAnon in tenths of the time: ${Array.from({ length: 10 }, (_, i) => mb(median(tenth(soak.samples, i).map((s) => s.anon)))).join(', ')}; ${segments(gateway)} segments of the log`);
   t.diagnostic(`descriptors: ${fdsBefore} before, median ${fds.first} and ${fds.last} under load, at most ${fds.most}; ${fdsAfter} when idle again`);
   assert.ok(soak.samples.length >= 12, `${soak.samples.length} samples`);
   assert.ok(anon.last - anon.first <= GROWTH_MOST, `memory grew by ${mb(anon.last - anon.first)}`);
