@@ -16,6 +16,8 @@ async function once(name, cell, provider, { dir, seconds }) {
 		await wrk(dir, peer, cell, cell.connections, 1)
 		const before = await provider.counts(), ticks = cpuTicks(peer.process)
 		const r = await wrk(dir, peer, cell, cell.connections, seconds)
+		if (r.requests === 0)
+			throw new Error('no answer in the time of a run')
 		const now = await provider.counts(), connects = now.connections - before.connections
 		if (now.chats - before.chats < r.requests * 0.99)
 			throw new Error(`${name}: ${r.requests} requests, the provider saw ${now.chats - before.chats}`)

@@ -81,7 +81,11 @@ body_put_event(FILE *to, const char *data)
 	fprintf(to, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + strlen("data: \n\n"), data);
 }
 
-#define BODY_STAMP "\"at\":" /* then 20 digits, ns of the monotonic clock, and ",\"n\":" and 8 digits */
+/* Then 20 digits, ns of the monotonic clock, a comma, and 8 digits, the event's number. It stands in the content, which those
+ * pass on too that write each event anew. */
+#define BODY_STAMP "stamp="
+#define BODY_STAMP_NUMBER (sizeof(BODY_STAMP) - 1 + 20 + 1) /* where that number begins */
+#define BODY_STAMP_SIZE (BODY_STAMP_NUMBER + 8)
 #define BODY_STREAM_END "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 /* Event number n of a stream, with the time at which it is written. */
@@ -91,8 +95,8 @@ body_put_paced_event(FILE *to, long n, uint64_t at_ns)
 	char data[512];
 
 	snprintf(data, sizeof(data),
-	    BODY_CHUNK "{\"index\":0,\"delta\":{\"content\":\"word \"},\"finish_reason\":null}]," BODY_STAMP
-		       "%020llu,\"n\":%08ld}",
+	    BODY_CHUNK "{\"index\":0,\"delta\":{\"content\":\"" BODY_STAMP "%020llu,%08ld "
+		       "\"},\"finish_reason\":null}]}",
 	    (unsigned long long)at_ns, n);
 	body_put_event(to, data);
 }

@@ -4,8 +4,9 @@ import net from 'node:net'
 
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n'
 const chunk = (text) => `${text.length.toString(16)}\r\n${text}\r\n`
+const word = (n) => `word ${String(n).padStart(8, '0')} `
 const event = (n) => chunk('data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini",' +
-	`"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}],"n":${String(n).padStart(8, '0')}}\n\n`)
+	`"choices":[{"index":0,"delta":{"content":"${word(n)}"},"finish_reason":null}]}\n\n`)
 const END = chunk('data: [DONE]\n\n') + '0\r\n\r\n'
 
 function closed(socket) {
@@ -40,7 +41,7 @@ export async function lockstep(provider, port, path, events, number) {
 	let seen = 0, last = ''
 	socket.on('data', (bytes) => {
 		last = (last + bytes.toString('latin1')).slice(-2000)
-		const at = last.lastIndexOf(`"n":${String(seen).padStart(8, '0')}}`)
+		const at = last.lastIndexOf(word(seen))
 		if (at < 0)
 			return
 		seen++

@@ -54,6 +54,7 @@ const isCached = (kind) => kind.startsWith('hit') || kind === 'coalesced'
 
 async function startNginx(dir, name, servers, core) {
 	const file = `${dir}/${name}.conf`
+	fs.rmSync(`${dir}/${name}.cache`, { recursive: true, force: true }) // what another start of it stored
 	fs.writeFileSync(file, `daemon off; worker_processes 1; pid ${dir}/${name}.pid; error_log stderr error;
 		user root; worker_rlimit_nofile 65536;
 		events { worker_connections 30000; }
@@ -124,7 +125,7 @@ backend b
 			'hit+payloads': [],
 			'stream hit': ['gateways.default.log.payload=none'],
 			'pass': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
-			'pass, all off': ['gateways.default.cache.mode=off', 'gateways.default.log.collect=false'],
+			'pass without log': ['gateways.default.cache.mode=off', 'gateways.default.log.collect=false'],
 			'stream': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
 			'miss': [],
 			'coalesced': ['gateways.default.log.payload=none'],

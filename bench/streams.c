@@ -20,7 +20,6 @@
 
 #define STILL_MS 60000
 #define TAIL 64 /* of what came, for a stamp that is cut */
-#define STAMP_SIZE (sizeof(BODY_STAMP) - 1 + 20 + 5 + 8)
 
 struct streams {
 	long connections, rounds, events;
@@ -67,7 +66,7 @@ note_event(struct conn *c, const char *stamp)
 {
 	struct streams *s = c->all;
 	uint64_t now = uv_hrtime(), at = strtoull(stamp + sizeof(BODY_STAMP) - 1, NULL, 10);
-	long n = strtol(stamp + sizeof(BODY_STAMP) - 1 + 20 + 5, NULL, 10);
+	long n = strtol(stamp + BODY_STAMP_NUMBER, NULL, 10);
 
 	if (n != c->next)
 		s->lost++;
@@ -85,10 +84,10 @@ on_bytes(struct answer *a, const char *p, size_t n)
 	struct conn *c = conn_of(a);
 	char joint[2 * TAIL];
 
-	for (const char *at = p, *hit; n >= STAMP_SIZE &&
+	for (const char *at = p, *hit; n >= BODY_STAMP_SIZE &&
 	    (hit = memmem(at, n - (size_t)(at - p), BODY_STAMP, sizeof(BODY_STAMP) - 1)) != NULL &&
-	    n - (size_t)(hit - p) >= STAMP_SIZE;
-	    at = hit + STAMP_SIZE)
+	    n - (size_t)(hit - p) >= BODY_STAMP_SIZE;
+	    at = hit + BODY_STAMP_SIZE)
 		note_event(c, hit);
 	if (c->tail_size > 0) {
 		size_t more = n < TAIL ? n : TAIL;
@@ -96,11 +95,11 @@ on_bytes(struct answer *a, const char *p, size_t n)
 		memcpy(joint + c->tail_size, p, more);
 		const char *hit = memmem(joint, c->tail_size + more, BODY_STAMP, sizeof(BODY_STAMP) - 1);
 		/* It is the joint's own only if it began before it and did not end there. */
-		if (hit != NULL && hit < joint + c->tail_size && hit + STAMP_SIZE > joint + c->tail_size &&
-		    hit + STAMP_SIZE <= joint + c->tail_size + more)
+		if (hit != NULL && hit < joint + c->tail_size && hit + BODY_STAMP_SIZE > joint + c->tail_size &&
+		    hit + BODY_STAMP_SIZE <= joint + c->tail_size + more)
 			note_event(c, hit);
 	}
-	c->tail_size = n < STAMP_SIZE - 1 ? n : STAMP_SIZE - 1;
+	c->tail_size = n < BODY_STAMP_SIZE - 1 ? n : BODY_STAMP_SIZE - 1;
 	memcpy(c->tail, p + n - c->tail_size, c->tail_size);
 }
 
