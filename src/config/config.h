@@ -19,9 +19,16 @@
 
 #include "base/buf.h"
 
+struct config_pair { /* PEM files */
+	char *certificate, *key;
+};
+enum client_certificates { CLIENTS_OFF, CLIENTS_REQUEST, CLIENTS_REQUIRE };
 struct config_listen {
-	char *address;                   /* as address_parse_listen reads it */
-	char *tls_certificate, *tls_key; /* NULL: plain */
+	char *address;           /* as address_parse_listen reads it */
+	struct config_pair *tls; /* the first is for all names that no other one has; NULL: plain */
+	size_t n_tls;
+	char *client_ca; /* PEM file; NULL: none */
+	enum client_certificates client_certificates;
 };
 
 enum cache_mode { CACHE_ALL, CACHE_DETERMINISTIC, CACHE_OFF };

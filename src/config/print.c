@@ -32,6 +32,39 @@ print_strings(char *const *list, struct buf *out)
 	return ok && buf_putc(out, ']');
 }
 
+/* Without the closing brace. */
+static bool
+print_pair(const struct config_pair *pair, struct buf *out)
+{
+	return buf_printf(out, "{certificate: ") && quote_value(out, pair->certificate) &&
+	    buf_printf(out, ", key: ") && quote_value(out, pair->key);
+}
+
+static bool
+print_more_pairs(const struct config_listen *l, struct buf *out)
+{
+	bool ok = buf_printf(out, ", certificates: [");
+
+	for (size_t i = 1; ok && i < l->n_tls; i++)
+		ok = (i == 1 || buf_put(out, ", ", 2)) && print_pair(&l->tls[i], out) &&
+		    buf_putc(out, '}');
+	return ok && buf_putc(out, ']');
+}
+
+static bool
+print_tls(const struct config_listen *l, struct buf *out)
+{
+	bool ok = buf_printf(out, ", tls: ") && print_pair(&l->tls[0], out);
+
+	if (l->n_tls > 1)
+		ok = ok && print_more_pairs(l, out);
+	if (l->client_ca != NULL)
+		ok = ok && buf_printf(out, ", client_ca: ") && quote_value(out, l->client_ca) &&
+		    buf_printf(out, ", client_certificates: ") &&
+		    quote_value(out, listen_client_words[l->client_certificates]);
+	return ok && buf_putc(out, '}');
+}
+
 static bool
 print_listen(const struct config *c, struct buf *out)
 {
@@ -41,14 +74,11 @@ print_listen(const struct config *c, struct buf *out)
 		const struct config_listen *l = &c->listen[i];
 
 		ok = buf_put(out, "\n  - ", 5);
-		if (l->tls_certificate == NULL) {
+		if (l->tls == NULL)
 			ok = ok && quote_value(out, l->address);
-			continue;
-		}
-		ok = ok && buf_printf(out, "{address: ") && quote_value(out, l->address) &&
-		    buf_printf(out, ", tls: {certificate: ") &&
-		    quote_value(out, l->tls_certificate) && buf_printf(out, ", key: ") &&
-		    quote_value(out, l->tls_key) && buf_put(out, "}}", 2);
+		else
+			ok = ok && buf_printf(out, "{address: ") && quote_value(out, l->address) &&
+			    print_tls(l, out) && buf_putc(out, '}');
 	}
 	return ok;
 }

@@ -52,12 +52,17 @@ put_list_type(const struct config_row *row, const char *more, struct buf *out)
 /* clang-format off */
 #define CLOSED_OBJECT "{\"type\":\"object\",\"additionalProperties\":false,"
 #define FILE_TYPE "{\"type\":\"string\",\"description\":\"PEM file of the "
+#define PAIR_MEMBERS                                                                               \
+	"\"certificate\":" FILE_TYPE "certificate and its chain.\"},"                             \
+	"\"key\":" FILE_TYPE "private key.\"}"
 #define LISTEN_OBJECT                                                                              \
 	"," CLOSED_OBJECT "\"required\":[\"address\"],\"properties\":{"                            \
 	"\"address\":{\"type\":\"string\"},"                                                       \
 	"\"tls\":" CLOSED_OBJECT "\"required\":[\"certificate\",\"key\"],\"properties\":{"         \
-	"\"certificate\":" FILE_TYPE "certificate and its chain.\"},"                             \
-	"\"key\":" FILE_TYPE "private key.\"}}}}}"
+	PAIR_MEMBERS ",\"certificates\":{\"type\":\"array\",\"items\":" CLOSED_OBJECT            \
+	"\"required\":[\"certificate\",\"key\"],\"properties\":{" PAIR_MEMBERS "}}},"              \
+	"\"client_ca\":" FILE_TYPE "authorities of the clients' certificates.\"},"                 \
+	"\"client_certificates\":{\"enum\":[\"off\",\"request\",\"require\"]}}}}}"
 /* clang-format on */
 
 static bool

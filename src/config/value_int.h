@@ -39,5 +39,6 @@ void strings_free(char **list);
 /* listen.c: the one key whose items have a shape of their own. */
 MUST_CHECK bool listen_read(struct config *c, const struct node *n, struct buf *err);
 void listen_free(struct config *c);
+extern const char *const listen_client_words[]; /* by enum client_certificates; NULL-terminated */
 
 #endif

@@ -9,6 +9,7 @@
 #include "cache/preimage.h"
 #include "cache/revoked.h"
 #include "config/config.h"
+#include "gateway/certificates.h"
 #include "gateway/client.h"
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
@@ -18,7 +19,6 @@
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "store/entries.h"
-#include "tls/context.h"
 
 #define REST_MS 1000
 #define REST_BYTES (4 * 1024 * 1024)     /* less leaves no memory behind that is worth the while */
@@ -140,8 +140,8 @@ open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t
 	size_t i = g->n_listeners;
 	if (!address_parse_listen(span_str(cl->address), &a))
 		goto refused;
-	if (cl->tls_certificate != NULL) {
-		tls = tls_server_new(cl->tls_certificate, cl->tls_key, detail, detail_size);
+	if (cl->tls != NULL) {
+		tls = certificates_load(g->certificates, g->listening, i, detail, detail_size);
 		if (tls == NULL)
 			return false;
 	}
@@ -153,11 +153,12 @@ open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t
 	use_inherited(g, cl->address, &a, &o);
 	g->listeners[i] = listener_open(
 	    g->loop, &a, &o, is_admin ? on_accepted_admin : on_accepted_public, g, &why);
-	tls_ctx_unref(tls);
 	if (g->listeners[i] == NULL)
 		goto refused;
+	if (tls != NULL)
+		certificates_shown_by(g->certificates, g->listeners[i]);
 	g->listener_is_admin[i] = is_admin;
-	g->listener_is_tls[i] = cl->tls_certificate != NULL;
+	g->listener_is_tls[i] = tls != NULL;
 	g->n_listeners++;
 	return true;
 refused:
@@ -166,8 +167,16 @@ refused:
 }
 
 static void
+forget_certificates(struct gateway *g)
+{
+	certificates_free(g->certificates);
+	g->certificates = NULL;
+}
+
+static void
 close_listeners(struct gateway *g)
 {
+	forget_certificates(g);
 	for (size_t i = 0; i < g->n_listeners; i++)
 		listener_close(g->listeners[i]);
 	g->n_listeners = 0;
@@ -180,12 +189,14 @@ gateway_listen(struct gateway *g, char *detail, size_t detail_size)
 	g->listeners = xcalloc(c->n_listen, sizeof(*g->listeners));
 	g->listener_is_admin = xcalloc(c->n_listen, sizeof(bool));
 	g->listener_is_tls = xcalloc(c->n_listen, sizeof(bool));
+	g->certificates = certificates_new(g->loop);
 	for (size_t i = 0; i < c->n_listen; i++) {
 		if (!open_one(g, &c->listen[i], detail, detail_size)) {
 			close_listeners(g);
 			return false;
 		}
 	}
+	certificates_watch(g->certificates);
 	return true;
 }
 
@@ -220,6 +231,8 @@ gateway_swap_setup(struct gateway *g, struct setup *s)
 {
 	setup_unref(g->setup);
 	g->setup = s;
+	if (g->certificates != NULL)
+		certificates_reload(g->certificates, s->config);
 }
 
 const struct setup *
@@ -353,6 +366,7 @@ gateway_leave(struct gateway *g, void (*drained)(void *ctx), void *ctx)
 	g->is_draining = g->is_leaving = true;
 	g->drained = drained;
 	g->drained_ctx = ctx;
+	forget_certificates(g);
 	for (size_t i = 0; i < g->n_listeners; i++)
 		listener_release(g->listeners[i]);
 	LIST_EACH(node, &g->clients)

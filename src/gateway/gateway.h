@@ -80,7 +80,8 @@ struct gateway_socket {
 	bool keeps_file;
 };
 struct gateway_socket gateway_socket_at(const struct gateway *g, size_t i);
-/* New exchanges use it from now on; the reference is handed over. */
+/* New exchanges use it from now on, new connections the certificates that it names; the reference is handed
+ * over. */
 void gateway_swap_setup(struct gateway *g, struct setup *s);
 const struct setup *gateway_setup(const struct gateway *g);
 /* Memory is so near to limits.memory that requests are refused. Notes the memory in its metric. */

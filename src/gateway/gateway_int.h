@@ -35,6 +35,7 @@ struct gateway {
 	bool *listener_is_admin, *listener_is_tls;
 	struct config *listening; /* the settings whose `listen` they are, item by item */
 	size_t n_listeners;
+	struct certificates *certificates; /* of the listeners; NULL: they are closed */
 	struct list clients;
 	size_t n_clients, n_leaving;
 	struct list restful;

@@ -67,6 +67,10 @@
 	X(LOG_PAYLOAD_BYTES, GAUGE, "postern_log_payload_bytes", "Size of the payloads in it.")    \
 	X(LOG_DAMAGED, GAUGE, "postern_log_damaged_files", "Files of the log that cannot be read in full.") \
 	X(LOG_FAILING, GAUGE, "postern_log_failing", "1 while the log cannot be written.")         \
+	X(CERTIFICATES, GAUGE, "postern_certificates", "Certificates that the TLS listeners show.") \
+	X(CERTIFICATE_EXPIRES, GAUGE, "postern_certificate_expires_seconds", "Seconds until the first of them expires; 0: it has, or there is none.") \
+	X(CERTIFICATES_READ, COUNTER, "postern_certificate_reloads_total{result=\"read\"}", "Times that a listener's certificates were read again.") \
+	X(CERTIFICATES_FAILED, COUNTER, "postern_certificate_reloads_total{result=\"failed\"}", "") \
 	X(OVERHEAD, HIST, "postern_overhead_seconds", "Time that the gateway added before the first byte.") \
 	X(DURATION, HIST, "postern_request_duration_seconds", "Time from first byte in to last byte out.") \
 	X(TTFB, HIST, "postern_upstream_first_byte_seconds", "Time from the attempt's start to the provider's first byte.") \

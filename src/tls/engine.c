@@ -24,6 +24,7 @@
 struct tls {
 	mbedtls_ssl_context ssl;
 	struct tls_ctx *ctx;
+	struct identity *identity; /* of a server; the context's */
 	struct buf in, out;
 	bool starved, resumed, offered, is_over, has_notified;
 	enum tls_result end; /* TLS_OK while there is none */
@@ -86,7 +87,7 @@ alert_name(unsigned char alert)
 	    {MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION, "missing_extension"},
 	    {MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME, "unrecognized_name"},
 	    {MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL, "no_application_protocol"},
-	    {116, "certificate_required"},
+	    {MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED, "certificate_required"},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -208,12 +209,15 @@ tls_new(struct tls_ctx *ctx, const char *name)
 	if (t == NULL)
 		return NULL;
 	t->ctx = tls_ctx_ref(ctx);
+	t->identity = ctx->is_server ? ctx->certificates[0].identity : NULL;
 	t->resumed = true; /* until a certificate is seen */
 	buf_init(&t->in, TLS_INPUT_MAX);
 	buf_init(&t->out, OUTPUT_MAX);
 	mbedtls_ssl_init(&t->ssl);
 	r = mbedtls_ssl_setup(&t->ssl, &ctx->conf);
-	if (r == 0 && !ctx->is_server)
+	if (r == 0 && ctx->is_server)
+		mbedtls_ssl_set_verify(&t->ssl, peer_check_certificate, &t->peer);
+	else if (r == 0)
 		r = set_up_client(t, name);
 	if (r != 0) {
 		tls_free(t);
@@ -252,10 +256,37 @@ tls_feed(struct tls *t, struct span cipher)
 	return buf_put(&t->in, cipher.p, n) ? n : 0;
 }
 
+static unsigned char
+alert_of(uint32_t flags)
+{
+	if ((flags & MBEDTLS_X509_BADCERT_MISSING) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED;
+	if ((flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0)
+		return MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED;
+	return (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 ? MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA
+							       : MBEDTLS_SSL_ALERT_MSG_BAD_CERT;
+}
+
+/* Where a certificate may be missing, and under TLS 1.3, the library only takes note of what is wrong. */
+static enum tls_result
+judge_client(struct tls *t)
+{
+	uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
+
+	if (flags == 0 ||
+	    (flags == MBEDTLS_X509_BADCERT_MISSING && t->ctx->clients == CLIENTS_REQUEST))
+		return TLS_OK;
+	(void)mbedtls_ssl_send_alert_message(
+	    &t->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_of(flags));
+	return fail(t, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED);
+}
+
 static enum tls_result
 finish_handshake(struct tls *t)
 {
 	t->is_over = true;
+	if (t->ctx->clients != CLIENTS_OFF && judge_client(t) != TLS_OK)
+		return TLS_FAILED;
 	if (!t->ctx->is_server) {
 		/* REQUIRED has seen to it already; a resumed session carries its own verdict. */
 		if (mbedtls_ssl_get_verify_result(&t->ssl) != 0)
@@ -279,7 +310,9 @@ tls_handshake(struct tls *t)
 
 		if (t->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE)
 			t->resumed = false;
+		t->ctx->now = t->identity;
 		r = mbedtls_ssl_handshake_step(&t->ssl);
+		t->identity = t->ctx->now; /* the client may have named another */
 		if (r != 0) {
 			enum tls_result result = settle(t, r);
 

@@ -66,7 +66,12 @@ unknown_keys_get_the_nearest_name(void **state)
 	    {"listen: [{zzz: 1}]",
 		"postern.yaml:1:11: unknown key 'zzz'; known here are address and tls"},
 	    {"listen: [{address: \":1\", tls: {zzz: 1}}]",
-		"postern.yaml:1:32: unknown key 'zzz'; known here are certificate and key"},
+		"postern.yaml:1:32: unknown key 'zzz'; known here are certificate, key, "
+		"certificates, client_ca and client_certificates"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, certificates: [{zzz: 1}]}}]",
+		"postern.yaml:1:72: unknown key 'zzz'; known here are certificate and key"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, client_cas: c}}]",
+		"postern.yaml:1:56: unknown key 'client_cas'; did you mean 'client_ca'?"},
 	    {"'': 1",
 		"postern.yaml:1:1: unknown key ''; known here are listen, data, sandbox, admin, trusted_proxies, limits, "
 		"upstream, cache, log, gateways, providers"},
@@ -204,6 +209,21 @@ addresses_are_checked(void **state)
 		"postern.yaml:1:31: listen.tls is not a mapping; write {certificate: FILE, key: FILE}"},
 	    {"listen: [{address: \":1\", tls: {key: , certificate: a}}]",
 		"postern.yaml:1:37: listen.tls.key has no value; write one"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, certificates: c}}]",
+		"postern.yaml:1:70: listen.tls.certificates is not a list; write [{certificate: FILE, key: FILE}]"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, certificates: [c]}}]",
+		"postern.yaml:1:71: an item of listen.tls.certificates is not a mapping; "
+		"write {certificate: FILE, key: FILE}"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, certificates: [{key: c}]}}]",
+		"postern.yaml:1:71: an item of listen.tls.certificates needs two files; "
+		"write {certificate: FILE, key: FILE}"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, client_certificates: require}}]",
+		"postern.yaml:1:31: listen.tls.client_certificates needs listen.tls.client_ca; write client_ca: FILE"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, client_ca: c, client_certificates: yes}}]",
+		"postern.yaml:1:91: listen.tls.client_certificates cannot be 'yes'; write off, request or require"},
+	    {"listen: [{address: \":1\", tls: {certificate: a, key: b, client_ca: c, client_certificates: [off]}}]",
+		"postern.yaml:1:91: listen.tls.client_certificates cannot be a list or a mapping; "
+		"write off, request or require"},
 	    {"listen: [\":80\", \"0.0.0.0:80\"]",
 		"postern.yaml:1:17: the address '0.0.0.0:80' is given twice; remove one"},
 	    {"admin: {listen: [\":1x\"]}",

@@ -23,7 +23,7 @@ nothing_at_all_gives_the_defaults(void **state)
 	UNUSED(state);
 	assert_int_equal(c->n_listen, 1);
 	assert_string_equal(c->listen[0].address, "127.0.0.1:8787");
-	assert_null(c->listen[0].tls_certificate);
+	assert_null(c->listen[0].tls);
 	assert_string_equal(c->data, "/home/gw/.local/state/postern");
 	assert_null(c->upstream.ca);
 	assert_int_equal(c->n_gateways, 1);
@@ -63,8 +63,8 @@ json_is_yaml(void **state)
 	assert_int_equal(c->n_listen, 2);
 	assert_string_equal(c->listen[0].address, "[::1]:0");
 	assert_string_equal(c->listen[1].address, ":80");
-	assert_string_equal(c->listen[1].tls_certificate, "c.pem");
-	assert_string_equal(c->listen[1].tls_key, "k.pem");
+	assert_string_equal(c->listen[1].tls[0].certificate, "c.pem");
+	assert_string_equal(c->listen[1].tls[0].key, "k.pem");
 	config_unref(c);
 }
 

@@ -113,7 +113,10 @@ the_defaults_are_printed_whole(void **state)
 
 /* Every key with another value than its default, and values that need care in quotes. */
 static const char everything[] =
-    "listen: [\":1\", \"unix:/run/a b\", {address: \"[::1]:2\", tls: {certificate: \"c\\\"\\\\.pem\", key: \"$${K}\"}}]\n"
+    "listen: [\":1\", \"unix:/run/a b\", {address: \"[::1]:2\", tls: {certificate: \"c\\\"\\\\.pem\", key: \"$${K}\"}},\n"
+    "  {address: \":3\", tls: {certificate: c, key: k, certificates: [{certificate: c2, key: k2}, {certificate: c3, key: k3}],\n"
+    "    client_ca: \"/a b\", client_certificates: request}}, {address: \":4\", tls: {certificate: c, key: k, client_ca: d}},\n"
+    "  {address: \":5\", tls: {certificate: c, key: k, client_ca: d, client_certificates: off}}]\n"
     "data: \"/d\\\\$$${X} # \xc3\xa4: \\\"q\\\"\"\n"
     "sandbox: false\n"
     "admin: {listen: [\":1\"], hosts: [a.example, b.example]}\n"
@@ -144,10 +147,17 @@ what_is_printed_loads_to_the_same(void **state)
 	again = case_must_load(text);
 	text_again = printed(again);
 	assert_string_equal(text, text_again);
-	assert_int_equal(again->n_listen, 3);
+	assert_int_equal(again->n_listen, 6);
 	assert_string_equal(again->listen[1].address, "unix:/run/a b");
-	assert_string_equal(again->listen[2].tls_certificate, "c\"\\.pem");
-	assert_string_equal(again->listen[2].tls_key, "${K}");
+	assert_string_equal(again->listen[2].tls[0].certificate, "c\"\\.pem");
+	assert_string_equal(again->listen[2].tls[0].key, "${K}");
+	assert_int_equal(again->listen[2].client_certificates, CLIENTS_OFF);
+	assert_int_equal(again->listen[3].n_tls, 3);
+	assert_string_equal(again->listen[3].tls[2].key, "k3");
+	assert_string_equal(again->listen[3].client_ca, "/a b");
+	assert_int_equal(again->listen[3].client_certificates, CLIENTS_REQUEST);
+	assert_int_equal(again->listen[4].client_certificates, CLIENTS_REQUIRE);
+	assert_int_equal(again->listen[5].client_certificates, CLIENTS_OFF);
 	assert_string_equal(again->data, "/d\\$${X} # \xc3\xa4: \"q\"");
 	assert_false(again->sandbox);
 	assert_string_equal(again->admin_hosts[1], "b.example");

@@ -7,6 +7,22 @@
 #include "crypto/crypto.h"
 #include "pki.h"
 #include "tls/context_int.h"
+#include "tls/server.h"
+
+#define DETAIL 256
+
+static struct tls_ctx *
+server_of(const char *chain, const char *key, struct tls_ctx *old, char detail[DETAIL])
+{
+	char *files[2] = {strdup(chain), strdup(key)};
+	struct config_pair pair = {files[0], files[1]};
+	struct tls_ctx *c =
+	    tls_server_new(&(struct config_listen){.tls = &pair, .n_tls = 1}, old, detail, DETAIL);
+
+	free(files[0]);
+	free(files[1]);
+	return c;
+}
 
 /* A server context of these texts must fail, and say `text` and the file (0: chain, 1: key). */
 static void
@@ -16,7 +32,7 @@ assert_server_fails(const char *chain, const char *key, int guilty, const char *
 
 	pki_file(files[0], chain);
 	pki_file(files[1], key);
-	assert_null(tls_server_new(files[0], files[1], detail, sizeof(detail)));
+	assert_null(server_of(files[0], files[1], NULL, detail));
 	if (strstr(detail, text) == NULL)
 		fail_msg("\"%s\" is not in \"%s\"", text, detail);
 	assert_memory_equal(detail, files[guilty], strlen(files[guilty]));
@@ -46,8 +62,7 @@ a_missing_file_is_named(void **state)
 	char detail[256];
 
 	UNUSED(state);
-	assert_null(
-	    tls_server_new("/nonexistent/c.pem", "/nonexistent/k.pem", detail, sizeof(detail)));
+	assert_null(server_of("/nonexistent/c.pem", "/nonexistent/k.pem", NULL, detail));
 	assert_string_equal(detail, "/nonexistent/c.pem: No such file or directory");
 	assert_null(tls_client_new("/nonexistent/ca.pem", detail, sizeof(detail)));
 	assert_string_equal(detail, "/nonexistent/ca.pem: No such file or directory");

@@ -7,17 +7,20 @@
 #include "base/chk.h"
 #include "pki.h"
 #include "tls/engine.h"
+#include "tls/server.h"
 
 /* A server context from PEM texts; the files are gone again when it returns. */
 static inline struct tls_ctx *
 pki_server(const char *chain, const char *key)
 {
 	char chain_file[PKI_PATH], key_file[PKI_PATH], detail[256];
+	struct config_pair pair = {chain_file, key_file};
 	struct tls_ctx *c;
 
 	pki_file(chain_file, chain);
 	pki_file(key_file, key);
-	c = tls_server_new(chain_file, key_file, detail, sizeof(detail));
+	c = tls_server_new(
+	    &(struct config_listen){.tls = &pair, .n_tls = 1}, NULL, detail, sizeof(detail));
 	unlink(chain_file);
 	unlink(key_file);
 	CHK(c != NULL);

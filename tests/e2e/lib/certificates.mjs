@@ -1,5 +1,5 @@
 // A private certificate authority, made on the spot by the openssl command, and what one needs of it:
-// good and bad certificates of a server.
+// good and bad certificates of a server; issue(name, san, { by, from, to, usage }) makes more.
 import { execFileSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -69,10 +69,10 @@ export function makeCertificates() {
     return { cert: at(`${name}.pem`), key: at(`${name}.key`) };
   };
   const authority = (name) => selfSigned(name, `Test CA ${name}`, ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign']);
-  const issue = (name, san, { by = 'ca', from = null, to = null, cn = name } = {}) => {
+  const issue = (name, san, { by = 'ca', from = null, to = null, cn = name, usage = 'serverAuth' } = {}) => {
     key(name);
     openssl('req', '-new', '-config', 'ca.cnf', '-key', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${cn}`);
-    fs.writeFileSync(at(`${name}.ext`), `basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n${san ? `subjectAltName=${san}\n` : ''}`);
+    fs.writeFileSync(at(`${name}.ext`), `basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=${usage}\n${san ? `subjectAltName=${san}\n` : ''}`);
     const dates = from ? ['-startdate', from, '-enddate', to] : ['-days', '10'];
     openssl('ca', '-batch', '-config', 'ca.cnf', '-cert', `${by}.pem`, '-keyfile', `${by}.key`, '-in', `${name}.csr`, '-out', `${name}.pem`,
       '-extfile', `${name}.ext`, '-notext', ...dates);
@@ -82,6 +82,7 @@ export function makeCertificates() {
   const here = 'DNS:localhost,IP:127.0.0.1';
   return {
     dir,
+    issue,
     ca: authority('ca').cert,
     otherCa: authority('otherca').cert,
     leaf: issue('leaf', here),
