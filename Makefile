@@ -6,6 +6,7 @@
 #   make asan            the same under AddressSanitizer and UBSan
 #   make lint            layers, headers, format, clang-tidy, cppcheck, shellcheck; figures
 #   make fuzz            libFuzzer over every target, FUZZ_SECS=60 each; F=name for one
+#   make testssl         testssl.sh on a TLS listener: nothing worse than LOW
 #   make live            a real model server behind the gateway
 #   make unit            the unit tests; T=json_canon for one, ROOMS="base json" to build these rooms only
 #   make e2e             the end-to-end tests; T=cache for the files whose name has it
@@ -145,6 +146,8 @@ fuzz: build/need/fuzz
 	@$(MAKE) --no-print-directory MODE=fuzz fuzz-run
 fuzz-run: $(FUZZ)
 	@FUZZ_SECS=$(FUZZ_SECS) tests/fuzz/run $(FUZZ)
+testssl: all
+	@deps/need.sh test testssl && tests/testssl/run
 live: all
 	@deps/need.sh live && tests/live/run
 lint: $(DEPS_READY)
@@ -181,7 +184,7 @@ distclean:
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
-.PHONY: all bench bench-guard bench-peers slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live lint format footprint profile stall flood storesize cachesize install clean distclean help
+.PHONY: all bench bench-guard bench-peers slow soak nightly run test asan unit replay e2e faults fuzz fuzz-run live testssl lint format footprint profile stall flood storesize cachesize install clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d) $(patsubst %.c,$B/%.d,$(wildcard tests/unit/*.c tests/fuzz/*.c))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a purpose needs on this machine: asks for it, and brings what is missing where it may.
 #
-#   deps/need.sh build|test|lint|asan|fuzz|live|bench|guard|peers|cross ...
+#   deps/need.sh build|test|lint|asan|fuzz|live|testssl|bench|guard|peers|cross ...
 #
 # As root, missing Debian packages are installed; else one line says what to run as root, and the exit code is 2. For test,
 # asan and live also node 20 or newer (from npm into build/node where the system's is older) and the packages of
@@ -76,6 +76,11 @@ need_peers() {
 	cmd go golang-go
 	need_node=yes
 	need_peers=yes
+}
+
+need_testssl() {
+	need_build
+	cmd testssl testssl.sh
 }
 
 need_fuzz() {
@@ -173,14 +178,14 @@ bring_portkey() {
 bring_litellm() { python3 -m venv "$1" && "$1/bin/pip" install -q --only-binary :all: 'litellm[proxy]==1.98.1'; }
 bring_ferro() { GOBIN=$1/bin go install github.com/ferro-labs/ai-gateway/cmd/ferrogw@v1.4.1; }
 
-[ $# -gt 0 ] || die "for what? build test lint asan fuzz live bench guard peers cross"
+[ $# -gt 0 ] || die "for what? build test lint asan fuzz live testssl bench guard peers cross"
 purposes=$*
 mkdir -p "$build"
 for p in "$@"; do
 	case $p in
-	build | lint | fuzz | bench | guard | peers | cross) "need_$p" ;;
+	build | lint | fuzz | testssl | bench | guard | peers | cross) "need_$p" ;;
 	test | asan | live) need_test ;;
-	*) die "unknown purpose $p (build test lint asan fuzz live bench guard peers cross)" ;;
+	*) die "unknown purpose $p (build test lint asan fuzz live testssl bench guard peers cross)" ;;
 	esac
 done
 if [ -n "$missing$need_node$need_peers" ]; then
