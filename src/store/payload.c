@@ -40,8 +40,8 @@ packer_pack(struct packer *p, uint64_t seed, struct span raw)
 	if (p->context == NULL)
 		make(p);
 	n = p->is_hasty ? raw.n
-			: ZSTD_compressCCtx(p->context, p->out + sizeof(h),
-			      p->size - sizeof(h), raw.p, raw.n, LEVEL);
+			: ZSTD_compressCCtx(p->context, p->out + sizeof(h), p->size - sizeof(h),
+			      raw.p, raw.n, LEVEL);
 	h.is_packed = !ZSTD_isError(n) && n < raw.n;
 	if (!h.is_packed) {
 		n = raw.n;
