@@ -44,12 +44,15 @@ export function chart(out) {
 		lines.push(...g.lines)
 		y += g.height + GAP
 	}
-	const subtitle = `${out.date.slice(0, 10)}, ${out.cpu}, load ${out.load_before.toFixed(1)}. Behind each bar: requests a second, processor time a request. Medians of ${out.runs} runs.`
+	const subtitle = `${out.date.slice(0, 10)}, ${out.cpu}. Behind each bar: requests a second, processor time a request. ` +
+		`Medians of ${out.runs} run${out.runs === 1 ? '' : 's'} of ${out.seconds} s. `
+	const note = out.load_before > 1 ? `Taken on a busy machine (load ${out.load_before.toFixed(0)}): no measure of speed.` : ''
 	return [
 		`<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12" fill="#343a40">`,
 		'<rect width="100%" height="100%" rx="6" fill="#ffffff"/>',
 		text(20, 28, 'Requests a second of one core, 16 connections, 1 KB in and out', 'font-size="16" font-weight="700"'),
 		text(20, 46, subtitle, 'font-size="11" fill="#868e96"'),
+		...(note ? [text(WIDTH - 20, 28, note, 'font-size="12" font-weight="600" fill="#c92a2a" text-anchor="end"')] : []),
 		...legend(), ...lines, '</svg>', '',
 	].join('\n')
 }

@@ -17,7 +17,7 @@ import { PEER_CORE, LOAD_CORE, run, stop } from './process.mjs'
 const exec = promisify(execFile)
 const KEPT = 'bench/guard.json'
 const MARGIN = 0.03
-const isOver = (n, kept) => n > kept * (1 + MARGIN)
+const isOver = (n, kept) => n > kept * (1 + MARGIN) // nothing is over what is not kept
 const FEW = 200, MANY = 1200
 const WARM_UP = 100
 const CHAT = '/openai/v1/chat/completions'
@@ -30,7 +30,7 @@ const OFF = ['gateways.default.cache.mode=off', 'gateways.default.log.payload=no
 // within: only what is done inside this function is counted
 const KINDS = {
 	hit: { set: ['gateways.default.log.payload=none'], ask: ['-v', 'HIT'] },
-	pass: { set: OFF, ask: ['-v', 'BYPASS'] },
+	pass: { set: OFF, ask: ['-v', 'BYPASS'], times: 3 }, // the provider's socket has turns of its own: single ones differ by 1 %
 	event: { set: OFF },
 	record: { set: [], ask: ['-v', 'MISS'], isUnique: true, within: 'journal_write' },
 }
@@ -84,13 +84,13 @@ async function difference(kind) {
 	return cost
 }
 
-// What is over the margin is measured once more, and the lower counts: on a busy machine what mostly comes in one turn of the loop
-// may come in two, which has been seen to add 0.7 % to a pass.
+// The lowest of so many counts, and what is over the margin is measured once more: on a busy machine what mostly comes in one turn
+// of the loop may come in two.
 async function measure(kept) {
 	const cost = {}
-	for (const kind of Object.keys(KINDS)) {
-		cost[kind] = await difference(kind)
-		if (kept[kind] && isOver(cost[kind], kept[kind]))
+	for (const [kind, { times = 1 }] of Object.entries(KINDS)) {
+		cost[kind] = Infinity
+		for (let i = 0; i < times || (i === times && isOver(cost[kind], kept[kind])); i++)
 			cost[kind] = Math.min(cost[kind], await difference(kind))
 	}
 	return cost
@@ -99,8 +99,8 @@ async function measure(kept) {
 function compare(cost, kept) {
 	let failed = 0
 	for (const [kind, n] of Object.entries(cost)) {
-		const more = n / (kept[kind] ?? 0) - 1 // a kind without a figure is one to accept
-		const isBad = isOver(n, kept[kind] ?? 0)
+		const more = n / kept[kind] - 1
+		const isBad = isOver(n, kept[kind]) || kept[kind] === undefined // a kind without a figure is one to accept
 		const verdict = isBad ? 'FAILED' : more < -MARGIN ? 'ok, and less: accept it, so that it stays' : 'ok'
 		failed += isBad
 		console.log(`${kind.padEnd(8)} ${String(n).padStart(8)} instructions, ${kept[kind] ?? 'none'} kept, ${(100 * more).toFixed(1)} %  ${verdict}`)
