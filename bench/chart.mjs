@@ -46,7 +46,7 @@ export function chart(out) {
 	}
 	const subtitle = `${out.date.slice(0, 10)}, ${out.cpu}. Behind each bar: requests a second, processor time a request. ` +
 		`Medians of ${out.runs} run${out.runs === 1 ? '' : 's'} of ${out.seconds} s. `
-	const note = out.load_before > 1 ? `Taken on a busy machine (load ${out.load_before.toFixed(0)}): no measure of speed.` : ''
+	const note = out.load_before > 1 ? `Busy machine (load ${out.load_before.toFixed(0)}): no measure` : ''
 	return [
 		`<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="12" fill="#343a40">`,
 		'<rect width="100%" height="100%" rx="6" fill="#ffffff"/>',
