@@ -422,6 +422,7 @@ trim(struct buf *b)
 static void
 clear(struct exchange *x)
 {
+	box_empty(x);
 	split_free(x);
 	digest_free(x);
 	json_free(x->doc);
