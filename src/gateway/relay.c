@@ -104,14 +104,14 @@ overhead_us(const struct exchange *x, uint64_t now)
 	return (int64_t)(before + (now - x->answer_us));
 }
 
-/* Who follows is told the head of a good answer; with any other he goes his own way. */
+/* Who follows is told the head of a good answer that may have a body, and writes it with one; with any other he goes his own way. */
 static void
 lead(struct exchange *x)
 {
 	struct buf head;
 	struct flight *f = x->flight;
 	buf_init(&head, 8192);
-	if (x->status / 100 == 2 && exchange_stored_head(x, &head)) {
+	if (x->status / 100 == 2 && x->status != 204 && exchange_stored_head(x, &head)) {
 		flight_answer(f, x->status, buf_view(&head),
 		    x->log_wishes.collect ? x->id.b : (const uint8_t[16]){0});
 	} else {

@@ -115,6 +115,20 @@ describe('one flight', () => {
     }
   });
 
+  test('an answer that cannot have a body is not shared: it would be written with one', async () => {
+    const body = fresh();
+    const [taken] = next(1);
+    const all = Array.from({ length: 3 }, () => ask(body));
+    const rq = await taken;
+    await waiting(3);
+    provider.answer = (own) => own.write('HTTP/1.1 204 No Content\r\n\r\n');
+    rq.write('HTTP/1.1 204 No Content\r\n\r\n');
+    for (const reply of [...(await Promise.all(all)), await ask(body)]) {
+      assert.equal(reply.status, 204);
+      assert.deepEqual(['transfer-encoding', 'content-length'].map((name) => reply.header(name)), [undefined, undefined]);
+    }
+  });
+
   test('an HTTP/1.0 client follows too', async () => {
     const body = JSON.stringify(fresh({ stream: true }));
     const [taken] = next(1);
