@@ -73,10 +73,12 @@ export async function wrk(dir, peer, cell, connections, seconds) {
 	}
 }
 
-// Opens that many streams at once and leaves them when `signal` says so.
-export function wrkHold(dir, peer, connections, signal) {
-	return onLoadCore(['wrk', '-t1', `-c${connections}`, '-d60s', '--timeout', '100s', '-s', script(dir, { kind: 'stream' }), peer.url],
-		{ signal }).catch(() => {})
+// A load that nobody reads the figures of: `stop` ends it.
+export function wrkRun(dir, peer, cell, connections, seconds) {
+	const lua = script(dir, { ...cell, headers: peer.headers })
+	const stopper = new AbortController()
+	onLoadCore(['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '100s', '-s', lua, peer.url], { signal: stopper.signal }).catch(() => {})
+	return { stop: () => stopper.abort() }
 }
 
 // One of our own tools: its line "word figure word figure ..." as an object.

@@ -2,7 +2,7 @@
 // memory, cost as connections and stores grow, TLS handshakes. Each returns rows for bench/report.mjs.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
-import { handshakes as shakeHands, median, medians, tool, wrk, wrkHold } from './load.mjs'
+import { handshakes as shakeHands, median, medians, tool, wrk, wrkRun } from './load.mjs'
 import { startPeer, startProvider, startTlsProvider, stopPeer } from './peers.mjs'
 import { cpuTicks, memory, stop } from './process.mjs'
 
@@ -127,22 +127,36 @@ export function underLoad({ dir, seconds }) {
 	})
 }
 
+// Postern has at most 1,024 handshakes open, and beyond them ends those that have not said anything yet: which is what wrk's
+// connections do until the last of them is connected.
+const AT_ONCE = 900
+
+async function untilHeld(peer, wanted) {
+	let n = 0
+	for (let i = 0; i < 90; i++) {
+		n = fs.readdirSync(`/proc/${peer.process.child.pid}/fd`).length
+		if (n >= wanted)
+			return n
+		await sleep(1000)
+	}
+	throw new Error(`${wanted} descriptors were meant to be open, ${n} are`)
+}
+
 // Open streams. The way to the provider is plain: it is the clients' side that holds them.
 export function held({ dir, open }) {
-	return withProvider({ events: 60, pace: 1000 }, async (provider) => {
+	return withProvider({ events: 300, pace: 1000 }, async (provider) => {
 		const rows = []
 		for (const tls of [false, true])
 			rows.push(await withPeer('postern', { kind: 'stream', provider, tls, plainProvider: true, dir }, async (peer) => {
-				const idle = memory(peer.process), stopper = new AbortController()
-				const load = wrkHold(dir, peer, open, stopper.signal)
-				let most = 0
-				for (let i = 0; i < 25; i++) {
-					await sleep(1000)
-					most = Math.max(most, memory(peer.process))
+				const idle = memory(peer.process), loads = []
+				let descriptors = 0
+				for (let n = Math.min(open, AT_ONCE); descriptors < 2 * open; n = Math.min(open, n + AT_ONCE)) {
+					loads.push(wrkRun(dir, peer, { kind: 'stream' }, n - loads.length * AT_ONCE, 300))
+					descriptors = await untilHeld(peer, 2 * n) // a stream has one on each side
 				}
-				const descriptors = fs.readdirSync(`/proc/${peer.process.child.pid}/fd`).length
-				stopper.abort()
-				await load
+				await sleep(5000)
+				const most = memory(peer.process)
+				loads.forEach((load) => load.stop())
 				return { name: 'postern', tls, connections: open, idle, most, descriptors }
 			}))
 		return rows
@@ -151,6 +165,22 @@ export function held({ dir, open }) {
 
 // ---- flat: what a request costs as connections and stores grow ----
 
+async function answered(peer) {
+	const text = await (await fetch(`http://127.0.0.1:${peer.port}/-/metrics`)).text()
+	return [...text.matchAll(/^postern_requests_total\{.*\} (\d+)/mg)].reduce((sum, [, n]) => sum + Number(n), 0)
+}
+
+// Requests and processor of some seconds in the middle of a load, when all are connected: connecting is not what is asked for here.
+async function inTheMiddle(peer, provider, load, connections, seconds) {
+	await sleep(3000 + connections * 3)
+	const before = await answered(peer), counts = await provider.counts(), ticks = cpuTicks(peer.process), start = process.hrtime.bigint()
+	await sleep(seconds * 1000)
+	const requests = await answered(peer) - before, used = cpuTicks(peer.process) - ticks
+	const perSecond = requests * 1e9 / Number(process.hrtime.bigint() - start), connects = (await provider.counts()).connections - counts.connections
+	load.stop()
+	return { perSecond, cpu: used * 10000 / requests, connects: connects / requests }
+}
+
 export function byConnections({ dir, seconds, open, runs }) {
 	return withProvider({}, async (provider) => {
 		const rows = []
@@ -158,11 +188,8 @@ export function byConnections({ dir, seconds, open, runs }) {
 			for (const n of [16, 100, 1000, open]) {
 				const all = []
 				for (let i = 0; i < runs; i++)
-					all.push(await withPeer('postern', { kind, provider, dir }, async (peer) => {
-						await wrk(dir, peer, { kind }, n, 1)
-						const ticks = cpuTicks(peer.process), r = await wrk(dir, peer, { kind }, n, Math.max(seconds, 3))
-						return { ...r, cpu: (cpuTicks(peer.process) - ticks) * 10000 / r.requests }
-					}))
+					all.push(await withPeer('postern', { kind, provider, dir },
+						(peer) => inTheMiddle(peer, provider, wrkRun(dir, peer, { kind }, n, 120), n, Math.max(seconds, 3))))
 				rows.push({ kind, connections: n, ...medians(all) })
 			}
 		return rows
