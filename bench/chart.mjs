@@ -4,10 +4,10 @@ import { short } from './report.mjs'
 
 const COLOURS = { bare: '#adb5bd', postern: '#e8590c', nginx: '#2f9e44', haproxy: '#1c7ed6', varnish: '#7048e8' }
 const TITLES = {
-	'hit': 'cache hit', 'hit+payloads': 'cache hit, bodies logged', 'pass': 'pass-through', 'pass without log': 'pass-through, no log', 'miss': 'miss: stored, logged',
+	'hit': 'cache hit', 'hit+payloads': 'hit, bodies logged', 'pass': 'pass-through', 'pass without log': 'pass-through, no log', 'miss': 'miss: stored, logged',
 	'stream': 'stream, 100 events', 'stream hit': 'stream from the cache',
 }
-const WIDTH = 900, LEFT = 200, RIGHT = 150, BAR = 17, GAP = 16, TOP = 84
+const WIDTH = 900, LEFT = 210, RIGHT = 150, BAR = 17, GAP = 16, TOP = 84
 
 const escape = (s) => s.replace(/&/g, '&amp;').replace(/</g, '&lt;')
 const text = (x, y, content, more = '') => `<text x="${x.toFixed(1)}" y="${y}" ${more}>${escape(content)}</text>`
