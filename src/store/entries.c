@@ -17,10 +17,9 @@
 
 #define DATA_FILE "data.mdb"
 #define MAP_UNIT (UINT64_C(64) << 10) /* a multiple of every page size */
+#define CHECK_MS 8 /* of a start, at most: some 25 MB, if the system still has them in memory */
 /* `visited`: 2 MB of bits for a cache of 2 GB. Two entries that share one can cost the second its
  * second chance: so there are many more bits than entries. */
-#define CHECK_MS                                                                                   \
-	300 /* of a start, at most; half a gigabyte, if the system still has it in memory */
 #define VISITED_MIN (UINT64_C(1) << 19)
 #define VISITED_MAX (UINT64_C(1) << 25)
 #define BYTES_A_BIT 128
