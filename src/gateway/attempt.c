@@ -339,21 +339,26 @@ step_attempt(struct exchange *x)
 	return STEP_WAIT;
 }
 
-/* Behind an answer that came early the provider may read the rest of our request as another one:
- * CVE-2025-4366 and "HTTP/1.1 must die". */
-void
-attempt_return(struct exchange *x)
-{
-	if (x->up != NULL)
-		upstream_return(x->up, x->is_request_out && !x->is_websocket);
-	x->up = NULL;
-}
-
 void
 attempt_drop(struct exchange *x)
 {
 	timer_stop(x->g->loop, &x->timer);
 	if (x->up != NULL)
 		upstream_cancel(x->up);
+	x->up = NULL;
+}
+
+/* Behind an answer that came early the provider may read the rest of our request as another one:
+ * CVE-2025-4366 and "HTTP/1.1 must die". */
+void
+attempt_leave(struct exchange *x)
+{
+	if (!x->is_answer_complete) {
+		attempt_drop(x);
+		return;
+	}
+	timer_stop(x->g->loop, &x->timer);
+	if (x->up != NULL)
+		upstream_return(x->up, x->is_request_out && !x->is_websocket);
 	x->up = NULL;
 }

@@ -6,7 +6,6 @@
 #include "config/config.h"
 #include "gateway/exchange_int.h"
 #include "gateway/gateway_int.h"
-#include "gateway/upstream.h"
 #include "journal/payload.h"
 
 /* Bodies above are read by a worker: as JSON and for credentials that is 2 to 4 ms of a megabyte. */
@@ -125,18 +124,6 @@ hold_last(struct exchange *x)
 	return true;
 }
 
-/* The provider is not made to wait, nor heard any more. */
-static void
-leave_upstream(struct exchange *x)
-{
-	timer_stop(x->g->loop, &x->timer);
-	if (x->up != NULL && x->is_answer_complete)
-		upstream_return(x->up, x->is_body_done || x->head.framing == BODY_NONE);
-	else if (x->up != NULL)
-		upstream_cancel(x->up);
-	x->up = NULL;
-}
-
 /* Fills *e unless it is little for certain. */
 static bool
 is_large(struct exchange *x, struct journal_entry *e)
@@ -156,7 +143,7 @@ digest_start(struct exchange *x)
 		meter_body(x);
 		return false;
 	}
-	leave_upstream(x);
+	attempt_leave(x); /* the provider is not made to wait, nor heard any more */
 	x->digest = xcalloc(1, sizeof(*x->digest));
 	x->digest->entry = e;
 	if (x->log_wishes.collect)

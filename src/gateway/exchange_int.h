@@ -192,9 +192,9 @@ void exchange_fail(struct exchange *x, enum err why, const char *hint);
 enum step_result step_attempt(struct exchange *x);
 bool attempt_send_body(struct exchange *x, struct span bytes); /* false: enough for now */
 void attempt_end_body(struct exchange *x);
-void attempt_return(
-    struct exchange *x); /* after the whole answer: the connection may be used again */
 void attempt_drop(struct exchange *x); /* gives the upstream connection up */
+/* When nothing more is wanted of it: after a whole answer the connection may be used again. */
+void attempt_leave(struct exchange *x);
 /* relay.c */
 void relay_head(struct exchange *x, const struct response_head *head);
 void relay_body(struct exchange *x, struct span bytes);

@@ -289,7 +289,7 @@ finish(struct exchange *x)
 	}
 	relay_hold(x);
 	/* The provider's connection need not wait for a client that reads slowly. */
-	attempt_return(x);
+	attempt_leave(x);
 }
 
 void

@@ -411,11 +411,7 @@ write_last(struct exchange *x)
 static void
 let_go(struct exchange *x)
 {
-	timer_stop(x->g->loop, &x->timer);
-	if (x->is_answer_complete)
-		attempt_return(x);
-	else
-		attempt_drop(x);
+	attempt_leave(x);
 	flight_leave(&x->follow);
 	if (x->client != NULL)
 		client_exchange_over(x->client, next_of(x));

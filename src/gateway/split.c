@@ -327,8 +327,7 @@ split_batch(struct exchange *x)
 		send_whole(x);
 		exchange_pump(x);
 	} else if (x->is_answer_complete) {
-		timer_stop(x->g->loop, &x->timer);
-		attempt_return(x);
+		attempt_leave(x);
 		s->is_capturing = false;
 		s->phase = SPLIT_READ;
 		x->answer_us = clock_mono_us(); /* before, nothing could be done with it */
