@@ -44,7 +44,7 @@ expect_length(struct exchange *x, const struct response_head *head)
 	if (n > b->max)
 		n = b->max;
 	if (n > b->cap && buf_reserve(b, n) == NULL)
-		x->capture.is_cut = x->capture.is_full = true;
+		capture_tap_stop(&x->capture);
 }
 
 /* Who looks on: the meter always, the capture when the cache or the log wants the bytes. */
@@ -76,6 +76,8 @@ hang_taps(struct exchange *x, const struct response_head *head)
 		expect_length(x, head);
 		*last = &x->capture.tap;
 		last = &x->capture.tap.next;
+	} else {
+		capture_tap_stop(&x->capture); /* what is not looked at is not whole */
 	}
 	if (x->flight != NULL) {
 		flight_tap_init(&x->flight_tap, x->flight);
@@ -193,7 +195,7 @@ static void
 spare_memory(struct exchange *x)
 {
 	if (buf_len(&x->capture.body) > CAPTURE_SPARED && gateway_pressure(x->g) != PRESSURE_NONE)
-		x->capture.is_cut = true;
+		capture_tap_stop(&x->capture);
 }
 
 static void
@@ -215,7 +217,7 @@ exchange_spare(struct list *node)
 	shorten(&x->uploaded);
 	if (x->step == STEP_ATTEMPT || buf_len(&x->capture.body) <= CAPTURE_SPARED)
 		return;
-	x->capture.is_cut = true;
+	capture_tap_stop(&x->capture);
 	shorten(&x->capture.body);
 }
 

@@ -218,7 +218,7 @@ split_write(struct exchange *x)
 			return exchange_yield(x);
 		struct span piece = span_head(rest, PIECE_BYTES);
 		bool is_last = piece.n == rest.n;
-		if (client_backlog(x->client) > (is_last ? 0 : HIGH_WATER))
+		if (client_backlog(x->client) > (is_last ? 0 : high_water(x)))
 			return STEP_WAIT;
 		CHK(box_put(x, piece, true));
 		x->response_size += piece.n;

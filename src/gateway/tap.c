@@ -31,6 +31,12 @@ capture_tap_init(struct capture_tap *t, size_t wanted, size_t max)
 	buf_reset(&t->body);
 }
 
+void
+capture_tap_stop(struct capture_tap *t)
+{
+	t->is_cut = t->is_full = true;
+}
+
 static void
 meter_bytes(struct tap *tap, struct span piece)
 {

@@ -29,6 +29,7 @@ struct capture_tap {
 };
 /* max: of what is held, at least `wanted`. body must be zeroed or reusable. */
 void capture_tap_init(struct capture_tap *t, size_t wanted, size_t max);
+void capture_tap_stop(struct capture_tap *t); /* keeps no more, for good: the body is cut */
 
 /* Reads usage and completeness. */
 struct meter_tap {

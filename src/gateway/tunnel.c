@@ -1,7 +1,7 @@
 /*
  * A WebSocket: behind the provider's 101 the two connections are one, byte for byte, until either side ends.
  *
- *   client  -> exchange_body  -> tunnel_send -> upstream_write     held back above HIGH_WATER, both ways
+ *   client  -> exchange_body  -> tunnel_send -> upstream_write     held back above high_water, both ways
  *   client  <- client_write   <- on_bytes    <- upstream
  *
  * Ending   whoever ends, the other is ended at once, behind what is still on its way to him: the client by client.c's
@@ -65,7 +65,7 @@ tunnel_flow(struct exchange *x)
 {
 	if (x->up == NULL)
 		return;
-	if (x->client != NULL && client_backlog(x->client) > HIGH_WATER) {
+	if (x->client != NULL && client_backlog(x->client) > high_water(x)) {
 		/* limits.write_stall is for a client that does not read. */
 		timer_stop(x->g->loop, &x->timer);
 		upstream_read_stop(x->up);
@@ -105,7 +105,7 @@ tunnel_send(struct exchange *x, struct span bytes)
 	ws_scan(&x->tunnel->in, bytes);
 	upstream_write(x->up, &bytes, 1);
 	watch(x);
-	return upstream_backlog(x->up) < HIGH_WATER;
+	return upstream_backlog(x->up) < high_water(x);
 }
 
 static void
