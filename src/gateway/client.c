@@ -389,6 +389,7 @@ on_client_ended(void *ctx, enum err why)
 {
 	struct client *c = ctx;
 	c->is_eof = true;
+	stream_flush(c->stream);
 	if (c->rx == RX_LINGER) {
 		if (why != E_EOF || stream_backlog(c->stream) == 0)
 			close_client(c, false);
@@ -428,6 +429,13 @@ on_client_drained(void *ctx)
 		exchange_drained(c->x);
 }
 
+/* The last words of an answer were thought to be out. */
+static void
+on_client_clogged(void *ctx)
+{
+	arm(ctx);
+}
+
 static void
 on_client_closed(void *ctx)
 {
@@ -447,6 +455,7 @@ static const struct stream_events client_stream_events = {
     .read = on_client_read,
     .ended = on_client_ended,
     .drained = on_client_drained,
+    .clogged = on_client_clogged,
     .closed = on_client_closed,
 };
 

@@ -53,10 +53,11 @@ end_turn(struct loop *l)
 		metric_set(M_LOOP_LONGEST_TURN, us);
 }
 
-/* The last thing before the poll. */
+/* The last thing before the poll; libuv decides after it how long to wait. */
 static void
 on_prepare(uv_prepare_t *h)
 {
+	loop_flush(h->data);
 	end_turn(h->data);
 }
 
@@ -144,6 +145,7 @@ loop_run(struct loop *l)
 {
 	loop_turn_begin(l); /* timers that are due run before the first poll */
 	uv_run(&l->uv, UV_RUN_DEFAULT);
+	loop_flush(l);
 	end_turn(l); /* the last one, which no poll follows */
 }
 

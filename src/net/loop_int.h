@@ -19,13 +19,23 @@
 
 #define LOOP_READ_BYTES (64u << 10)
 #define LOOP_GATHER_BYTES 8192 /* one TLS record of ours */
+#define LOOP_HELD                                                                                  \
+	16 /* streams whose small writes wait for the end of the turn: the first waits for so many others */
+#define LOOP_HELD_BYTES (64u << 10)
 #define LOOP_SIGNALS 8
 /* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
 #define LOOP_HANDSHAKES_A_TURN 4
 /* Of one socket. libuv alone would read 32 times in a row: 2 MB, passed on and looked at, are 5 ms. */
 #define LOOP_READ_A_TURN (256u << 10)
 
+struct stream;
 struct watched_signal;
+
+/* What a stream has written in this turn: n bytes of held_room. See hold.c. */
+struct held {
+	struct stream *owner; /* NULL: is out already */
+	uint32_t at, n;
+};
 
 struct loop {
 	uv_loop_t uv;
@@ -42,10 +52,13 @@ struct loop {
 	unsigned own_closed;      /* handles of ours that closed, in loop_free */
 	unsigned handshake_steps; /* done in this turn */
 	struct watched_signal *signals[LOOP_SIGNALS];
+	struct held held[LOOP_HELD];
+	uint32_t n_held, held_bytes;
 	/* One for all connections: what a read leaves unused is copied into the stream. */
 	char read[LOOP_READ_BYTES];
 	char plain[LOOP_READ_BYTES];
 	char gather[LOOP_GATHER_BYTES];
+	char held_room[LOOP_HELD_BYTES];
 };
 
 static inline void
@@ -55,6 +68,7 @@ loop_turn_begin(struct loop *l)
 		l->turn_began_ns = clock_mono_ns();
 }
 
+void loop_flush(struct loop *l); /* hold.c: what is held goes to the kernel */
 void timers_init(struct loop *l);
 void timers_close(struct loop *l, uv_close_cb closed);
 

@@ -127,6 +127,7 @@ pump(void *ctx)
 		stream_read_pending(s);
 	stream_tell_end(s);
 	stream_tell_drained(s);
+	stream_tell_clogged(s);
 	stream_arm(s);
 }
 
@@ -227,6 +228,7 @@ static void
 end_stream(struct stream *s, bool reset)
 {
 	CHK(s->phase != PHASE_CLOSING);
+	stream_flush(s);
 	/* Bytes that will never go out: a FIN would make a cut look like an end. */
 	if (stream_backlog(s) > 0)
 		reset = true;

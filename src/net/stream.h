@@ -12,7 +12,9 @@
  * Watching   A stream that is not read does not notice that its peer has gone. Between a request
  *            and its answer use stream_read_watch: it reads on into the kept bytes (64 KB) without
  *            offering them and tells `ended` at once, though those bytes are still to be read.
- * Writing    stream_write tries the kernel at once and copies what did not fit. There is no cap
+ * Writing    stream_write holds small pieces until the turn ends or stream_flush, copies what the kernel
+ *            then does not take, and hands longer ones to the kernel at once. What is held does not count as
+ *            backlog; when the kernel does not take all of it `clogged` tells that a backlog has begun. There is no cap
  *            here: the writer looks at stream_backlog and stops its own source above its high-water
  *            mark; `drained` comes when the backlog, having been above the low-water mark, has
  *            fallen to it. Before `opened` nothing can be written.
@@ -47,6 +49,7 @@ struct stream_events {
 	size_t (*read)(void *ctx, struct span bytes); /* returns bytes used */
 	void (*ended)(void *ctx, enum err why);       /* at most once */
 	void (*drained)(void *ctx);                   /* backlog fell to the low-water mark */
+	void (*clogged)(void *ctx); /* what was held did not fit: there is a backlog now */
 	void (*closed)(void *ctx);
 };
 
@@ -77,6 +80,8 @@ size_t stream_backlog(const struct stream *s);
 void stream_set_low_water(struct stream *s, size_t bytes); /* default 64 KB */
 /* False: the stream has failed or is closing (the bytes are dropped; `ended` tells or told). */
 bool stream_write(struct stream *s, const struct span *parts, size_t n);
+/* What is held goes to the kernel now: for who decides by the backlog whether to close. */
+void stream_flush(struct stream *s);
 /* After the backlog is out: FIN (and close_notify before it). No writes after this. */
 void stream_shutdown(struct stream *s);
 

@@ -3,7 +3,8 @@
  *
  *   stream.c        life: phases, the pump, who is told what, close
  *   stream_read.c   socket -> (engine) -> read
- *   stream_write.c  write -> (engine) -> queue -> socket
+ *   stream_write.c  write -> (engine) -> hold or queue -> socket
+ *   hold.c          small writes of one turn, put together
  *   stream_tls.c    the engine between the two
  *   connect.c       the way to an open stream from this side (dial.c: to a socket); listener.c: from the other
  *
@@ -25,6 +26,8 @@
 
 #define KEPT_MAX LOOP_READ_BYTES
 #define WRITE_SLICE (64u << 10) /* of a long batch, so that the backlog falls in steps */
+#define HELD_WRITE_MAX                                                                             \
+	(16u << 10) /* longer ones are worth a call of their own, and not worth copying */
 #define LOW_WATER_DEFAULT (64u << 10)
 #define GRACE_MS 1000 /* for what the peer sent before it reset the connection under a write */
 
@@ -50,8 +53,9 @@ struct opening {
  * 1. `uv_reading` says what libuv was told; stream_arm alone changes it.
  * 2. At most one uv request is out: one write of a slice of `batch`, or the shutdown.
  * 3. `batch` is not touched while its write is out; bytes of `queue` are never in a request.
- * 4. Nothing of the owner's reaches the socket of a TLS stream but through the engine.
- * 5. After PHASE_CLOSING no callback but `closed`.
+ * 4. While `held` is set, `batch` is NULL and `queue` is empty.
+ * 5. Nothing of the owner's reaches the socket of a TLS stream but through the engine.
+ * 6. After PHASE_CLOSING no callback but `closed`.
  */
 struct stream {
 	union {
@@ -75,6 +79,7 @@ struct stream {
 	struct list link;          /* there */
 	struct buf kept;           /* read, not used */
 	struct buf queue;          /* written, behind the batch */
+	struct held *held;         /* written in this turn, before the queue; NULL: nothing */
 	char *batch;
 	size_t batch_n, batch_off, slice;
 	size_t low_water;
@@ -87,6 +92,7 @@ struct stream {
 	bool tls_pending;  /* the engine may hold plaintext */
 	bool step_due;     /* ciphertext for the handshake is here */
 	bool want_drained; /* the backlog was above the low-water mark */
+	bool is_clogged;   /* what was held did not fit, and the owner does not know yet */
 	bool has_notified; /* close_notify is written */
 	bool has_socket;   /* the handle was initialised and not closed */
 	bool is_gone;      /* the handle is closed, or never was */
@@ -120,10 +126,15 @@ void on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b);
 
 /* stream_write.c */
 bool stream_write_raw(struct stream *s, const struct span *parts, size_t n);
+void stream_write_now(struct stream *s, const struct span *parts, size_t n);
 void stream_write_failed(struct stream *s, const char *detail);
 void stream_tell_drained(struct stream *s);
+void stream_tell_clogged(struct stream *s);
 /* What the kernel takes at once of the last words of a stream that is being closed. */
 void stream_try_last(struct stream *s, struct span bytes);
+
+/* hold.c; false: too long, or the kernel has no room */
+bool stream_hold(struct stream *s, const struct span *parts, size_t n);
 
 /* stream_tls.c */
 void stream_tls_begin(struct stream *s, struct tls_ctx *ctx, const char *name);

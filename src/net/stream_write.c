@@ -1,6 +1,6 @@
 /*
- * Writing: the kernel is tried at once, what it does not take is copied behind a queue of which
- * one batch at a time is libuv's. The request is part of the stream; the fast path allocates nothing.
+ * Writing: small pieces are held until the turn ends (hold.c), then the kernel is tried; what it does not take is copied
+ * behind a queue of which one batch at a time is libuv's. The request is part of the stream; the fast path allocates nothing.
  */
 #include <stdlib.h>
 
@@ -77,6 +77,17 @@ stream_tell_drained(struct stream *s)
 {
 	if (s->phase == PHASE_OPEN && s->tx == TX_FAILED && s->rx == RX_ENDED)
 		tell_if_low(s);
+}
+
+/* Who learnt from stream_backlog that all was out learns that it is not. */
+void
+stream_tell_clogged(struct stream *s)
+{
+	if (!s->is_clogged)
+		return;
+	s->is_clogged = false;
+	if (s->phase == PHASE_OPEN && s->ev.clogged != NULL && stream_backlog(s) > 0)
+		s->ev.clogged(s->ctx);
 }
 
 /* ---- queue and batch ---- */
@@ -207,19 +218,29 @@ enqueue(struct stream *s, const struct span *parts, size_t n, size_t skip)
 	}
 }
 
-bool
-stream_write_raw(struct stream *s, const struct span *parts, size_t n)
+void
+stream_write_now(struct stream *s, const struct span *parts, size_t n)
 {
 	size_t done = 0;
 
 	if (s->batch == NULL && buf_len(&s->queue) == 0)
 		done = try_now(s, parts, n);
 	if (s->tx == TX_FAILED)
-		return false;
+		return;
 	enqueue(s, parts, n, done);
 	start_batch(s);
 	if (stream_backlog(s) > s->low_water)
 		s->want_drained = true;
+}
+
+bool
+stream_write_raw(struct stream *s, const struct span *parts, size_t n)
+{
+	if (s->batch == NULL && stream_hold(s, parts, n))
+		return true;
+	stream_flush(s);
+	if (s->tx != TX_FAILED)
+		stream_write_now(s, parts, n);
 	return s->tx != TX_FAILED;
 }
 
@@ -251,6 +272,7 @@ stream_pass(struct stream *s, struct span bytes, const int *fds, size_t n)
 {
 	uv_os_fd_t fd;
 
+	stream_flush(s);
 	CHK(s->uv.handle.type == UV_NAMED_PIPE && stream_backlog(s) == 0);
 	if (s->phase != PHASE_OPEN || s->tx != TX_OPEN || uv_fileno(&s->uv.handle, &fd) != 0)
 		return false;
@@ -270,12 +292,14 @@ finish_writing(struct stream *s)
 {
 	int r;
 
+	stream_flush(s);
 	if (s->tx != TX_FINISHING || s->batch != NULL)
 		return;
 	if (s->tls != NULL && !s->has_notified) {
 		s->has_notified = true;
 		tls_shutdown(s->tls);
 		stream_tls_flush(s);
+		stream_flush(s);
 		if (s->tx != TX_FINISHING || s->batch != NULL)
 			return;
 	}

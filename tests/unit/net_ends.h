@@ -31,13 +31,13 @@ net_give_up(void *ctx)
 	*(bool *)ctx = true;
 }
 
-/* Turns the loop until cond holds. */
+/* Turns the loop until cond holds; each is looked at when a turn is over, with what was held sent. */
 #define RUN_UNTIL(l, cond)                                                                         \
 	do {                                                                                       \
 		bool late_ = false;                                                                \
 		struct timer guard_ = {0};                                                         \
 		timer_start((l), &guard_, PATIENCE_MS, net_give_up, &late_);                       \
-		while (!(cond) && !late_)                                                          \
+		while (loop_flush(l), !(cond) && !late_)                                           \
 			uv_run(&(l)->uv, UV_RUN_ONCE);                                             \
 		timer_stop((l), &guard_);                                                          \
 		assert_false(late_);                                                               \
@@ -64,7 +64,7 @@ struct end {
 	bool close_in_read, abort_in_read;
 	void (*hook)(void *ctx); /* and this */
 	void *hook_ctx;
-	int reads, opened, ended, drained, closed;
+	int reads, opened, ended, drained, clogged, closed;
 	size_t last_offer;
 	enum err why;
 };
@@ -141,6 +141,16 @@ end_drained(void *ctx)
 }
 
 static inline void
+end_clogged(void *ctx)
+{
+	struct end *e = ctx;
+
+	assert_int_equal(net_inside, 0);
+	assert_int_equal(e->closed, 0);
+	e->clogged++;
+}
+
+static inline void
 end_closed(void *ctx)
 {
 	struct end *e = ctx;
@@ -156,6 +166,7 @@ static const struct stream_events end_events = {
     .read = end_read,
     .ended = end_ended,
     .drained = end_drained,
+    .clogged = end_clogged,
     .closed = end_closed,
 };
 

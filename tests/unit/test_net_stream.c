@@ -352,18 +352,153 @@ the_backlog_moves_with_every_byte_the_kernel_takes(void **state)
 	couple_free(c);
 }
 
+/* So does one over the longest that is held, at once; what was held goes before it. */
 static void
-a_small_write_goes_to_the_kernel_at_once_and_allocates_nothing(void **state)
+small_writes_are_held_until_the_turn_ends_and_allocate_nothing(void **state)
+{
+	struct couple *c = couple_new();
+	static char in[HELD_WRITE_MAX + 16], longest[HELD_WRITE_MAX + 1];
+
+	UNUSED(state);
+	assert_true(end_write(c->e, "in ", 3));
+	assert_true(end_write(c->e, "turn", 4));
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), -1);
+	assert_int_equal(stream_backlog(c->e->s), 0);
+	uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), 7);
+	assert_memory_equal(in, "in turn", 7);
+	assert_true(end_write(c->e, longest, HELD_WRITE_MAX));
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), -1);
+	CALL(stream_flush(c->e->s));
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), HELD_WRITE_MAX);
+	assert_true(end_write(c->e, "a", 1));
+	assert_true(end_write(c->e, longest, HELD_WRITE_MAX + 1));
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), HELD_WRITE_MAX + 2);
+	assert_int_equal(in[0], 'a');
+	assert_null(c->e->s->queue.p);
+	assert_null(c->e->s->batch);
+	couple_free(c);
+}
+
+/* One more than may hold, each twice and in turn: nothing is lost, and the order of each is kept. */
+static void
+many_streams_hold_side_by_side(void **state)
+{
+	struct couple *c = couple_new();
+	int peers[LOOP_HELD + 1];
+	char in[32];
+
+	UNUSED(state);
+	for (unsigned i = 0; i <= LOOP_HELD; i++) {
+		peers[i] = peer_connect(listener_address(c->door.l));
+		RUN_UNTIL(c->loop, c->door.n == i + 2);
+	}
+	for (unsigned i = 0; i <= LOOP_HELD; i++)
+		assert_true(end_write(&c->door.ends[i + 1], "first ", 6));
+	assert_int_equal(c->loop->n_held, 1); /* the others had to make room */
+	for (unsigned i = 0; i <= LOOP_HELD; i++)
+		assert_true(end_write(&c->door.ends[i + 1], "second", 6));
+	uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+	for (unsigned i = 0; i <= LOOP_HELD; i++) {
+		assert_int_equal(recv(peers[i], in, sizeof(in), MSG_DONTWAIT), 12);
+		assert_memory_equal(in, "first second", 12);
+		close(peers[i]);
+	}
+	couple_free(c);
+}
+
+/* More than there is room for: what is held makes room. */
+static void
+a_full_hold_is_sent(void **state)
+{
+	struct couple *c = couple_new();
+	static char in[2 * LOOP_HELD_BYTES], piece[HELD_WRITE_MAX];
+	size_t sent = 0;
+
+	UNUSED(state);
+	while (sent <= LOOP_HELD_BYTES) {
+		memset(piece, 'a' + (int)(sent / sizeof(piece)), sizeof(piece));
+		assert_true(end_write(c->e, piece, sizeof(piece)));
+		sent += sizeof(piece);
+	}
+	assert_int_equal(c->loop->held_bytes, sizeof(piece));
+	CALL(stream_flush(c->e->s));
+	for (size_t got = 0; got < sent;) {
+		ssize_t n = recv(c->peer, in + got, sent - got, 0);
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	for (size_t i = 0; i < sent; i += sizeof(piece))
+		assert_int_equal(in[i], 'a' + (int)(i / sizeof(piece)));
+	couple_free(c);
+}
+
+/* What was held and does not fit is a backlog that began outside of a call: the owner is told. */
+static void
+what_was_held_and_does_not_fit_clogs(void **state)
+{
+	struct couple *c = couple_new();
+	static char bytes[HELD_WRITE_MAX];
+	size_t before;
+
+	UNUSED(state);
+	do {
+		before = stream_backlog(c->e->s);
+		assert_int_equal(before, 0);
+		assert_true(end_write(c->e, bytes, sizeof(bytes)));
+		run_turns(c->loop, 2);
+	} while (c->e->clogged == 0);
+	assert_true(stream_backlog(c->e->s) > 0);
+	assert_true(end_write(c->e, bytes, sizeof(bytes))); /* behind it, not held */
+	assert_null(c->e->s->held);
+	run_turns(c->loop, 10);
+	assert_int_equal(c->e->clogged, 1);
+	couple_free(c);
+}
+
+static void
+what_is_held_is_sent_before_a_close_and_before_a_shutdown(void **state)
 {
 	struct couple *c = couple_new();
 	char in[16];
+	int second = peer_connect(listener_address(c->door.l));
 
 	UNUSED(state);
-	assert_true(end_write(c->e, "now", 3));
-	assert_int_equal(peer_recv(c->peer, in, sizeof(in)), 3); /* no turn of the loop between */
-	assert_int_equal(stream_backlog(c->e->s), 0);
-	assert_null(c->e->s->queue.p);
-	assert_null(c->e->s->batch);
+	RUN_UNTIL(c->loop, c->door.n == 2);
+	assert_true(end_write(c->e, "last", 4));
+	assert_true(end_write(&c->door.ends[1], "words", 5));
+	CALL(stream_close(c->e->s));
+	CALL(stream_shutdown(c->door.ends[1].s));
+	RUN_UNTIL(c->loop, c->e->s == NULL);
+	assert_int_equal(peer_recv(c->peer, in, sizeof(in)), 4);
+	assert_int_equal(peer_recv(c->peer, in, sizeof(in)), 0);
+	assert_int_equal(peer_recv(second, in, sizeof(in)), 5);
+	assert_int_equal(peer_recv(second, in, sizeof(in)), 0);
+	close(second);
+	couple_free(c);
+}
+
+static void
+stop_the_loop(void *ctx)
+{
+	struct couple *c = ctx;
+
+	assert_true(end_write(c->e, "bye", 3));
+	loop_stop(c->loop);
+}
+
+/* No poll follows the turn in which a loop is stopped. */
+static void
+what_is_held_when_the_loop_stops_is_sent(void **state)
+{
+	struct couple *c = couple_new();
+	struct timer t = {0};
+	char in[16];
+
+	UNUSED(state);
+	timer_start(c->loop, &t, 1, stop_the_loop, c);
+	loop_run(c->loop);
+	assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), 3);
 	couple_free(c);
 }
 
@@ -621,7 +756,12 @@ main(void)
 	    cmocka_unit_test(starting_and_stopping_are_idempotent),
 	    cmocka_unit_test(partial_writes_keep_the_order_and_drained_comes_at_the_low_mark),
 	    cmocka_unit_test(the_backlog_moves_with_every_byte_the_kernel_takes),
-	    cmocka_unit_test(a_small_write_goes_to_the_kernel_at_once_and_allocates_nothing),
+	    cmocka_unit_test(small_writes_are_held_until_the_turn_ends_and_allocate_nothing),
+	    cmocka_unit_test(many_streams_hold_side_by_side),
+	    cmocka_unit_test(a_full_hold_is_sent),
+	    cmocka_unit_test(what_was_held_and_does_not_fit_clogs),
+	    cmocka_unit_test(what_is_held_is_sent_before_a_close_and_before_a_shutdown),
+	    cmocka_unit_test(what_is_held_when_the_loop_stops_is_sent),
 	    cmocka_unit_test(a_failed_write_ends_with_reset_once),
 	    cmocka_unit_test(what_the_peer_said_before_its_reset_is_still_read),
 	    cmocka_unit_test(after_the_end_was_told_a_failure_is_drained_and_false),

@@ -303,6 +303,7 @@ a_truncated_stream_is_a_reset(void **state)
 
 	UNUSED(state);
 	assert_true(end_write(&b->door.ends[0], "half", 4));
+	CALL(stream_flush(b->door.ends[0].s));
 	assert_int_equal(uv_fileno(&b->door.ends[0].s->uv.handle, &fd), 0);
 	shutdown(fd, SHUT_WR);
 	RUN_UNTIL(b->loop, b->e.ended == 1);
