@@ -1,32 +1,20 @@
 #include "gateway/exchange_int.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/reserve.h"
-#include "cache/answer_head.h"
-#include "cache/preimage.h"
 #include "cache/revoked.h"
 #include "config/config.h"
-#include "crypto/crypto.h"
 #include "gateway/client.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
 #include "gateway/setup.h"
-#include "gateway/trust.h"
-#include "gateway/tunnel.h"
 #include "http/writer.h"
 #include "journal/payload.h"
 #include "json/json.h"
 #include "obs/metric.h"
 
-#define ARENA_MAX (1024 * 1024)
 #define OFF_LOOP_BYTES (256 * 1024) /* bodies above are canonicalised by a worker */
 #define PREPARE_FACTOR 5            /* a body as values, in canonical form and in the preimage */
-#define KEEP_BYTES (64 * 1024)      /* buffers above are given back when the exchange ends */
-#define SPARES_MAX 256
-#define LAST_CHUNK_MS 5000 /* for the end of an answer whose content is whole */
 
 static enum step_result step_route(struct exchange *x);
 static enum step_result step_receive(struct exchange *x);
@@ -120,12 +108,6 @@ is_json_body(const struct request_head *head)
 	if (headers_value(&head->headers, H_CONTENT_ENCODING).p != NULL)
 		return false;
 	return type.p == NULL || span_contains_nocase(type, SPAN_LIT("json"));
-}
-
-static bool
-has_body_coming(const struct request_head *head)
-{
-	return head->framing == BODY_CHUNKED || (head->framing == BODY_LENGTH && head->length > 0);
 }
 
 static enum err
@@ -236,7 +218,7 @@ step_route(struct exchange *x)
 		return refuse(x, e, x->hint);
 	x->endpoint = endpoint_classify(p->dialect, x->head.method == METHOD_POST, x->to.path);
 	decide_hold(x);
-	if (has_body_coming(&x->head) && x->client != NULL)
+	if (request_has_body(&x->head) && x->client != NULL)
 		client_continue(x->client);
 	if (x->is_held || x->head.framing == BODY_NONE)
 		return next(x, STEP_RECEIVE);
@@ -259,51 +241,6 @@ step_receive(struct exchange *x)
 }
 
 /* ---- prepare: what the body says, and the cache's preimage ---- */
-
-static struct memo *
-scope_memo_of(const struct exchange *x)
-{
-	return x->client == NULL ? NULL : &client_memos(x->client)->scope;
-}
-
-static struct cache_request
-cache_request_of(const struct exchange *x)
-{
-	const struct config_gateway *cg = x->route.gateway;
-	return (struct cache_request){.gateway = span_str(cg->name),
-	    .provider = x->route.provider->slug,
-	    .method = x->head.method_text,
-	    .to = &x->to,
-	    .query = x->to.query,
-	    .headers = &x->head.headers,
-	    .coding = accepted_coding(&x->head),
-	    .is_shared = cg->cache.scope == SCOPE_SHARED,
-	    .is_stream = x->facts.is_stream,
-	    .custom_key = x->wishes.key,
-	    .body = buf_view(&x->body),
-	    .doc = x->doc,
-	    /* Not from a worker: the client may go meanwhile. */
-	    .scope_memo = x->is_working ? NULL : scope_memo_of(x),
-	    .ignore = cg->cache.ignore};
-}
-
-enum preimage_result
-exchange_preimage(const struct exchange *x, struct span form, struct buf *out)
-{
-	struct cache_request rq = cache_request_of(x);
-	rq.form = form;
-	out->max = buf_len(&x->body) * 6 + KEEP_BYTES;
-	return preimage_write(x->g->parts.cache_keys, &rq, out);
-}
-
-enum preimage_result
-exchange_item_base(const struct exchange *x, struct buf *out)
-{
-	struct cache_request rq = cache_request_of(x);
-	rq.is_item = true;
-	rq.coding = SPAN_LIT("identity"); /* what is kept of an item is never compressed */
-	return preimage_write(x->g->parts.cache_keys, &rq, out);
-}
 
 static void
 prepare(void *ctx)
@@ -361,16 +298,6 @@ step_prepare(struct exchange *x)
 
 /* ---- look up ---- */
 
-uint64_t
-exchange_caller_hash(const struct exchange *x)
-{
-	return cache_caller_hash(x->g->parts.cache_keys,
-	    &(struct cache_request){.provider = x->route.provider->slug,
-		.query = x->to.query,
-		.headers = &x->head.headers,
-		.scope_memo = scope_memo_of(x)});
-}
-
 static enum step_result
 step_lookup(struct exchange *x)
 {
@@ -399,347 +326,4 @@ step_events(struct exchange *x)
 {
 	UNUSED(x); /* driven by the upstream's events */
 	return STEP_WAIT;
-}
-
-bool
-exchange_stored_head(const struct exchange *x, struct buf *out)
-{
-	uint64_t hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
-	return answer_head_write(&x->answer.headers, x->response_size, hash, out);
-}
-
-/* ---- life ---- */
-
-static void
-trim(struct buf *b)
-{
-	if (b->cap > KEEP_BYTES)
-		buf_fini(b);
-	else
-		buf_reset(b);
-}
-
-static void
-clear(struct exchange *x)
-{
-	box_empty(x);
-	split_free(x);
-	digest_free(x);
-	json_free(x->doc);
-	meter_free(x->meter.meter);
-	reader_fini(&x->reader);
-	zeroize(&x->seal_key, sizeof(x->seal_key));
-	if (x->entry != NULL)
-		entry_release(x->entry);
-	if (x->stale != NULL)
-		entry_release(x->stale);
-	setup_unref(x->setup);
-	arena_reset(&x->arena);
-	trim(&x->body);
-	trim(&x->uploaded);
-	trim(&x->preimage);
-	trim(&x->out);
-	trim(&x->tail);
-	trim(&x->capture.body);
-}
-
-static void
-free_exchange(struct exchange *x)
-{
-	arena_fini(&x->arena);
-	buf_fini(&x->body);
-	buf_fini(&x->uploaded);
-	buf_fini(&x->preimage);
-	buf_fini(&x->out);
-	buf_fini(&x->tail);
-	buf_fini(&x->capture.body);
-	free(x);
-}
-
-/* Once a turn, when no callback stands on the object any more. Its buffers stay warm for the next one. */
-static void
-reap(void *ctx)
-{
-	struct exchange *x = ctx;
-	struct gateway *g = x->g;
-	if (x->is_working)
-		return; /* `prepared` comes back */
-	list_remove(&x->link);
-	gateway_moved(g, x->request_size + x->response_size);
-	clear(x);
-	if (g->n_spares < SPARES_MAX) {
-		list_push(&g->spares, &x->link);
-		g->n_spares++;
-	} else {
-		free_exchange(x);
-	}
-	metric_sub(M_EXCHANGES, 1);
-	gateway_shrunk(g);
-}
-
-void
-exchange_free_spares(struct gateway *g)
-{
-	LIST_EACH(node, &g->spares)
-	{
-		struct exchange *x = CONTAINER_OF(node, struct exchange, link);
-		list_remove(&x->link);
-		free_exchange(x);
-	}
-	g->n_spares = 0;
-	outbox_free_spares(g);
-}
-
-static struct exchange *
-take_spare(struct gateway *g)
-{
-	if (list_is_empty(&g->spares)) {
-		struct exchange *x = reserve_is_whole() ? calloc(1, sizeof(*x)) : NULL;
-		if (x == NULL)
-			return NULL;
-		arena_init(&x->arena, ARENA_MAX);
-		buf_init(&x->out, KEEP_BYTES * 2);
-		buf_init(&x->tail, 4 * HIGH_WATER);
-		return x;
-	}
-	struct exchange *x = CONTAINER_OF(g->spares.next, struct exchange, link);
-	list_remove(&x->link);
-	g->n_spares--;
-	/* Everything but the memory that is worth keeping starts from zero. */
-	struct arena arena = x->arena;
-	struct buf body = x->body, uploaded = x->uploaded, preimage = x->preimage, out = x->out,
-		   tail = x->tail, captured = x->capture.body;
-	memset(x, 0, sizeof(*x));
-	x->arena = arena;
-	x->body = body;
-	x->uploaded = uploaded;
-	x->preimage = preimage;
-	x->out = out;
-	x->tail = tail;
-	x->capture.body = captured;
-	return x;
-}
-
-struct exchange *
-exchange_new(struct gateway *g, struct client *c)
-{
-	struct exchange *x = take_spare(g);
-	if (x == NULL)
-		return NULL;
-	x->g = g;
-	x->setup = setup_ref(g->setup);
-	x->client = c; /* NULL: a refresh */
-	x->began_us = clock_mono_us();
-	x->created_ms = clock_wall_ms();
-	x->id = id_new(&g->ids, x->created_ms);
-	id_text(&x->id, x->id_text);
-	x->reap.fn = reap;
-	list_append(&g->exchanges, &x->link);
-	metric_add(M_EXCHANGES, 1);
-	return x;
-}
-
-struct arena *
-exchange_arena(struct exchange *x)
-{
-	return &x->arena;
-}
-
-void
-exchange_drop(struct exchange *x)
-{
-	x->client = NULL;
-	x->is_over = true;
-	defer_start(x->g->loop, &x->reap, reap, x);
-}
-
-void
-exchange_cut(struct list *node)
-{
-	struct exchange *x = CONTAINER_OF(node, struct exchange, link);
-	if (x->is_over || x->is_settling || x->client != NULL)
-		return;
-	x->why = E_SHUTTING_DOWN;
-	x->ended_in = x->step;
-	x->step = STEP_SETTLE;
-	exchange_pump(x);
-}
-
-/* ---- events from the client ---- */
-
-void
-exchange_received(struct exchange *x, size_t n)
-{
-	x->received_bytes += n;
-}
-
-/* Who asks: the peer, or whom a proxy that the operator trusts names. */
-static void
-note_client(struct exchange *x)
-{
-	struct span peer = client_peer_text(x->client);
-	struct address told;
-	memcpy(x->client_text, peer.p, peer.n + 1);
-	if (trust_has(x->setup->trust, client_peer(x->client)) &&
-	    trust_client(x->setup->trust, &x->head.headers, &told))
-		address_ip_text(&told, x->client_text);
-}
-
-void
-exchange_begin(struct exchange *x, const struct request_head *head)
-{
-	x->head = *head;
-	note_client(x);
-	x->route.gateway = &x->setup->config->gateways[0];
-	x->route.gateway_name = span_str(x->route.gateway->name);
-	x->log_wishes.collect = x->route.gateway->log.collect;
-	x->log_wishes.payload = x->route.gateway->log.payload != PAYLOAD_NONE;
-	/* Without a body its end follows at once: then the answer may say keep-alive. */
-	if (has_body_coming(head))
-		exchange_pump(x);
-}
-
-/* The body turned out larger than limits.body: it streams through from here on, uninspected. */
-static void
-stop_holding(struct exchange *x)
-{
-	x->is_held = false;
-	x->body.max += HIGH_WATER + KEEP_BYTES;
-	x->uploaded.max = x->log_wishes.payload ? payload_capture_max(x->route.gateway) : 0;
-	if (gateway_pressure(x->g) != PRESSURE_NONE && x->uploaded.max > KEEP_BYTES)
-		x->uploaded.max = KEEP_BYTES;
-	struct span head = span_head(buf_view(&x->body), x->uploaded.max);
-	if (!buf_put_span(&x->uploaded, head))
-		buf_reset(&x->uploaded);
-	x->ready_us = clock_mono_us();
-	x->step = STEP_ATTEMPT;
-}
-
-static bool
-may_hold(const struct exchange *x)
-{
-	return buf_len(&x->body) < KEEP_BYTES || gateway_pressure(x->g) == PRESSURE_NONE;
-}
-
-bool
-exchange_body(struct exchange *x, struct span bytes)
-{
-	x->request_size += bytes.n;
-	if (x->is_over || x->is_local || x->step == STEP_SETTLE)
-		return true; /* answered already: what still comes is not wanted */
-	if (x->step == STEP_TUNNEL)
-		return tunnel_send(x, bytes);
-	if (x->is_held) {
-		if (may_hold(x) && buf_put_span(&x->body, bytes))
-			return true;
-		stop_holding(x);
-		bool wants_more = attempt_send_body(x, bytes);
-		exchange_pump(x);
-		return wants_more;
-	}
-	if (buf_len(&x->uploaded) > KEEP_BYTES && gateway_pressure(x->g) != PRESSURE_NONE)
-		x->uploaded.max = buf_len(&x->uploaded);
-	size_t room = x->uploaded.max - buf_len(&x->uploaded);
-	if (!buf_put_span(&x->uploaded, span_head(bytes, room)))
-		x->uploaded.max = buf_len(&x->uploaded);
-	return attempt_send_body(x, bytes);
-}
-
-void
-exchange_body_end(struct exchange *x)
-{
-	x->is_body_done = true;
-	if (x->step == STEP_ATTEMPT || x->step == STEP_RELAY)
-		attempt_end_body(x);
-	else if (x->step == STEP_TUNNEL)
-		tunnel_half_close(x);
-	exchange_pump(x);
-}
-
-void
-exchange_drained(struct exchange *x)
-{
-	if (x->is_over)
-		return;
-	if (x->step == STEP_RELAY)
-		relay_batch(x);
-	else if (x->step == STEP_TUNNEL)
-		tunnel_flow(x);
-	else
-		exchange_pump(x);
-}
-
-/* The upstream's answer is wanted though nobody reads it here: for the cache, or for who follows. */
-static bool
-goes_on_alone(const struct exchange *x, enum err why)
-{
-	if (x->step != STEP_ATTEMPT && x->step != STEP_RELAY && !x->is_settling)
-		return false;
-	bool is_followed = x->flight != NULL && flight_is_followed(x->flight);
-	bool fills_cache = x->plan.may_store && x->is_body_done && why == E_CLIENT_GONE &&
-	    x->route.gateway->on_disconnect == DISCONNECT_FINISH;
-	return is_followed || fills_cache;
-}
-
-/* Clients leave as soon as they have read "[DONE]", while the provider's last chunk is still on its way: the answer is
- * whole for them, and for the cache too when that chunk has come. */
-static bool
-has_seen_the_end(const struct exchange *x)
-{
-	const struct meter_result *m = x->meter.meter == NULL ? NULL : meter_result(x->meter.meter);
-	return (x->step == STEP_RELAY || x->is_settling) && m != NULL && m->is_stream &&
-	    m->is_complete;
-}
-
-/* While a worker reads the bodies: the last bytes are not written yet, all else is decided. */
-static void
-leave_at_the_end(struct exchange *x, enum err why, bool has_all)
-{
-	if (x->why != E_OK || (why == E_CLIENT_GONE && has_all && has_seen_the_end(x)))
-		return;
-	metric_add(M_CLIENT_GONE, 1);
-	x->why = why;
-	x->ended_in = x->step;
-	if (!goes_on_alone(x, why))
-		x->is_truncated = x->is_head_sent;
-}
-
-void
-exchange_client_gone(struct exchange *x, enum err why)
-{
-	bool has_all = x->client != NULL && client_backlog(x->client) == 0;
-	x->client = NULL;
-	if (x->is_over)
-		return;
-	if (x->is_settling) {
-		leave_at_the_end(x, why, has_all);
-		return;
-	}
-	if (why == E_CLIENT_GONE && has_all && has_seen_the_end(x)) {
-		relay_batch(x);
-		if (!x->is_over && x->step == STEP_RELAY)
-			exchange_watch_idle(x, LAST_CHUNK_MS);
-		return;
-	}
-	if (x->step == STEP_TUNNEL) {
-		tunnel_client_gone(x, why);
-		return;
-	}
-	metric_add(M_CLIENT_GONE, 1);
-	x->why = why;
-	x->ended_in = x->is_working ? STEP_PREPARE : x->step;
-	if (goes_on_alone(x, why)) {
-		if (x->step == STEP_RELAY)
-			relay_batch(x);
-		return;
-	}
-	x->is_truncated = x->is_head_sent;
-	x->step = STEP_SETTLE;
-	exchange_pump(x);
-}
-
-void
-exchange_body_failed(struct exchange *x, enum err why)
-{
-	exchange_fail(x, why, NULL);
 }

@@ -1,14 +1,16 @@
 /*
  * What the files of the exchange share: its state and the functions that one half calls of the other.
  *
- *   exchange.c  life, the steps up to the look-up       attempt.c  the request towards the provider
- *   outbox.c    what is about to be written
- *   relay.c     the answer towards the client           replay.c   an entry towards the client
- *   follow.c    another exchange's answer              stale.c    entries past their time
- *   form.c      a stored stream for a plain request, and the reverse
- *   tunnel.c        a WebSocket, both ways
- *   split.c, split_answer.c   batches of embeddings, input by input
- *   digest.c    large bodies read by a worker           settle.c   storing, record, end
+ *   exchange.c         the state machine, the steps up to the look-up
+ *   exchange_client.c  what the client does              exchange_life.c    new, warm, ended
+ *   exchange_cache.c   what of it the cache goes by
+ *   attempt.c          the request towards the provider  outbox.c           what is about to be written
+ *   relay.c            the answer towards the client     replay.c           an entry towards the client
+ *   follow.c           another exchange's answer         stale.c            entries past their time
+ *   form.c             a stored stream for a plain request, and the reverse
+ *   tunnel.c           a WebSocket, both ways
+ *   split.c, split_answer.c  batches of embeddings, input by input
+ *   digest.c           large bodies read by a worker     settle.c           storing, record, end
  *
  * Invariants
  * 1. client and up are NULL once given back or gone; each holds one pointer back, nulled in the same function.
@@ -46,6 +48,7 @@ struct tunnel;
 struct upstream;
 
 #define HIGH_WATER (256 * 1024)
+#define KEEP_BYTES (64 * 1024) /* buffers above are given back when the exchange ends */
 #define TURN_BYTES                                                                                 \
 	(128 *                                                                                     \
 	    1024) /* of an answer that is there, written in one turn of the loop: the kernel might take megabytes */
@@ -180,14 +183,16 @@ size_t high_water(const struct exchange *x);
 void exchange_pump(struct exchange *x);
 enum step_result exchange_yield(
     struct exchange *x); /* the step goes on in the next turn; uses the timer */
+/* Ends it with an error of ours: as an answer if nothing was sent yet, else as a cut. */
+void exchange_fail(struct exchange *x, enum err why, const char *hint);
+/* exchange_cache.c */
+/* What makes it the same as another one, in that form of its answer (form_of). */
 enum preimage_result exchange_preimage(const struct exchange *x, struct span form, struct buf *out);
 /* Of an item of the batch that it is, but for the item itself. */
 enum preimage_result exchange_item_base(const struct exchange *x, struct buf *out);
 /* What a cache entry or a flight keeps of the answer's head. */
 MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
 uint64_t exchange_caller_hash(const struct exchange *x);
-/* Ends it with an error of ours: as an answer if nothing was sent yet, else as a cut. */
-void exchange_fail(struct exchange *x, enum err why, const char *hint);
 /* attempt.c */
 enum step_result step_attempt(struct exchange *x);
 bool attempt_send_body(struct exchange *x, struct span bytes); /* false: enough for now */

@@ -135,6 +135,11 @@ struct request_head {
 	bool is_upgrade;  /* Connection: upgrade and an Upgrade header */
 	unsigned dropped; /* fields taken out of headers: their names have a '_' */
 };
+static inline bool
+request_has_body(const struct request_head *h)
+{
+	return h->framing == BODY_CHUNKED || (h->framing == BODY_LENGTH && h->length > 0);
+}
 /* GET without a body, HTTP/1.1, to be upgraded to websocket (RFC 6455 4.1). Any other upgrade is ignored. */
 bool request_is_websocket(const struct request_head *h);
 struct response_head {
