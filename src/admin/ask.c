@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -130,4 +131,12 @@ control_ask(const char *path, const char *const *args)
 		code = 2;
 	}
 	return code;
+}
+
+void
+control_path(const char *data, char *out, size_t size)
+{
+	char *whole = realpath(data, NULL);
+	snprintf(out, size, "%s/control.sock", whole != NULL ? whole : data);
+	free(whole);
 }

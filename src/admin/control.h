@@ -11,6 +11,7 @@
 #define ADMIN_CONTROL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "admin/command.h"
 #include "net/inherit.h"
@@ -50,6 +51,8 @@ void control_refuse(struct control *c, const char *why);
 /* Stops listening and cuts who is still served, but who follows (within a second); `closed` comes once, when nothing of it is left. Frees itself. */
 void control_close(struct control *c, void (*closed)(void *ctx), void *ctx);
 
+/* DATA/control.sock, absolute: a socket's address must not depend on where somebody stands. */
+void control_path(const char *data, char *out, size_t size);
 /* The caller's side, blocking: runs args on the server behind the socket, copies its output to this process's, and
  * returns its exit code; -1: nobody listens there. */
 int control_ask(const char *path, const char *const *args);

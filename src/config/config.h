@@ -93,7 +93,7 @@ struct config {
 };
 
 struct config_source {
-	const char *file;          /* NULL: none (main.c decides about POSTERN_CONFIG and /etc) */
+	const char *file; /* NULL: none (cli/settings.c decides about POSTERN_CONFIG and /etc) */
 	const char *const *set;    /* NULL-terminated "a.b.c=VALUE" */
 	char *const *environ;      /* NULL-terminated, for ${VAR} and POSTERN_* */
 	const char *const *listen; /* flags; NULL or NULL-terminated; replaces the list */
