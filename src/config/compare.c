@@ -51,6 +51,7 @@ config_name_fixed(const struct config *a, const struct config *b, struct buf *ou
 	    {"limits.tls_timeout", a->limits.tls_timeout_ms == b->limits.tls_timeout_ms},
 	    {"cache.max_size", a->cache_max_size == b->cache_max_size},
 	    {"log.max_size", a->log_max_size == b->log_max_size},
+	    {"log.payload_max_size", a->log_payload_max_size == b->log_payload_max_size},
 	    {"log.retention", a->log_retention_ms == b->log_retention_ms},
 	    {"log.payload_retention", a->log_payload_retention_ms == b->log_payload_retention_ms},
 	};

@@ -446,8 +446,8 @@ test('SIGHUP names the settings that only a start reads', async () => {
     return gateway.stderr.slice(before).replace(/^\S+ +/, '');
   };
   assert.equal(await reload({ limits: { drain: '2s' } }), 'info  reload: new settings are in effect\n');
-  assert.equal(await reload({ cache: { max_size: '1GB' }, log: { retention: '3d' }, sandbox: false, admin: { listen: ['127.0.0.1:0'] } }).then((l) => l.match(/only: (.*) \(/)?.[1] ?? l),
-    'sandbox, admin.listen, cache.max_size, log.retention');
+  assert.equal(await reload({ cache: { max_size: '1GB' }, log: { payload_max_size: '1GB', retention: '3d' }, sandbox: false, admin: { listen: ['127.0.0.1:0'] } }).then((l) => l.match(/only: (.*) \(/)?.[1] ?? l),
+    'sandbox, admin.listen, cache.max_size, log.payload_max_size, log.retention');
   await gateway.stop();
 });
 
