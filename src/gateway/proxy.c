@@ -6,39 +6,10 @@
 #include "config/config.h"
 #include "config/proxy.h"
 #include "http/parser.h"
+#include "http/target.h"
 #include "net/address.h"
 
 /* ---- what the configuration says ---- */
-
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0'
-	    : c >= 'a' && c <= 'f'  ? c - 'a' + 10
-	    : c >= 'A' && c <= 'F'  ? c - 'A' + 10
-				    : -1;
-}
-
-/* %XX becomes its byte; what is no %XX stays. */
-static size_t
-percent_decode(struct span s, unsigned char *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		bool has_two = s.p[i] == '%' && i + 2 < s.n;
-		int high = has_two ? hex_digit(s.p[i + 1]) : -1;
-		int low = has_two ? hex_digit(s.p[i + 2]) : -1;
-
-		if (high < 0 || low < 0) {
-			out[n++] = (unsigned char)s.p[i];
-			continue;
-		}
-		out[n++] = (unsigned char)(high << 4 | low);
-		i += 2;
-	}
-	return n;
-}
 
 static void
 base64(const unsigned char *p, size_t n, char *out)
@@ -63,14 +34,14 @@ base64(const unsigned char *p, size_t n, char *out)
 static char *
 basic(struct span user)
 {
-	unsigned char *plain = xmalloc(user.n + 1);
-	size_t n = percent_decode(user, plain);
+	char *plain = xmalloc(user.n + 1);
+	size_t n = percent_decode(user, plain, user.n);
 	char *out = xmalloc(sizeof("Basic ") + (n + 3) / 3 * 4 + 4);
 
 	if (span_find(user, ':') == user.n)
 		plain[n++] = ':';
 	memcpy(out, "Basic ", 6);
-	base64(plain, n, out + 6);
+	base64((const unsigned char *)plain, n, out + 6);
 	free(plain);
 	return out;
 }
