@@ -67,6 +67,14 @@ ask_send(int fd, const char *const *words)
 	return ok && write_all(fd, "", 1);
 }
 
+void
+ask_frame_head(unsigned char head[FRAME_HEAD], char kind, size_t n)
+{
+	head[0] = (unsigned char)kind;
+	for (size_t i = 1; i < FRAME_HEAD; i++, n >>= 8)
+		head[i] = (unsigned char)n;
+}
+
 size_t
 ask_frame_size(const unsigned char head[FRAME_HEAD])
 {

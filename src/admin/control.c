@@ -1,55 +1,16 @@
-#include "admin/control.h"
+#include "admin/control_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/takeover.h"
-#include "base/list.h"
 #include "net/listener.h"
-#include "net/loop.h"
-#include "store/datadir.h"
 
 #define REQUEST_MAX (16 * 1024)
 #define WORDS_MAX 60
 #define OUTPUT_MAX (256 * 1024 * 1024)
-#define GATHER_MS 50   /* of a follower: what is written meanwhile goes out together */
-#define OFFER_MS 60000 /* for a server that takes over to get ready */
-#define CLOSE_MS 1000  /* for a follower to read the last of it */
-
-struct control {
-	struct loop *loop;
-	struct listener *listener;
-	struct control_options o;
-	struct list callers;
-	struct caller *newcomer; /* a server that takes over */
-	bool is_closing, is_leaving, has_left;
-	void (*left)(void *ctx, bool is_there);
-	void *left_ctx;
-	struct defer alone;
-	void (*closed)(void *ctx);
-	void *closed_ctx;
-	struct defer reap;
-	struct timer deadline; /* while closing */
-};
-
-/* One command being run. */
-struct caller {
-	struct list link;
-	struct control *control;
-	struct stream *stream; /* NULL once closed */
-	struct buf request, output;
-	struct command *command;
-	enum command_result result;
-	struct timer gather;
-	bool is_working, is_ended, is_closing;
-};
-
-static bool
-ends_callers(const struct control *c)
-{
-	return c->is_closing || c->is_leaving;
-}
+#define GATHER_MS 50  /* of a follower: what is written meanwhile goes out together */
+#define CLOSE_MS 1000 /* for a follower to read the last of it */
 
 static void
 report_closed(void *ctx)
@@ -101,8 +62,8 @@ free_if_done(struct caller *a)
 	defer_start(c->loop, &c->reap, report_closed, c);
 }
 
-static void
-close_caller(struct caller *a)
+void
+caller_close(struct caller *a)
 {
 	timer_stop(a->control->loop, &a->gather);
 	if (!a->is_closing)
@@ -113,9 +74,8 @@ close_caller(struct caller *a)
 static void
 put_frame(struct caller *a, char kind, struct span bytes)
 {
-	uint32_t n = (uint32_t)bytes.n;
-	unsigned char head[5] = {(unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
-	    (unsigned char)(n >> 16), (unsigned char)(n >> 24)};
+	unsigned char head[FRAME_HEAD];
+	ask_frame_head(head, kind, bytes.n);
 	struct span parts[2] = {span_of(head, sizeof(head)), bytes};
 	stream_write(a->stream, parts, 2);
 }
@@ -127,6 +87,13 @@ finish(struct caller *a, int code)
 	a->is_ended = true;
 	put_frame(a, 'x', span_of(&byte, 1));
 	stream_shutdown(a->stream);
+}
+
+void
+caller_refuse(struct caller *a, const char *why)
+{
+	put_frame(a, 'e', span_str(why));
+	finish(a, 1);
 }
 
 static void
@@ -150,7 +117,7 @@ put_lost(struct caller *a, uint64_t n)
 static void
 start_step(struct caller *a)
 {
-	uint64_t lost = command_collect(a->command, ends_callers(a->control));
+	uint64_t lost = command_collect(a->command, control_ends_callers(a->control));
 	if (lost > 0)
 		put_lost(a, lost);
 	a->is_working = true;
@@ -179,7 +146,7 @@ go_on(struct caller *a)
 {
 	if (stream_backlog(a->stream) > 0)
 		return;
-	if (a->result == COMMAND_MORE || ends_callers(a->control))
+	if (a->result == COMMAND_MORE || control_ends_callers(a->control))
 		start_step(a);
 	else if (command_has_news(a->command))
 		on_caller_woken(a);
@@ -203,115 +170,6 @@ worked(void *ctx)
 		go_on(a);
 }
 
-/* ---- takeover ---- */
-
-static void
-refuse(struct caller *a, const char *why)
-{
-	put_frame(a, 'e', span_str(why));
-	finish(a, 1);
-}
-
-static void
-on_offer_over(void *ctx)
-{
-	close_caller(ctx);
-}
-
-static bool
-is_same_form(const char *const *words)
-{
-	return words[1] != NULL && strcmp(words[1], TAKEOVER_PROTOCOL) == 0 && words[2] != NULL &&
-	    strcmp(words[2], datadir_forms()) == 0;
-}
-
-static const char *
-refusal_of(const struct control *c)
-{
-	if (c->o.offer == NULL || ends_callers(c))
-		return "this server is stopping";
-	if (c->newcomer != NULL)
-		return "another server is taking over already";
-	return NULL;
-}
-
-static bool
-pass_frame(struct caller *a, char kind, const struct control_offer *o)
-{
-	struct buf out;
-	uint32_t n = (uint32_t)buf_len(&o->text);
-	unsigned char head[5] = {(unsigned char)kind, (unsigned char)n, (unsigned char)(n >> 8),
-	    (unsigned char)(n >> 16), (unsigned char)(n >> 24)};
-	buf_init(&out, sizeof(head) + n);
-	bool ok = buf_put(&out, head, sizeof(head)) && buf_put_span(&out, buf_view(&o->text)) &&
-	    stream_backlog(a->stream) == 0 && stream_pass(a->stream, buf_view(&out), o->fds, o->n);
-	buf_fini(&out);
-	return ok;
-}
-
-static void
-make_offer(struct caller *a)
-{
-	struct control *c = a->control;
-	struct control_offer offer = {.n = 0};
-	buf_init(&offer.text, INHERITED_MAX * (ADDRESS_TEXT_SIZE + 8));
-	if (!c->o.offer(c->o.ctx, &offer)) {
-		refuse(a, "this server is stopping, or has too many listeners to pass on");
-	} else if (!pass_frame(a, 't', &offer)) {
-		refuse(a, "the sockets cannot be passed");
-	} else {
-		c->newcomer = a;
-		timer_start(c->loop, &a->gather, OFFER_MS, on_offer_over, a);
-	}
-	buf_fini(&offer.text);
-}
-
-static void
-begin_takeover(struct caller *a, const char *const *words)
-{
-	const char *why = refusal_of(a->control);
-	char text[256];
-	if (why == NULL && !is_same_form(words)) {
-		(void)snprintf(text, sizeof(text),
-		    "the running server keeps its data in another form (%s); stop it, then start this one",
-		    datadir_forms());
-		why = text;
-	}
-	if (why != NULL)
-		refuse(a, why);
-	else
-		make_offer(a);
-}
-
-/* Its only word is "ready". */
-static void
-hear_newcomer(struct caller *a)
-{
-	struct control *c = a->control;
-	timer_stop(c->loop, &a->gather);
-	if (!ends_callers(c))
-		c->o.ready(c->o.ctx);
-}
-
-bool
-control_pass(struct control *c, int fd)
-{
-	struct control_offer last = {.fds = {fd}, .n = 1};
-	bool ok =
-	    c->newcomer != NULL && !c->newcomer->is_closing && pass_frame(c->newcomer, 'y', &last);
-	buf_fini(&last.text);
-	return ok;
-}
-
-void
-control_refuse(struct control *c, const char *why)
-{
-	if (c->newcomer != NULL && !c->newcomer->is_closing)
-		refuse(c->newcomer, why);
-}
-
-/* ---- commands ---- */
-
 static void
 begin(struct caller *a)
 {
@@ -322,7 +180,7 @@ begin(struct caller *a)
 		words[n++] = word.p;
 	words[n] = NULL;
 	if (n > 0 && strcmp(words[0], "takeover") == 0) {
-		begin_takeover(a, words);
+		caller_begins_takeover(a, words);
 		return;
 	}
 	a->command = command_new(&a->control->o.stores, words, &a->output);
@@ -340,7 +198,7 @@ on_caller_read(void *ctx, struct span bytes)
 {
 	struct caller *a = ctx;
 	if (a == a->control->newcomer)
-		hear_newcomer(a);
+		caller_is_ready(a);
 	if (a->command != NULL || a->is_ended || a == a->control->newcomer)
 		return bytes.n;
 	if (!buf_put_span(&a->request, bytes)) {
@@ -357,7 +215,7 @@ on_caller_ended(void *ctx, enum err why)
 {
 	struct caller *a = ctx;
 	UNUSED(why);
-	close_caller(a);
+	caller_close(a);
 }
 
 static void
@@ -431,7 +289,7 @@ on_deadline(void *ctx)
 	{
 		struct caller *a = CONTAINER_OF(node, struct caller, link);
 		if (a->stream != NULL && (c->is_closing || a != c->newcomer))
-			close_caller(a);
+			caller_close(a);
 	}
 }
 
@@ -441,7 +299,7 @@ let_go(struct caller *a)
 {
 	bool is_following = a->command != NULL && command_is_endless(a->command);
 	if (!is_following && !a->is_ended)
-		close_caller(a);
+		caller_close(a);
 	else if (!a->is_working && !a->is_ended && a->gather.slot == 0)
 		go_on(a);
 }
@@ -455,7 +313,7 @@ control_fd(const struct control *c)
 void
 control_leave(struct control *c, void (*left)(void *ctx, bool is_there), void *ctx)
 {
-	CHK(!ends_callers(c));
+	CHK(!control_ends_callers(c));
 	c->is_leaving = true;
 	c->left = left;
 	c->left_ctx = ctx;
