@@ -7,7 +7,7 @@
 #include "net/listener.h"
 
 #define REQUEST_MAX (16 * 1024)
-#define WORDS_MAX 60
+#define WORDS_MAX 130 /* more than a command line can have (cli/options.h) */
 #define OUTPUT_MAX (256 * 1024 * 1024)
 #define GATHER_MS 50  /* of a follower: what is written meanwhile goes out together */
 #define CLOSE_MS 1000 /* for a follower to read the last of it */
@@ -179,6 +179,10 @@ begin(struct caller *a)
 	while (n < WORDS_MAX && rest.n > 0 && span_next(&rest, '\0', &word))
 		words[n++] = word.p;
 	words[n] = NULL;
+	if (rest.n > 0) { /* the last ones may be what narrows a purge */
+		caller_refuse(a, "the command has too many words");
+		return;
+	}
 	if (n > 0 && strcmp(words[0], "takeover") == 0) {
 		caller_begins_takeover(a, words);
 		return;
@@ -202,7 +206,7 @@ on_caller_read(void *ctx, struct span bytes)
 	if (a->command != NULL || a->is_ended || a == a->control->newcomer)
 		return bytes.n;
 	if (!buf_put_span(&a->request, bytes)) {
-		finish(a, 1);
+		caller_refuse(a, "the command is too long");
 		return bytes.n;
 	}
 	if (span_ends(buf_view(&a->request), span_of("\0\0", 2)))

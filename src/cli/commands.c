@@ -163,7 +163,7 @@ ask_for_backup(const char *control, const char *dir)
 int
 commands_run(const struct options *o)
 {
-	const char *args[LIST_MAX + 3] = {o->command};
+	const char *args[2 * LIST_MAX + 2] = {o->command}; /* one word may become two */
 	char path[PATH_SIZE], target[2 * PATH_SIZE];
 	if (!take_rest(o, args + 1) || !crypto_init())
 		return EXIT_USE;

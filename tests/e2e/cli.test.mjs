@@ -7,6 +7,7 @@ import { startProvider, freePort } from './lib/provider.mjs';
 import { connect, request } from './lib/client.mjs';
 import { gatewayFor, startGateway, postern, tempDirectory } from './lib/gateway.mjs';
 import { chatRequest, chatEvents, completion } from './lib/bodies.mjs';
+import { talk, said } from './lib/control.mjs';
 import { startLoad } from './lib/load.mjs';
 import { waitFor, within } from './lib/wait.mjs';
 
@@ -78,6 +79,32 @@ describe('commands', () => {
       assert.match(r.stderr, ONE_LINE);
     });
   }
+
+  // Each of these becomes two words on its way.
+  const unseal = (n, of) => postern(['logs', '--data', of, ...Array(n).fill('--unseal-env=KEY')], { env: { KEY: 'sk-many' } });
+  for (const [where, start] of [['without a server', () => ({ data })], ['with one', () => gatewayFor(provider)]]) {
+    test(`64 words for a command ${where}; not 65`, async () => {
+      const gateway = await start();
+      const r = await unseal(64, gateway.data);
+      assert.deepEqual([r.code, r.stderr], [0, '']);
+      const over = await unseal(65, gateway.data);
+      assert.equal(over.code, 1);
+      assert.match(over.stderr, /^postern: more than 64 .*\n$/);
+      await gateway.stop?.();
+    });
+  }
+
+  test('the socket: a command that is cut does less than it says, so it does nothing', async () => {
+    const gateway = await gatewayFor(provider);
+    const purge = async (words) => said(await talk(gateway, 'cache', 'purge', ...Array(words - 2).fill('--model=m')));
+    await request(gateway, { path: CHAT, body: chatRequest('kept') });
+    assert.match(await purge(130), /0 entries/);
+    assert.match(await purge(131), /the command has too many words/);
+    assert.match(await said(await talk(gateway, 'cache', 'purge', '--model', 'm'.repeat(17_000))), /the command is too long/);
+    const again = await request(gateway, { path: CHAT, body: chatRequest('kept') });
+    assert.equal(again.header('cf-aig-cache-status'), 'HIT');
+    await gateway.stop();
+  });
 });
 
 describe('settings', () => {

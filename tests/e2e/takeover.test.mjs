@@ -9,6 +9,7 @@ import { connect, request } from './lib/client.mjs';
 import { gatewayFor, postern, tempDirectory } from './lib/gateway.mjs';
 import { makeCertificates } from './lib/certificates.mjs';
 import { chatRequest, completion } from './lib/bodies.mjs';
+import { talk, said } from './lib/control.mjs';
 import { startLoad } from './lib/load.mjs';
 import { deferred, waitFor, within } from './lib/wait.mjs';
 
@@ -251,19 +252,6 @@ describe('the old server', () => {
 });
 
 describe('a takeover that comes to nothing', () => {
-  // Words to the control socket, as another server would send them; the socket.
-  const talk = (gateway, ...words) =>
-    new Promise((resolve, reject) => {
-      const socket = net.connect(path.join(gateway.data, 'control.sock'), () => resolve(socket));
-      socket.on('error', reject);
-      socket.write(`${words.join('\0')}\0\0`);
-    });
-  const said = async (socket) => {
-    const pieces = [];
-    socket.on('data', (b) => pieces.push(b));
-    await within(new Promise((resolve) => socket.once('close', resolve)), 'the end of the conversation');
-    return Buffer.concat(pieces).toString();
-  };
   // A refusal says them.
   const formsOf = async (gateway) => (await said(await talk(gateway, 'takeover'))).match(/\((queue-\S+)\)/)[1];
   const works = async (gateway) => {
