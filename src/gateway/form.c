@@ -73,14 +73,6 @@ read_body(struct reader *r, struct buf *out)
 	return true;
 }
 
-static void
-put_plain(void *ctx, struct span plain)
-{
-	struct buf *out = ctx;
-	if (!buf_put_span(out, plain))
-		out->max = 0; /* seen below: it stays short */
-}
-
 /* In place: what the entry holds may be compressed. False: not in a way that can be read. */
 static bool
 decode(struct span fields, struct buf *body)
@@ -91,10 +83,7 @@ decode(struct span fields, struct buf *body)
 		return false;
 	struct buf plain;
 	buf_init(&plain, CONVERT_MAX * 8);
-	struct gunzip *g = gunzip_new(CONVERT_MAX * 8);
-	bool ok = g != NULL && gunzip_feed(g, buf_view(body), put_plain, &plain) &&
-	    gunzip_is_complete(g) && plain.max != 0;
-	gunzip_free(g);
+	bool ok = gunzip_whole(buf_view(body), &plain);
 	buf_fini(body);
 	*body = plain;
 	return ok;

@@ -16,14 +16,6 @@
 
 /* ---- the answer read ---- */
 
-static void
-put_plain(void *ctx, struct span plain)
-{
-	struct buf *out = ctx;
-	if (!buf_put_span(out, plain))
-		out->max = 0; /* seen below: it stays short */
-}
-
 /* The bytes that were captured, without their compression: in *plain, if they had one. p == NULL: not to be read. */
 static struct span
 decode(const struct headers *h, struct span body, struct buf *plain)
@@ -34,11 +26,7 @@ decode(const struct headers *h, struct span body, struct buf *plain)
 	if (!span_eq_nocase(coding, SPAN_LIT("gzip")) &&
 	    !span_eq_nocase(coding, SPAN_LIT("x-gzip")))
 		return SPAN_NONE;
-	struct gunzip *g = gunzip_new(SPLIT_MAX);
-	bool ok = g != NULL && gunzip_feed(g, body, put_plain, plain) && gunzip_is_complete(g) &&
-	    plain->max != 0;
-	gunzip_free(g);
-	return ok ? buf_view(plain) : SPAN_NONE;
+	return gunzip_whole(body, plain) ? buf_view(plain) : SPAN_NONE;
 }
 
 /* The answer's values, in order, to the inputs that were not found. */

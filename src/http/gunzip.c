@@ -91,3 +91,26 @@ gunzip_is_complete(const struct gunzip *g)
 {
 	return !g->has_failed && g->is_between;
 }
+
+struct whole {
+	struct buf *out;
+	bool is_full;
+};
+
+static void
+put_whole(void *ctx, struct span plain)
+{
+	struct whole *w = ctx;
+	w->is_full = w->is_full || !buf_put_span(w->out, plain);
+}
+
+bool
+gunzip_whole(struct span packed, struct buf *out)
+{
+	struct whole w = {.out = out};
+	struct gunzip *g = gunzip_new(out->max);
+	bool ok = g != NULL && gunzip_feed(g, packed, put_whole, &w) && gunzip_is_complete(g) &&
+	    !w.is_full;
+	gunzip_free(g);
+	return ok;
+}

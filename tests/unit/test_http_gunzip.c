@@ -187,6 +187,32 @@ more_than_200_times_the_input_fails_after_64_KB(void **state)
 }
 
 static void
+whole_is_all_of_it_within_the_buffer(void **state)
+{
+	struct buf plain, packed, got;
+	struct span all;
+
+	(void)state;
+	buf_init(&packed, MAX_OUT);
+	compress_to(&packed, sample(&plain, 40000));
+	all = buf_view(&packed);
+	buf_init(&got, 40000);
+	assert_true(gunzip_whole(all, &got));
+	assert_true(span_eq(buf_view(&got), buf_view(&plain)));
+	assert_false(gunzip_whole(all, &got)); /* behind the first: no room */
+	buf_fini(&got);
+	buf_init(&got, 39999);
+	assert_false(gunzip_whole(all, &got));
+	buf_fini(&got);
+	buf_init(&got, MAX_OUT);
+	assert_false(gunzip_whole(span_head(all, all.n - 1), &got));
+	assert_false(gunzip_whole(buf_view(&plain), &got));
+	buf_fini(&got);
+	buf_fini(&packed);
+	buf_fini(&plain);
+}
+
+static void
 freeing_nothing_is_fine(void **state)
 {
 	struct gunzip *g = gunzip_new(1);
@@ -206,6 +232,7 @@ main(void)
 	    cmocka_unit_test(what_is_not_gzip_or_is_damaged_fails_for_good),
 	    cmocka_unit_test(more_than_out_max_fails),
 	    cmocka_unit_test(more_than_200_times_the_input_fails_after_64_KB),
+	    cmocka_unit_test(whole_is_all_of_it_within_the_buffer),
 	    cmocka_unit_test(freeing_nothing_is_fine),
 	};
 
