@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/chk.h"
+#include "config/config.h"
 
 /* clang-format off */
 #define PEM_ROOT \
@@ -213,6 +214,27 @@ pki_file(char *path, const char *text)
 	strcpy(path, "/tmp/postern-unit-XXXXXX");
 	fd = mkstemp(path);
 	CHK(fd >= 0 && write(fd, text, n) == (ssize_t)n && close(fd) == 0);
+}
+
+/* A certificate and its key, in two such files. */
+struct pki_pair {
+	char files[2][PKI_PATH];
+	struct config_pair config;
+};
+
+static inline void
+pki_pair_put(struct pki_pair *p, const char *chain, const char *key)
+{
+	pki_file(p->files[0], chain);
+	pki_file(p->files[1], key);
+	p->config = (struct config_pair){p->files[0], p->files[1]};
+}
+
+static inline void
+pki_pair_drop(struct pki_pair *p)
+{
+	unlink(p->files[0]);
+	unlink(p->files[1]);
 }
 
 #endif

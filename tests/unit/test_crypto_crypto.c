@@ -11,6 +11,7 @@
 
 #include "base/num.h"
 #include "crypto/crypto.h"
+#include "crypto_group.h"
 
 /* The bytes of a hex text; up to 200 of them, valid until the eighth next call. */
 static struct span
@@ -279,21 +280,6 @@ zeroize_leaves_zeros(void **state)
 	assert_memory_equal(secret, zeros, sizeof(secret));
 }
 
-static int
-start(void **state)
-{
-	(void)state;
-	return crypto_init() ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	(void)state;
-	crypto_fini();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -311,5 +297,5 @@ main(void)
 	    cmocka_unit_test(zeroize_leaves_zeros),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, crypto_group_start, crypto_group_stop);
 }

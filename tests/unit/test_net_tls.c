@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "crypto/crypto.h"
+#include "crypto_group.h"
 #include "net_ends.h"
 #include "tls_pair.h"
 
@@ -544,21 +544,6 @@ a_renewed_certificate_serves_new_connections(void **state)
 	both_free(b);
 }
 
-static int
-start(void **state)
-{
-	UNUSED(state);
-	return crypto_init() ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	UNUSED(state);
-	crypto_fini();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -589,5 +574,5 @@ main(void)
 	    cmocka_unit_test(a_renewed_certificate_serves_new_connections),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, crypto_group_start, crypto_group_stop);
 }

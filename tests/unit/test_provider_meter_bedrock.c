@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
+#include "provider_answer.h"
 #include "provider_frames.h"
-#include "provider_meter.h"
 
 #define CONVERSE "/model/us.anthropic.claude-x%3A0/converse"
 #define CONVERSE_STREAM "/model/us.anthropic.claude-x%3A0/converse-stream"
@@ -14,7 +14,6 @@
 #define INVOKE_STREAM "/model/us.anthropic.claude-x%3A0/invoke-with-response-stream"
 #define FRAMES "application/vnd.amazon.eventstream"
 
-static struct meter *m;
 static struct buf body;
 
 static int
@@ -26,29 +25,16 @@ setup(void **state)
 }
 
 static int
-forget(void **state)
+teardown(void **state)
 {
-	(void)state;
-	meter_free(m);
-	m = NULL;
 	buf_fini(&body);
-	return 0;
-}
-
-static const struct meter_result *
-read_bytes(const char *path, const char *type, struct span bytes)
-{
-	struct answer a = {DIALECT_BEDROCK, path, type, bytes, NULL, 0};
-
-	meter_free(m);
-	m = measure(&a);
-	return meter_result(m);
+	return forget(state);
 }
 
 static const struct meter_result *
 read_json(const char *path, const char *text)
 {
-	return read_bytes(path, JSON, span_str(text));
+	return read_bytes(DIALECT_BEDROCK, path, JSON, span_str(text));
 }
 
 static void
@@ -118,7 +104,7 @@ a_converse_stream(void **state)
 	event("metadata",
 	    "{\"metrics\":{\"latencyMs\":1275},\"usage\":{\"inputTokens\":30,\"outputTokens\":62,"
 	    "\"totalTokens\":92}}");
-	r = read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body));
+	r = read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body));
 	assert_usage(m, USAGE(30, -1, -1, -1, 62, -1, -1, -1));
 	assert_true(r->is_stream && r->is_complete && r->has_output && !r->has_error);
 	assert_int_equal(r->events, 5);
@@ -129,14 +115,17 @@ a_converse_stream_ends_with_its_metadata(void **state)
 {
 	(void)state;
 	put_converse_start();
-	assert_false(read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
-	event("metadata", "{\"usage\":{\"inputTokens\":30,\"outputTokens\":62}}");
-	assert_true(read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
 	assert_false(
-	    read_bytes(CONVERSE_STREAM, FRAMES, span_head(buf_view(&body), buf_len(&body) - 1))
+	    read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
+	event("metadata", "{\"usage\":{\"inputTokens\":30,\"outputTokens\":62}}");
+	assert_true(
+	    read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
+	assert_false(read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES,
+	    span_head(buf_view(&body), buf_len(&body) - 1))
 		->is_complete);
 	CHK(buf_putc(&body, 0));
-	assert_false(read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
+	assert_false(
+	    read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body))->is_complete);
 }
 
 static void
@@ -147,7 +136,7 @@ an_exception_frame_is_an_error(void **state)
 	(void)state;
 	put_converse_start();
 	put_frame(&body, "exception", "throttlingException", SPAN_LIT("{\"message\":\"x\"}"));
-	r = read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body));
+	r = read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body));
 	assert_true(r->has_error && !r->is_complete);
 }
 
@@ -171,12 +160,13 @@ an_invoke_stream_wraps_the_models_events(void **state)
 
 	(void)state;
 	event("chunk", "{\"bytes\":\"" INNER_START "\",\"p\":\"abcdef\"}");
-	assert_false(read_bytes(INVOKE_STREAM, FRAMES, buf_view(&body))->has_output);
+	assert_false(
+	    read_bytes(DIALECT_BEDROCK, INVOKE_STREAM, FRAMES, buf_view(&body))->has_output);
 	event("chunk", "{\"bytes\":\"" INNER_DELTA "\",\"p\":\"ab\"}");
-	r = read_bytes(INVOKE_STREAM, FRAMES, buf_view(&body));
+	r = read_bytes(DIALECT_BEDROCK, INVOKE_STREAM, FRAMES, buf_view(&body));
 	assert_true(r->has_output && !r->is_complete);
 	event("chunk", "{\"bytes\":\"" INNER_STOP "\"}");
-	r = read_bytes(INVOKE_STREAM, FRAMES, buf_view(&body));
+	r = read_bytes(DIALECT_BEDROCK, INVOKE_STREAM, FRAMES, buf_view(&body));
 	assert_usage(m, USAGE(11, 2, 3, -1, 13, -1, -1, -1));
 	assert_true(r->is_complete);
 	assert_true(span_eq(r->model, SPAN_LIT("claude-x")));
@@ -193,7 +183,8 @@ frames_that_cannot_be_right_end_the_reading(void **state)
 		event("messageStop", "{}");
 		body.p[body.off + places[i]] ^= 0x40;
 		event("metadata", "{\"usage\":{\"inputTokens\":30,\"outputTokens\":62}}");
-		const struct meter_result *r = read_bytes(CONVERSE_STREAM, FRAMES, buf_view(&body));
+		const struct meter_result *r =
+		    read_bytes(DIALECT_BEDROCK, CONVERSE_STREAM, FRAMES, buf_view(&body));
 		assert_false(r->is_complete);
 		assert_false(r->usage.is_present);
 	}
@@ -219,7 +210,7 @@ a_frame_over_four_megabytes_is_passed_over(void **state)
 	assert_int_equal(r->events, 2);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, forget)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)

@@ -7,29 +7,14 @@
 
 #include <stdio.h>
 
-#include "provider_meter.h"
+#include "provider_answer.h"
 
 #define CHAT "/v1/chat/completions"
-
-static struct meter *m;
-
-static int
-forget(void **state)
-{
-	(void)state;
-	meter_free(m);
-	m = NULL;
-	return 0;
-}
 
 static const struct meter_result *
 read_answer(const char *path, const char *type, const char *body)
 {
-	struct answer a = {DIALECT_OPENAI, path, type, span_str(body), NULL, 0};
-
-	meter_free(m);
-	m = measure(&a);
-	return meter_result(m);
+	return read_text(DIALECT_OPENAI, path, type, body);
 }
 
 static void

@@ -4,41 +4,28 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "crypto/crypto.h"
+#include "crypto_group.h"
 #include "pki.h"
 #include "tls/context_int.h"
 #include "tls/server.h"
 
 #define DETAIL 256
 
-static struct tls_ctx *
-server_of(const char *chain, const char *key, struct tls_ctx *old, char detail[DETAIL])
-{
-	char *files[2] = {strdup(chain), strdup(key)};
-	struct config_pair pair = {files[0], files[1]};
-	struct tls_ctx *c =
-	    tls_server_new(&(struct config_listen){.tls = &pair, .n_tls = 1}, old, detail, DETAIL);
-
-	free(files[0]);
-	free(files[1]);
-	return c;
-}
-
 /* A server context of these texts must fail, and say `text` and the file (0: chain, 1: key). */
 static void
 assert_server_fails(const char *chain, const char *key, int guilty, const char *text)
 {
-	char files[2][PKI_PATH], detail[256] = "";
+	char detail[DETAIL] = "";
+	struct pki_pair pair;
 
-	pki_file(files[0], chain);
-	pki_file(files[1], key);
-	assert_null(server_of(files[0], files[1], NULL, detail));
+	pki_pair_put(&pair, chain, key);
+	assert_null(tls_server_new(
+	    &(struct config_listen){.tls = &pair.config, .n_tls = 1}, NULL, detail, DETAIL));
 	if (strstr(detail, text) == NULL)
 		fail_msg("\"%s\" is not in \"%s\"", text, detail);
-	assert_memory_equal(detail, files[guilty], strlen(files[guilty]));
+	assert_memory_equal(detail, pair.files[guilty], strlen(pair.files[guilty]));
 	assert_null(strchr(detail, '\n'));
-	unlink(files[0]);
-	unlink(files[1]);
+	pki_pair_drop(&pair);
 }
 
 static void
@@ -59,10 +46,12 @@ a_server_names_the_file_and_the_fault(void **state)
 static void
 a_missing_file_is_named(void **state)
 {
-	char detail[256];
+	char detail[DETAIL], chain[] = "/nonexistent/c.pem", key[] = "/nonexistent/k.pem";
+	struct config_pair pair = {chain, key};
 
 	UNUSED(state);
-	assert_null(server_of("/nonexistent/c.pem", "/nonexistent/k.pem", NULL, detail));
+	assert_null(tls_server_new(
+	    &(struct config_listen){.tls = &pair, .n_tls = 1}, NULL, detail, DETAIL));
 	assert_string_equal(detail, "/nonexistent/c.pem: No such file or directory");
 	assert_null(tls_client_new("/nonexistent/ca.pem", detail, sizeof(detail)));
 	assert_string_equal(detail, "/nonexistent/ca.pem: No such file or directory");
@@ -111,21 +100,6 @@ a_context_lives_as_long_as_its_references(void **state)
 	tls_ctx_unref(NULL);
 }
 
-static int
-start(void **state)
-{
-	UNUSED(state);
-	return crypto_init() ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	UNUSED(state);
-	crypto_fini();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -137,5 +111,5 @@ main(void)
 	    cmocka_unit_test(a_context_lives_as_long_as_its_references),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, crypto_group_start, crypto_group_stop);
 }

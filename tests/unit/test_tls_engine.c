@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "crypto/crypto.h"
+#include "crypto_group.h"
 #include "tls/context_int.h"
 #include "tls_pair.h"
 
@@ -605,21 +605,6 @@ an_idle_engine_gives_its_buffers_back(void **state)
 	free_pair(&p);
 }
 
-static int
-start(void **state)
-{
-	UNUSED(state);
-	return crypto_init() ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	UNUSED(state);
-	crypto_fini();
-	return 0;
-}
-
 int
 main(void)
 {
@@ -653,5 +638,5 @@ main(void)
 	    cmocka_unit_test(an_idle_engine_gives_its_buffers_back),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, crypto_group_start, crypto_group_stop);
 }

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "crypto/crypto.h"
+#include "crypto_group.h"
 #include "pki.h"
 #include "tls/context_int.h"
 #include "tls/server.h"
@@ -54,15 +54,13 @@ a_name_is_certified_exactly_or_by_a_star_for_one_label(void **state)
 static struct identity *
 identity_of(const char *chain, const char *key)
 {
-	char files[2][PKI_PATH], text[DETAIL];
-	struct config_pair pair = {files[0], files[1]};
+	char text[DETAIL];
+	struct pki_pair pair;
 	struct identity *id;
 
-	pki_file(files[0], chain);
-	pki_file(files[1], key);
-	id = identity_new(&pair, &(struct pem_detail){text, sizeof(text)});
-	unlink(files[0]);
-	unlink(files[1]);
+	pki_pair_put(&pair, chain, key);
+	id = identity_new(&pair.config, &(struct pem_detail){text, sizeof(text)});
+	pki_pair_drop(&pair);
 	assert_non_null(id);
 	return id;
 }
@@ -88,28 +86,8 @@ an_identity_has_the_dns_names_of_its_certificate_and_no_others(void **state)
 
 /* ---- renewal ---- */
 
-struct pair {
-	char files[2][PKI_PATH];
-	struct config_pair config;
-};
-
-static void
-put(struct pair *p, const char *chain, const char *key)
-{
-	pki_file(p->files[0], chain);
-	pki_file(p->files[1], key);
-	p->config = (struct config_pair){p->files[0], p->files[1]};
-}
-
-static void
-drop(struct pair *p)
-{
-	unlink(p->files[0]);
-	unlink(p->files[1]);
-}
-
 static struct tls_ctx *
-server_of(struct pair *p, struct tls_ctx *old, char detail[DETAIL])
+server_of(struct pki_pair *p, struct tls_ctx *old, char detail[DETAIL])
 {
 	return tls_server_new(
 	    &(struct config_listen){.tls = &p->config, .n_tls = 1}, old, detail, DETAIL);
@@ -125,23 +103,23 @@ a_start_takes_what_it_finds_and_a_renewal_only_what_is_in_its_dates(void **state
 	    {PEM_LEAF_FUTURE, ": the certificate is not valid before 2100-01-01"},
 	};
 	char detail[DETAIL];
-	struct pair p;
+	struct pki_pair p;
 	struct tls_ctx *old, *c;
 
 	UNUSED(state);
-	put(&p, PEM_LEAF, PEM_LEAF_KEY);
+	pki_pair_put(&p, PEM_LEAF, PEM_LEAF_KEY);
 	old = server_of(&p, NULL, detail);
-	drop(&p);
+	pki_pair_drop(&p);
 	assert_true(tls_server_certificate(old, 0).is_new);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		put(&p, cases[i].chain, PEM_LEAF_KEY);
+		pki_pair_put(&p, cases[i].chain, PEM_LEAF_KEY);
 		assert_null(server_of(&p, old, detail));
 		assert_memory_equal(detail, p.files[0], strlen(p.files[0]));
 		assert_string_equal(detail + strlen(p.files[0]), cases[i].says);
 		c = server_of(&p, NULL, detail);
 		assert_non_null(c);
 		tls_ctx_unref(c);
-		drop(&p);
+		pki_pair_drop(&p);
 	}
 	tls_ctx_unref(old);
 }
@@ -151,10 +129,10 @@ one_that_expires_is_read_again(void **state)
 {
 	char detail[DETAIL];
 	struct tls_ctx *old, *c;
-	struct pair p;
+	struct pki_pair p;
 
 	UNUSED(state);
-	put(&p, PEM_LEAF_EXPIRED, PEM_LEAF_KEY);
+	pki_pair_put(&p, PEM_LEAF_EXPIRED, PEM_LEAF_KEY);
 	old = server_of(&p, NULL, detail);
 	c = server_of(&p, old, detail);
 	assert_non_null(c);
@@ -163,7 +141,7 @@ one_that_expires_is_read_again(void **state)
 	assert_string_equal(tls_server_certificate(c, 0).file, p.files[0]);
 	tls_ctx_unref(old);
 	tls_ctx_unref(c);
-	drop(&p);
+	pki_pair_drop(&p);
 }
 
 static void
@@ -176,13 +154,13 @@ the_last_second_counts(void **state)
 	} cases[] = {{from_s - 1, false}, {from_s, true}, {until_s - 1, true}, {until_s, false}};
 	char detail[DETAIL];
 	struct tls_ctx *old, *c;
-	struct pair p;
+	struct pki_pair p;
 
 	UNUSED(state);
-	put(&p, PEM_LEAF, PEM_LEAF_KEY);
+	pki_pair_put(&p, PEM_LEAF, PEM_LEAF_KEY);
 	old = server_of(&p, NULL, detail);
-	drop(&p);
-	put(&p, PEM_LEAF_EXPIRED, PEM_LEAF_KEY);
+	pki_pair_drop(&p);
+	pki_pair_put(&p, PEM_LEAF_EXPIRED, PEM_LEAF_KEY);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		clock_fake(1, cases[i].at_s * 1000);
 		c = server_of(&p, old, detail);
@@ -190,7 +168,7 @@ the_last_second_counts(void **state)
 		assert_int_equal(c != NULL, cases[i].is_taken);
 		tls_ctx_unref(c);
 	}
-	drop(&p);
+	pki_pair_drop(&p);
 	tls_ctx_unref(old);
 }
 
@@ -207,16 +185,16 @@ only_the_same_chain_keeps_its_ticket_keys(void **state)
 	};
 	char detail[DETAIL];
 	struct tls_ctx *old, *c;
-	struct pair p;
+	struct pki_pair p;
 
 	UNUSED(state);
-	put(&p, PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY);
+	pki_pair_put(&p, PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY);
 	old = server_of(&p, NULL, detail);
-	drop(&p);
+	pki_pair_drop(&p);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		put(&p, cases[i].chain, cases[i].key);
+		pki_pair_put(&p, cases[i].chain, cases[i].key);
 		c = server_of(&p, old, detail);
-		drop(&p);
+		pki_pair_drop(&p);
 		assert_non_null(c);
 		assert_int_equal(
 		    c->certificates[0].identity == old->certificates[0].identity, cases[i].keeps);
@@ -231,10 +209,10 @@ asking_clients_ends_what_tickets_there_were(void **state)
 {
 	char detail[DETAIL], ca[PKI_PATH];
 	struct tls_ctx *old, *c;
-	struct pair p;
+	struct pki_pair p;
 
 	UNUSED(state);
-	put(&p, PEM_LEAF, PEM_LEAF_KEY);
+	pki_pair_put(&p, PEM_LEAF, PEM_LEAF_KEY);
 	pki_file(ca, PEM_ROOT);
 	old = server_of(&p, NULL, detail);
 	c = tls_server_new(&(struct config_listen){.tls = &p.config,
@@ -251,22 +229,7 @@ asking_clients_ends_what_tickets_there_were(void **state)
 	tls_ctx_unref(old);
 	tls_ctx_unref(c);
 	unlink(ca);
-	drop(&p);
-}
-
-static int
-start(void **state)
-{
-	UNUSED(state);
-	return crypto_init() ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-	UNUSED(state);
-	crypto_fini();
-	return 0;
+	pki_pair_drop(&p);
 }
 
 int
@@ -282,5 +245,5 @@ main(void)
 	    cmocka_unit_test(asking_clients_ends_what_tickets_there_were),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, crypto_group_start, crypto_group_stop);
 }

@@ -13,16 +13,14 @@
 static inline struct tls_ctx *
 pki_server(const char *chain, const char *key)
 {
-	char chain_file[PKI_PATH], key_file[PKI_PATH], detail[256];
-	struct config_pair pair = {chain_file, key_file};
+	char detail[256];
+	struct pki_pair pair;
 	struct tls_ctx *c;
 
-	pki_file(chain_file, chain);
-	pki_file(key_file, key);
+	pki_pair_put(&pair, chain, key);
 	c = tls_server_new(
-	    &(struct config_listen){.tls = &pair, .n_tls = 1}, NULL, detail, sizeof(detail));
-	unlink(chain_file);
-	unlink(key_file);
+	    &(struct config_listen){.tls = &pair.config, .n_tls = 1}, NULL, detail, sizeof(detail));
+	pki_pair_drop(&pair);
 	CHK(c != NULL);
 	return c;
 }
