@@ -134,7 +134,7 @@ on_client_drained(void *ctx)
 static void
 on_client_clogged(void *ctx)
 {
-	arm(ctx);
+	client_arm(ctx);
 }
 
 static void
