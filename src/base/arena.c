@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #define ALIGN 16
-#define FIRST_BLOCK 4096 /* what an idle kept-alive connection goes on holding */
+#define SMALL_BLOCK 2048 /* holds two short heads: all that most streams go on holding */
+#define KEPT_BLOCKS 2    /* small ones: what an idle kept-alive connection goes on holding */
 #define LARGEST_BLOCK 16384
 
 struct arena_block {
@@ -14,6 +15,7 @@ struct arena_block {
 	size_t used;
 	_Alignas(ALIGN) char bytes[];
 };
+#define SMALL_SIZE (SMALL_BLOCK - sizeof(struct arena_block))
 
 void
 arena_init(struct arena *a, size_t max)
@@ -21,57 +23,85 @@ arena_init(struct arena *a, size_t max)
 	*a = (struct arena){.max = max};
 }
 
-/* Frees down to, and without, the block `keep`. */
 static void
-free_blocks(struct arena *a, const struct arena_block *keep)
+free_blocks(struct arena_block *b)
 {
-	while (a->blocks != keep) {
-		struct arena_block *b = a->blocks;
+	while (b != NULL) {
+		struct arena_block *next = b->next;
 
-		a->blocks = b->next;
 		free(b);
+		b = next;
 	}
-	a->used = 0;
 }
 
 void
 arena_fini(struct arena *a)
 {
-	free_blocks(a, NULL);
+	free_blocks(a->blocks);
+	free_blocks(a->kept);
+	a->blocks = a->kept = NULL;
+	a->used = 0;
+}
+
+static size_t
+count(const struct arena_block *b)
+{
+	size_t n = 0;
+
+	for (; b != NULL; b = b->next)
+		n++;
+	return n;
 }
 
 void
 arena_reset(struct arena *a)
 {
-	struct arena_block *first = a->blocks;
+	size_t kept = count(a->kept);
 
-	while (first != NULL && first->next != NULL)
-		first = first->next;
-	if (first != NULL && first->size > FIRST_BLOCK)
-		first = NULL;
-	free_blocks(a, first);
-	if (first != NULL)
-		first->used = 0;
+	while (a->blocks != NULL) {
+		struct arena_block *b = a->blocks;
+
+		a->blocks = b->next;
+		if (b->size != SMALL_SIZE || kept == KEPT_BLOCKS) {
+			free(b);
+			continue;
+		}
+		b->next = a->kept;
+		a->kept = b;
+		kept++;
+	}
+	a->used = 0;
+}
+
+static struct arena_block *
+new_block(struct arena *a, size_t size)
+{
+	struct arena_block *b = size == SMALL_SIZE ? a->kept : NULL;
+
+	if (b != NULL)
+		a->kept = b->next;
+	else
+		b = malloc(sizeof(*b) + size);
+	if (b == NULL)
+		return NULL;
+	b->size = size;
+	b->used = 0;
+	return b;
 }
 
 /* A large request gets a block of its own behind the newest, whose rest stays in use. */
 static struct arena_block *
 add_block(struct arena *a, size_t n)
 {
-	size_t head = sizeof(struct arena_block);
 	/* As much as there is already: a stream held open for minutes has little more than it needs. */
-	size_t block = a->used < FIRST_BLOCK ? FIRST_BLOCK
-	    : a->used < LARGEST_BLOCK        ? a->used
-					     : LARGEST_BLOCK;
-	size_t usual = block - head;
-	bool is_large = n > usual / 4 && a->blocks != NULL;
-	size_t size = n > usual || is_large ? n : usual;
-	struct arena_block *b = malloc(head + size);
+	size_t usual = a->used < KEPT_BLOCKS * SMALL_BLOCK ? SMALL_SIZE
+	    : a->used < LARGEST_BLOCK                      ? a->used
+							   : LARGEST_BLOCK;
+	bool is_large = n > usual / 2 && a->blocks != NULL;
+	struct arena_block *b = new_block(a, n > usual || is_large ? n : usual);
 
 	if (b == NULL)
 		return NULL;
-	b->size = size;
-	b->used = 0;
 	b->next = is_large ? a->blocks->next : a->blocks;
 	if (is_large)
 		a->blocks->next = b;

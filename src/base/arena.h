@@ -3,7 +3,7 @@
  *
  * Ownership  caller's storage; everything allocated dies at arena_reset or arena_fini.
  * Limits     `max` bytes over all; past it allocations give NULL and the caller fails the exchange.
- *            The first block is kept over a reset, so a kept-alive connection stops allocating.
+ *            4 KB of blocks are kept over a reset, so a kept-alive connection stops allocating.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -14,6 +14,7 @@
 struct arena_block;
 struct arena {
 	struct arena_block *blocks; /* newest first */
+	struct arena_block *kept;   /* empty, of an exchange before */
 	size_t used;
 	size_t max;
 };

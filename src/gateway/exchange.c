@@ -298,6 +298,18 @@ step_prepare(struct exchange *x)
 
 /* ---- look up ---- */
 
+/* Nobody asks the request again what it says, and a stream may be open for minutes. Before the way to the provider is
+ * opened: else what that takes is put behind this, and leaves a hole. */
+static void
+forget_document(struct exchange *x)
+{
+	if (x->split != NULL || x->doc == NULL)
+		return;
+	x->facts.model = arena_dup(&x->arena, x->facts.model);
+	json_free(x->doc);
+	x->doc = NULL;
+}
+
 static enum step_result
 step_lookup(struct exchange *x)
 {
@@ -316,8 +328,11 @@ step_lookup(struct exchange *x)
 		return next(x, STEP_REPLAY);
 	if (x->plan.may_read && x->stale == NULL && look_up_other_form(x))
 		return next(x, STEP_SETTLE);
-	if (!split_begin(x))
-		follow_or_lead(x);
+	if (split_begin(x))
+		return STEP_MORE;
+	follow_or_lead(x);
+	if (x->step == STEP_ATTEMPT)
+		forget_document(x);
 	return STEP_MORE;
 }
 

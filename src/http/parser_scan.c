@@ -1,6 +1,6 @@
 #include "http/parser_int.h"
 
-#define FIRST_TEXT 1024
+#define FIRST_TEXT 512
 
 static struct headers *
 headers_of(struct parser *p)

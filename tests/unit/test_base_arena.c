@@ -59,19 +59,26 @@ absurd_sizes_are_refused(void **state)
 	arena_fini(&a);
 }
 
+/* The two small ones, in whatever order, and none of what was large. */
 static void
-a_reset_keeps_the_first_block(void **state)
+a_reset_keeps_two_blocks(void **state)
 {
 	struct arena a;
-	void *first;
+	char *first, *second, *p;
 
 	(void)state;
 	arena_init(&a, 1 << 20);
-	first = arena_alloc(&a, 10);
+	first = arena_alloc(&a, 1500);
+	second = arena_alloc(&a, 1000);
 	for (int i = 0; i < 100; i++)
-		assert_non_null(arena_alloc(&a, 1000));
-	arena_reset(&a);
-	assert_ptr_equal(arena_alloc(&a, 10), first);
+		assert_non_null(arena_alloc(&a, 1500));
+	for (int round = 0; round < 3; round++) {
+		arena_reset(&a);
+		p = arena_alloc(&a, 1000);
+		assert_true(p == first || p == second);
+		assert_ptr_equal(arena_alloc(&a, 1000), p + 1008);
+		assert_ptr_equal(arena_alloc(&a, 1000), p == first ? second : first);
+	}
 	arena_fini(&a);
 }
 
@@ -160,7 +167,7 @@ main(void)
 	    cmocka_unit_test(memory_is_aligned_and_does_not_overlap),
 	    cmocka_unit_test(the_cap_is_exact_and_counts_all_blocks),
 	    cmocka_unit_test(absurd_sizes_are_refused),
-	    cmocka_unit_test(a_reset_keeps_the_first_block),
+	    cmocka_unit_test(a_reset_keeps_two_blocks),
 	    cmocka_unit_test(a_large_piece_does_not_waste_the_rest_of_the_block),
 	    cmocka_unit_test(zalloc_zeroes_what_was_used_before),
 	    cmocka_unit_test(dup_and_printf_end_with_nul_behind_the_span),
