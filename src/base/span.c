@@ -70,6 +70,25 @@ span_find_span(struct span s, struct span needle)
 	return hit == NULL ? s.n : (size_t)(hit - s.p);
 }
 
+size_t
+span_find_by(struct span s, struct span needle, char rare)
+{
+	size_t ahead = span_find(needle, rare);
+
+	CHK(ahead < needle.n);
+	for (size_t at = 0; at + needle.n <= s.n; at++) {
+		struct span places = span_of(s.p + at + ahead, s.n - at - needle.n + 1);
+		size_t hop = span_find(places, rare);
+
+		if (hop == places.n)
+			break;
+		at += hop;
+		if (memcmp(s.p + at, needle.p, needle.n) == 0)
+			return at;
+	}
+	return s.n;
+}
+
 bool
 span_contains_nocase(struct span s, struct span needle)
 {

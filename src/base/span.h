@@ -65,6 +65,8 @@ bool span_ends(struct span s, struct span suffix);
 /* Offset of the first c, or of needle; s.n when there is none. */
 size_t span_find(struct span s, char c);
 size_t span_find_span(struct span s, struct span needle);
+/* The same, faster where `rare`, a character of the needle, seldom stands in s. */
+size_t span_find_by(struct span s, struct span needle, char rare);
 bool span_contains_nocase(struct span s, struct span needle);
 /* Without leading and trailing SP and HTAB. */
 struct span span_trim(struct span s);

@@ -19,6 +19,7 @@ typedef void (*sse_fn)(void *ctx, const struct sse_event *e);
 
 struct sse {
 	struct buf line, data, type;
+	struct span lying_data, lying_type; /* where they were fed, and nowhere else yet */
 	size_t max;
 	sse_fn fn;
 	void *ctx;

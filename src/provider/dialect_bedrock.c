@@ -155,11 +155,12 @@ base64_decode(struct span in, char *out)
 static void
 read_inner(struct reading *r, struct span text)
 {
-	bool is_last = has_said(text, "\"amazon-bedrock-invocationMetrics\"");
-	bool is_start = has_said(text, "\"message_start\"");
+	bool is_last = has_said(text, SPAN_LIT("\"amazon-bedrock-invocationMetrics\""), 'M');
+	bool is_start = has_said(text, SPAN_LIT("\"message_start\""), '_');
 	struct json_doc *doc;
 
-	r->result.has_output |= !is_start && !is_last && !has_said(text, "\"content_block_start\"");
+	r->result.has_output |=
+	    !is_start && !is_last && !has_said(text, SPAN_LIT("\"content_block_start\""), '_');
 	if ((!is_last && !is_start) || (doc = json_parse(text)) == NULL)
 		return;
 	struct json_val root = json_root(doc);

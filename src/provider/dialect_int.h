@@ -61,10 +61,10 @@ struct json_val json_either(struct json_val v, const char *name, const char *oth
 bool json_str_is(struct json_val v, const char *text);
 /* Whether an "error" member says that something went wrong: not null, false, "", {} or []. */
 bool is_error_value(struct json_val v);
-/* Without parsing: whether the JSON text holds the string (given with its quotes) as a name whose value
- * is not null, or as a value. Inside JSON strings quotes are escaped, so no text deceives it; a name
+/* Without parsing: whether the JSON text holds the string (given with its quotes, and the rarest of its letters) as a name
+ * whose value is not null, or as a value. Inside JSON strings quotes are escaped, so no text deceives it; a name
  * written with escapes is missed, and nobody writes them so. */
-bool has_said(struct span text, const char *quoted_name);
+bool has_said(struct span text, struct span quoted_name, char rare);
 
 /* Also for DIALECT_OTHER. */
 void openai_read_answer(struct reading *r, struct json_val root);

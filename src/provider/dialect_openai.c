@@ -265,12 +265,13 @@ read_chunk(struct reading *r, struct json_val root)
 static bool
 is_worth_parsing(const struct reading *r, const struct stream_event *ev)
 {
-	if (!r->result.has_output || r->result.model.n == 0 || has_said(ev->data, "\"usage\"") ||
-	    has_said(ev->data, "\"error\""))
+	if (!r->result.has_output || r->result.model.n == 0 ||
+	    has_said(ev->data, SPAN_LIT("\"usage\""), 'g') ||
+	    has_said(ev->data, SPAN_LIT("\"error\""), 'r'))
 		return true;
 	/* Where events have types and no names, the end can only be seen in the data. */
 	return ev->type.n == 0 && r->endpoint->class != ENDPOINT_CHAT &&
-	    has_said(ev->data, "\"type\"");
+	    has_said(ev->data, SPAN_LIT("\"type\""), 'y');
 }
 
 void
@@ -283,7 +284,8 @@ openai_read_event(struct reading *r, const struct stream_event *ev)
 		r->result.is_complete |= r->endpoint->class != ENDPOINT_RESPONSES;
 		return;
 	}
-	read_ending(r, ev->type);
+	if (ev->type.n > 0)
+		read_ending(r, ev->type);
 	if (span_ends(ev->type, SPAN_LIT(".delta")) ||
 	    span_ends(ev->type, SPAN_LIT(".partial_image")) || ev->is_cut) {
 		r->result.has_output = true;

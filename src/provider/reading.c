@@ -87,12 +87,10 @@ skip_blanks(struct span s, size_t i)
 }
 
 bool
-has_said(struct span text, const char *quoted_name)
+has_said(struct span text, struct span name, char rare)
 {
-	struct span name = span_str(quoted_name);
-
 	for (;;) {
-		size_t at = span_find_span(text, name);
+		size_t at = span_find_by(text, name, rare);
 		if (at >= text.n)
 			return false;
 		text = span_skip(text, at + name.n);

@@ -92,6 +92,13 @@ finding_gives_the_length_when_there_is_nothing(void **state)
 	assert_int_equal(span_find_span(S("abcabd"), S("abd")), 3);
 	assert_int_equal(span_find_span(S("abc"), S("abcd")), 3);
 	assert_int_equal(span_find_span(S("abc"), S("")), 0);
+	assert_int_equal(span_find_by(S("abcabd"), S("abd"), 'd'), 3);
+	assert_int_equal(span_find_by(S("abcabd"), S("abd"), 'a'), 3);
+	assert_int_equal(span_find_by(S("ddddabd"), S("abd"), 'd'), 4);
+	assert_int_equal(span_find_by(S("ababa"), S("baba"), 'b'), 1);
+	assert_int_equal(span_find_by(S("dxdxabx"), S("abd"), 'd'), 7);
+	assert_int_equal(span_find_by(S("abc"), S("abcd"), 'd'), 3);
+	assert_int_equal(span_find_by(SPAN_NONE, S("x"), 'x'), 0);
 	assert_true(span_contains_nocase(S("text/Event-Stream"), S("event-stream")));
 	assert_true(span_contains_nocase(S("abc"), S("BC")));
 	assert_false(span_contains_nocase(S("abc"), S("abcd")));
