@@ -34,6 +34,7 @@
 #include "gateway/tap.h"
 #include "http/message.h"
 #include "http/target.h"
+#include "http/writer.h"
 #include "journal/journal.h"
 #include "net/address.h"
 #include "net/loop.h"
@@ -52,8 +53,7 @@ struct upstream;
 #define TURN_BYTES                                                                                 \
 	(128 *                                                                                     \
 	    1024) /* of an answer that is there, written in one turn of the loop: the kernel might take megabytes */
-#define PIECES 48 /* parts of one write */
-#define PIECE_LINE 24
+#define PIECES 64 /* parts of one write */
 
 enum step {
 	STEP_ROUTE,
@@ -77,8 +77,10 @@ struct outbox {
 	struct outbox *next; /* while it is spare */
 	struct span parts[PIECES];
 	bool is_body[PIECES];
-	char lines[PIECES][PIECE_LINE];
-	size_t n, n_lines;
+	size_t n;
+	char line[CHUNK_LINE_SIZE]; /* of the chunk that all pieces of a body in here are one of */
+	size_t line_at;             /* which part that line is */
+	size_t chunked;             /* bytes in that chunk; 0: there is none */
 };
 
 struct exchange {
@@ -212,7 +214,8 @@ void exchange_watch_idle(
 size_t box_parts(const struct exchange *x); /* how many */
 size_t box_bytes(const struct exchange *x);
 bool box_put(struct exchange *x, struct span part, bool is_body); /* false: full, flush first */
-bool box_put_chunk_line(struct exchange *x, size_t n);            /* likewise */
+/* Likewise, as chunked coding: all that is put before the box is emptied is one chunk. */
+bool box_put_chunk(struct exchange *x, struct span bytes);
 void box_empty(struct exchange *x);
 void outbox_free_spares(struct gateway *g);
 /* follow.c */

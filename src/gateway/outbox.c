@@ -20,7 +20,7 @@ lease(struct exchange *x)
 	else
 		g->n_boxes--;
 	g->boxes = x->box->next;
-	x->box->n = x->box->n_lines = 0;
+	x->box->n = x->box->chunked = 0;
 	return x->box;
 }
 
@@ -83,14 +83,33 @@ box_put(struct exchange *x, struct span part, bool is_body)
 	return true;
 }
 
+/* The CRLF behind the chunk goes behind the new piece. */
+static void
+lengthen_chunk(struct outbox *b, struct span bytes)
+{
+	b->chunked += bytes.n;
+	b->parts[b->line_at].n = chunk_line(b->chunked, b->line);
+	b->parts[b->n] = b->parts[b->n - 1];
+	b->is_body[b->n] = false;
+	b->parts[b->n - 1] = bytes;
+	b->is_body[b->n - 1] = true;
+	b->n++;
+}
+
+/* A chunk for each piece would be three parts each, and more bytes: several events come in one read. */
 bool
-box_put_chunk_line(struct exchange *x, size_t n)
+box_put_chunk(struct exchange *x, struct span bytes)
 {
 	struct outbox *b = lease(x);
-	char *line;
 
-	if (b->n == PIECES)
+	if (b->n + 3 > PIECES)
 		return false;
-	line = b->lines[b->n_lines++];
-	return box_put(x, span_of(line, chunk_line(n, line)), false);
+	if (b->chunked > 0) {
+		lengthen_chunk(b, bytes);
+		return true;
+	}
+	b->line_at = b->n;
+	b->chunked = bytes.n;
+	return box_put(x, span_of(b->line, chunk_line(bytes.n, b->line)), false) &&
+	    box_put(x, bytes, true) && box_put(x, SPAN_LIT("\r\n"), false);
 }

@@ -15,8 +15,6 @@
 
 #define CAPTURE_SPARED (64 * 1024)
 
-static const struct span crlf = {"\r\n", 2};
-
 /* ---- the head ---- */
 
 static bool
@@ -133,17 +131,6 @@ note_credential(const struct exchange *x)
 		revoked_remove(x->g->revoked, exchange_caller_hash(x));
 }
 
-/* Nobody asks the request again what it says, and a stream may be open for minutes. */
-static void
-forget_document(struct exchange *x)
-{
-	if (x->split != NULL || x->doc == NULL)
-		return;
-	x->facts.model = arena_dup(&x->arena, x->facts.model);
-	json_free(x->doc);
-	x->doc = NULL;
-}
-
 void
 relay_head(struct exchange *x, const struct response_head *head)
 {
@@ -154,7 +141,6 @@ relay_head(struct exchange *x, const struct response_head *head)
 	note_credential(x);
 	if (split_captures(x))
 		return;
-	forget_document(x);
 	if (x->flight != NULL)
 		lead(x);
 	hang_taps(x, head);
@@ -244,6 +230,12 @@ relay_flush(struct exchange *x)
 	box_empty(x);
 }
 
+static bool
+put_body(struct exchange *x, struct span bytes)
+{
+	return x->out_framing == BODY_CHUNKED ? box_put_chunk(x, bytes) : box_put(x, bytes, true);
+}
+
 void
 relay_body(struct exchange *x, struct span bytes)
 {
@@ -254,13 +246,10 @@ relay_body(struct exchange *x, struct span bytes)
 		return;
 	}
 	x->response_size += bytes.n;
-	if (box_parts(x) + 3 > PIECES)
-		relay_flush(x);
-	if (x->out_framing == BODY_CHUNKED)
-		CHK(box_put_chunk_line(x, bytes.n));
-	CHK(box_put(x, bytes, true));
-	if (x->out_framing == BODY_CHUNKED)
-		CHK(box_put(x, crlf, false));
+	if (put_body(x, bytes))
+		return;
+	relay_flush(x);
+	CHK(put_body(x, bytes));
 }
 
 void

@@ -7,7 +7,7 @@
 #include "net/inherit.h"
 #include "net/stream_int.h"
 
-#define TRY_PARTS 16
+#define TRY_PARTS 72 /* more than an owner has: one call of the kernel */
 
 size_t
 stream_backlog(const struct stream *s)
