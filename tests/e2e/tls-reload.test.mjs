@@ -212,7 +212,7 @@ describe('the end of a certificate', { concurrency: 3 }, () => {
 
   test('a start with one that has expired serves, and says so', async () => {
     const s = await start(pki.issue('over', 'DNS:localhost', PAST));
-    assert.equal(s.lines(/error +certificate \S*cert\.pem: it expired on 2020-02-01$/).length, 1);
+    await waitFor(() => s.lines(/error +certificate \S*cert\.pem: it expired on 2020-02-01$/).length === 1, 'the word of its end');
     assert.equal(await shown(s.to, { rejectUnauthorized: false }), 'over');
     await s.gateway.stop();
   });
