@@ -1,7 +1,8 @@
 /*
  * entries_int: the parts of the cache on disk.
  *
- *   entries.c        open, close, what the loop hands over (ops, the pending table)
+ *   entries.c        open, close, figures
+ *   entries_ops.c    what the loop hands over (ops, the pending table)
  *   entries_read.c   the loop's look-ups
  *   entries_writer.c the writer's thread: takes ops
  *   entries_write.c  its transactions
@@ -113,7 +114,7 @@ entry_key_hash(const struct entry_key *k)
 	return h;
 }
 
-/* entries.c; ops with the lock held */
+/* entries_ops.c; with the lock held */
 struct op *op_find(const struct entries *e, const struct entry_key *k); /* pending, or NULL */
 void op_hide(struct entries *e, struct op *op);                         /* no longer pending */
 /* The last reference gives op, to be freed without the lock; else NULL. */
@@ -121,13 +122,13 @@ struct op *op_unref(struct entries *e, struct op *op);
 void op_free(struct entries *e, struct op *op);    /* without the lock; NULL is fine */
 void ops_free(struct entries *e, struct op *list); /* linked by next; NULL is fine */
 struct op *ops_spent(struct entries *e);           /* takes them */
-bool visited_test_and_clear(struct entries *e, const struct entry_key *k);
-void visited_set(struct entries *e, const struct entry_key *k);
 
 /* entries_writer.c */
 void *entries_writer(void *arg);
 
 /* entries.c */
+bool visited_test_and_clear(struct entries *e, const struct entry_key *k);
+void visited_set(struct entries *e, const struct entry_key *k);
 MUST_CHECK enum err entries_open_store(struct entries *e, bool was_clean, const struct fault *f);
 void entries_wipe(const char *dir);
 
