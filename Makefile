@@ -153,7 +153,7 @@ live: all
 lint: $(DEPS_READY)
 	@deps/need.sh lint && CC='$(CC)' CFLAGS='$(ALL_CFLAGS)' tests/lint/run
 format:
-	@deps/need.sh lint && clang-format-$(LLVM) -i $(SRC) $(wildcard src/*.h src/*/*.h tests/*/*.[ch])
+	@deps/need.sh lint && clang-format-$(LLVM) -i $(SRC) $(wildcard src/*.h src/*/*.h tests/*/*.[ch] bench/*.[ch])
 $(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(DEPS_READY) | build/need/build
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN) $(DEPS_CFLAGS) -o $@ $< $(DEPS_LIBS)
 slow: $(BUILD)/bench/slow

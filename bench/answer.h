@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/types.h>
 
 #define ANSWER_VERDICT "cf-aig-cache-status"
 
@@ -122,22 +123,23 @@ answer_expect(struct answer *a)
 	a->name[0] = a->verdict[0] = '\0';
 }
 
-/* The bytes that came; false: they are not HTTP, or more than was asked for. */
+/*
+ * n bytes came, or the connection ended (n < 0). True: that was the end of the answer, or of all hope for it; whether it is
+ * whole and whether the connection may be used again is in the struct.
+ */
 static inline bool
-answer_feed(struct answer *a, const char *p, size_t n)
+answer_came(struct answer *a, const char *p, ssize_t n)
 {
-	if (llhttp_execute(&a->parser, p, n) == HPE_OK)
-		return true;
-	a->is_whole = false;
-	return false;
-}
+	bool is_open = n >= 0 && llhttp_execute(&a->parser, p, (size_t)n) == HPE_OK;
 
-/* The connection ended: an answer without a length is whole by that. */
-static inline void
-answer_end(struct answer *a)
-{
-	if (a->is_due && llhttp_finish(&a->parser) != HPE_OK)
+	if (n < 0 && a->is_due &&
+	    llhttp_finish(&a->parser) != HPE_OK) /* without a length it ends so */
 		a->is_whole = false;
+	if (n == 0 || (is_open && !a->is_whole))
+		return false;
+	a->is_whole = a->is_whole && (is_open || n < 0);
+	a->stays = a->stays && is_open;
+	return true;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BODY_USAGE                                                                                 \
@@ -49,9 +50,10 @@ body_put_filled(FILE *to, const char *front, const char *back, size_t size)
 	fputs(back, to);
 }
 
-/* A chat request; `digits` stand in it once, for a number to be written over. */
+#define BODY_DIGITS "000000000000" /* stand in a chat once, for a number to be written over */
+
 static inline void
-body_put_request(FILE *to, size_t size, bool is_stream, const char *digits)
+body_put_chat(FILE *to, size_t size, bool is_stream)
 {
 	char front[512];
 
@@ -60,8 +62,34 @@ body_put_request(FILE *to, size_t size, bool is_stream, const char *digits)
 	    "{\"role\":\"system\",\"content\":\"You are a helpful assistant. Answer briefly.\"},"
 	    "{\"role\":\"user\",\"content\":\"Question %s: ",
 	    is_stream ? "\"stream\":true,\"stream_options\":{\"include_usage\":true}," : "",
-	    digits);
+	    BODY_DIGITS);
 	body_put_filled(to, front, "\"}]}", size);
+}
+
+struct body_ask {
+	const char *path, *host;
+	const char *fields; /* more of the head, each line with its end */
+	size_t size;        /* of the chat */
+	bool is_stream;
+};
+
+/* The whole request, allocated, as a string. */
+static inline void
+body_request(const struct body_ask *ask, char **text, size_t *size)
+{
+	char *chat;
+	size_t n;
+	FILE *f = open_memstream(&chat, &n);
+
+	body_put_chat(f, ask->size, ask->is_stream);
+	fclose(f);
+	f = open_memstream(text, size);
+	fprintf(f,
+	    "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
+	    "Content-Type: application/json\r\nAccept: */*\r\n%sContent-Length: %zu\r\n\r\n%s",
+	    ask->path, ask->host, ask->fields, n, chat);
+	fclose(f);
+	free(chat);
 }
 
 static inline void
@@ -81,8 +109,8 @@ body_put_event(FILE *to, const char *data)
 	fprintf(to, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + strlen("data: \n\n"), data);
 }
 
-/* Then 20 digits, ns of the monotonic clock, a comma, and 8 digits, the event's number. It stands in the content, which those
- * pass on too that write each event anew. */
+/* Then 20 digits, ns of the monotonic clock, a comma, and 8 digits, the event's number. It stands in
+ * the content, which those pass on too that write each event anew. */
 #define BODY_STAMP "stamp="
 #define BODY_STAMP_NUMBER (sizeof(BODY_STAMP) - 1 + 20 + 1) /* where that number begins */
 #define BODY_STAMP_SIZE (BODY_STAMP_NUMBER + 8)

@@ -35,7 +35,7 @@
 #define READS 4
 #define STEP_NS 100
 #define STEPS 200000 /* 20 ms */
-#define WAIT_US 200 /* too much is waiting for the writer */
+#define WAIT_US 200  /* too much is waiting for the writer */
 #define MOST_WAITS 300000
 
 enum call { PUT, PUT_LARGE, FIND, FIND_LARGE, TURN_END, CALLS };
@@ -278,8 +278,9 @@ print_phase(struct bench *b, const char *phase, uint64_t began)
 	b->refused += b->waits; /* each counts as a failure there */
 	entries_stats(b->entries, &st);
 	print_times(b, phase);
-	printf("%s: %.1f s, entries %llu, in use %.1f MB, on disk %.1f MB, most %.1f of %.1f MB in %llu looks, hits %llu, misses %llu, "
-	       "refusals %llu, evicted %llu, failed %llu\n",
+	printf(
+	    "%s: %.1f s, entries %llu, in use %.1f MB, on disk %.1f MB, most %.1f of %.1f MB in %llu looks, hits %llu, misses %llu, "
+	    "refusals %llu, evicted %llu, failed %llu\n",
 	    phase, seconds, (unsigned long long)st.entries, (double)st.bytes / 1048576,
 	    (double)disk_bytes(b) / 1048576, (double)atomic_load(&b->disk_max) / 1048576,
 	    (double)st.max_bytes / 1048576, (unsigned long long)atomic_load(&b->disk_looks),
@@ -378,7 +379,8 @@ run_removal(void *arg)
 	began = now_ns(CLOCK_MONOTONIC);
 	if (entries_compact(b->entries, &freed) != E_OK)
 		fail("the file system cannot compact");
-	printf("purge: %llu entries in %.1f s; compact: %.1f s, %.1f MB before, %.1f after, %.1f said\n",
+	printf(
+	    "purge: %llu entries in %.1f s; compact: %.1f s, %.1f MB before, %.1f after, %.1f said\n",
 	    (unsigned long long)removed, purge_s, (double)(now_ns(CLOCK_MONOTONIC) - began) / 1e9,
 	    (double)before / 1048576, (double)disk_bytes(b) / 1048576, (double)freed / 1048576);
 	atomic_store(&b->is_over, true);

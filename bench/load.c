@@ -6,71 +6,56 @@
  *
  * BYTES (1024) is the size of a request's body; -s asks for streams; -u writes FIRST, FIRST + 1, ...
  * into the bodies, so that no two are the same, or with GROUP so that as many in a row are. VERDICT
- * is what cf-aig-cache-status has to say. A connection that the server closes behind an answer is opened again. The time of a request runs from
- * its write to the last byte of its answer; connecting is not in it. With RATE, requests a second,
- * each has its time, whatever became of those before it, and is measured from then on: who falls
- * behind is seen to (no coordinated omission). One line of figures on standard output. Exit 1 if any
- * request failed (how many and why on standard error), 2 if it cannot go on.
+ * is what cf-aig-cache-status has to say. A connection that the server closes behind an answer is
+ * opened again. The time of a request runs from its write to the last byte of its answer; connecting
+ * is not in it. With RATE, requests a second, each has its time, whatever became of those before it,
+ * and is measured from then on: who falls behind is seen to (no coordinated omission). One line of
+ * figures on standard output. Exit 1 if any request failed (how many and why on standard error), 2 if
+ * it cannot go on.
  */
 #include "answer.h"
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "bodies.h"
+#include "figures.h"
+#include "net.h"
 #include <sys/timerfd.h>
 #include <unistd.h>
-#include <uv.h>
-
-#include "bodies.h"
-
-#define DIGITS "000000000000"
-#define STILL_MS 60000
 
 enum verdict { FINE, NOT_CONNECTED, BROKEN, STATUS, VERDICT, SIZE, VERDICT_COUNT };
 static const char *const verdict_words[VERDICT_COUNT] = {
     "fine", "not connected", "broken off", "not status 200", "another verdict", "another size"};
 
 struct load {
+	struct net net;
 	long requests, connections, body_size, first; /* number in a body; negative: none */
 	long group;                                   /* requests with the same number */
-	long rate;                                    /* 0: each as soon as the one before is answered */
+	long rate;                                    /* 0: each when the one before is answered */
 	uint64_t begun_at;                            /* ns; with a rate */
 	int clock;
 	uv_poll_t tick;
 	struct conn *idle; /* connected, with a rate, and nothing to send yet */
 	bool is_stream;
 	const char *verdict; /* that is expected; NULL: any */
-	struct sockaddr_in to;
-	uv_loop_t loop;
-	uv_timer_t watchdog;
+	struct target to;
 	llhttp_settings_t callbacks;
 	char *request; /* of which each connection has a copy */
 	size_t request_size, digits_at, answer_size;
-	long started, finished, connects, finished_before; /* the watchdog's last look */
+	long started, finished, connects;
 	long counts[VERDICT_COUNT];
 	struct conn *conns;
-	uint32_t *us;   /* of each request, in the order they finished */
-	char in[65536]; /* one for all: what is read is consumed at once */
+	struct figures times;
 };
 
 struct conn {
 	uv_tcp_t tcp;
 	uv_connect_t connect;
-	uv_write_t write;
 	struct load *load;
 	struct answer answer;
 	char *request;
-	uint64_t sent_at;       /* ns */
+	uint64_t sent_at; /* ns */
 	struct conn *next_idle;
 };
 
 static void open_conn(struct conn *c);
-
-static void
-die(const char *why)
-{
-	fprintf(stderr, "load: %s\n", why);
-	exit(2);
-}
 
 /* ---- one request ---- */
 
@@ -94,7 +79,8 @@ finish(struct conn *c, enum verdict verdict)
 	struct load *l = c->load;
 
 	c->answer.is_due = false;
-	l->us[l->finished++] = (uint32_t)((uv_hrtime() - c->sent_at) / 1000);
+	l->finished++;
+	figures_add(&l->times, uv_hrtime() - c->sent_at);
 	l->counts[verdict]++;
 }
 
@@ -109,7 +95,7 @@ static void
 begin(struct conn *c)
 {
 	struct load *l = c->load;
-	char digits[sizeof(DIGITS)];
+	char digits[sizeof(BODY_DIGITS)];
 
 	if (l->first >= 0) {
 		snprintf(digits, sizeof(digits), "%012ld", l->first + l->started / l->group);
@@ -136,12 +122,7 @@ send_now(struct conn *c)
 	struct load *l = c->load;
 
 	begin(c);
-	uv_buf_t rest = uv_buf_init(c->request, (unsigned)l->request_size);
-	int sent = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
-	rest.base += sent > 0 ? sent : 0;
-	rest.len -= sent > 0 ? (size_t)sent : 0;
-	if (rest.len > 0) /* a connection that cannot be written is noticed by reading it */
-		uv_write(&c->write, (uv_stream_t *)&c->tcp, &rest, 1, NULL);
+	net_send(&c->tcp, c->request, l->request_size);
 }
 
 /* ---- with a rate: a clock finer than libuv's ---- */
@@ -154,7 +135,7 @@ arm(const struct load *l)
 	    .it_value = {.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)}};
 
 	if (timerfd_settime(l->clock, TFD_TIMER_ABSTIME, &when, NULL) != 0)
-		die("no timer");
+		errx(2, "no timer");
 }
 
 /* Who has nothing more to send is closed: so it ends. */
@@ -170,7 +151,8 @@ end_idle(struct load *l)
 static void
 send_due(struct load *l)
 {
-	while (l->idle != NULL && l->started < l->requests && due_at(l, l->started) <= uv_hrtime()) {
+	while (
+	    l->idle != NULL && l->started < l->requests && due_at(l, l->started) <= uv_hrtime()) {
 		struct conn *c = l->idle;
 		l->idle = c->next_idle;
 		send_now(c);
@@ -214,19 +196,10 @@ start_clock(struct load *l)
 {
 	l->begun_at = uv_hrtime() + 100000000; /* when all are connected */
 	l->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (l->clock < 0 || uv_poll_init(&l->loop, &l->tick, l->clock) != 0)
-		die("no timer");
+	if (l->clock < 0 || uv_poll_init(&l->net.loop, &l->tick, l->clock) != 0)
+		errx(2, "no timer");
 	l->tick.data = l;
 	uv_poll_start(&l->tick, UV_READABLE, on_tick);
-}
-
-static void
-on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *out)
-{
-	struct conn *c = handle->data;
-
-	(void)size;
-	*out = uv_buf_init(c->load->in, sizeof(c->load->in));
 }
 
 static void
@@ -234,18 +207,15 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 {
 	struct conn *c = stream->data;
 	struct answer *a = &c->answer;
-	bool is_open = n >= 0 && (n == 0 || answer_feed(a, in->base, (size_t)n));
 
-	if (n < 0)
-		answer_end(a);
-	if (is_open && !a->is_whole)
+	if (!answer_came(a, in->base, n))
 		return;
 	if (a->is_due) {
 		if (a->is_whole && c->load->answer_size == 0)
 			c->load->answer_size = a->size;
 		finish(c, judge(c));
 	}
-	if (is_open && a->stays)
+	if (a->stays)
 		send_next(c);
 	else
 		uv_close((uv_handle_t *)&c->tcp, on_closed);
@@ -258,7 +228,7 @@ on_connect(uv_connect_t *connect, int status)
 {
 	struct conn *c = connect->handle->data;
 
-	if (status == 0 && uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) == 0) {
+	if (status == 0 && net_read(&c->tcp, on_read) == 0) {
 		send_next(c);
 		return;
 	}
@@ -275,32 +245,19 @@ open_conn(struct conn *c)
 	struct load *l = c->load;
 
 	l->connects++;
-	uv_tcp_init(&l->loop, &c->tcp);
-	c->tcp.data = c;
 	answer_init(&c->answer, &l->callbacks);
-	uv_tcp_nodelay(&c->tcp, 1);
-	if (uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&l->to, on_connect) != 0)
-		die("no socket to connect");
-}
-
-static void
-on_watchdog(uv_timer_t *timer)
-{
-	struct load *l = timer->data;
-
-	if (l->finished == l->finished_before)
-		die("the load stood still");
-	l->finished_before = l->finished;
+	net_connect(&l->net, &c->connect, &c->tcp, &l->to, on_connect);
+	c->tcp.data = c;
 }
 
 /* ---- start and end ---- */
 
 static bool
-parse(struct load *l, int argc, char **argv, char host[64])
+parse(struct load *l, int argc, char **argv)
 {
 	static const char names[] = "ncbugr";
-	long *const numbers[] = {&l->requests, &l->connections, &l->body_size, &l->first, &l->group, &l->rate};
-	int port = 0, n = 0;
+	long *const numbers[] = {
+	    &l->requests, &l->connections, &l->body_size, &l->first, &l->group, &l->rate};
 
 	for (int option; (option = getopt(argc, argv, "n:c:b:u:g:r:v:s")) != -1;) {
 		const char *name = strchr(names, option);
@@ -313,71 +270,57 @@ parse(struct load *l, int argc, char **argv, char host[64])
 		else
 			return false;
 	}
-	return optind + 1 == argc &&
-	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) == 2 &&
-	    argv[optind][n] == '/' && uv_ip4_addr(host, port, &l->to) == 0 && l->requests > 0 &&
+	return optind + 1 == argc && target_parse(&l->to, argv[optind]) && l->requests > 0 &&
 	    l->connections > 0 && l->body_size > 0 && l->group > 0;
 }
 
 static void
-build_request(struct load *l, const char *url, const char *host)
+build_request(struct load *l)
 {
-	char *body;
-	size_t n;
-	FILE *f = open_memstream(&body, &n);
+	const struct body_ask ask = {.path = l->to.path,
+	    .host = l->to.host,
+	    .fields = "",
+	    .size = (size_t)l->body_size,
+	    .is_stream = l->is_stream};
 
-	body_put_request(f, (size_t)l->body_size, l->is_stream, DIGITS);
-	fclose(f);
-	f = open_memstream(&l->request, &l->request_size);
-	fprintf(f,
-	    "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer sk-bench-0123456789abcdef\r\n"
-	    "Content-Type: application/json\r\nAccept: */*\r\nContent-Length: %zu\r\n\r\n%s",
-	    strchr(url + strlen("http://"), '/'), host, n, body);
-	fclose(f);
-	l->digits_at = (size_t)(strstr(l->request, DIGITS) - l->request);
-	free(body);
-}
-
-static int
-by_size(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return (x > y) - (x < y);
+	body_request(&ask, &l->request, &l->request_size);
+	l->digits_at = (size_t)(strstr(l->request, BODY_DIGITS) - l->request);
 }
 
 static int
 report(struct load *l, double seconds)
 {
+	const struct figures *t = &l->times;
 	long n = l->finished, failed = n - l->counts[FINE];
-	qsort(l->us, (size_t)n, sizeof(*l->us), by_size);
-	printf("requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u p999_us %u max_us %u "
-	       "answer_bytes %zu connects %ld\n",
-	    n, failed, seconds, (double)n / seconds, l->us[n / 2], l->us[n * 99 / 100],
-	    l->us[n * 999 / 1000], l->us[n - 1], l->answer_size, l->connects);
+
+	figures_sort(&l->times);
+	printf(
+	    "requests %ld failed %ld seconds %.3f per_second %.0f p50_us %u p99_us %u p999_us %u "
+	    "max_us %u answer_bytes %zu connects %ld\n",
+	    n, failed, seconds, (double)n / seconds, figures_at(t, 0.5), figures_at(t, 0.99),
+	    figures_at(t, 0.999), figures_at(t, 1), l->answer_size, l->connects);
 	for (int v = FINE + 1; v < VERDICT_COUNT; v++)
 		if (l->counts[v] > 0)
-			fprintf(stderr, "load: %s: %ld\n", verdict_words[v], l->counts[v]);
+			warnx("%s: %ld", verdict_words[v], l->counts[v]);
 	return failed != 0 || n != l->requests;
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct load l = {.requests = 1, .connections = 1, .body_size = 1024, .first = -1, .group = 1};
-	char host[64];
+	static struct load l = {
+	    .requests = 1, .connections = 1, .body_size = 1024, .first = -1, .group = 1};
 
-	if (!parse(&l, argc, argv, host))
-		die("usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] [-g GROUP] [-v VERDICT] "
-		    "[-r RATE] URL");
-	build_request(&l, argv[optind], host);
+	if (!parse(&l, argc, argv))
+		errx(2,
+		    "usage: load [-n REQUESTS] [-c CONNECTIONS] [-b BYTES] [-s] [-u FIRST] "
+		    "[-g GROUP] [-v VERDICT] [-r RATE] URL");
+	build_request(&l);
 	answer_callbacks(&l.callbacks);
-	l.us = calloc((size_t)l.requests, sizeof(*l.us));
+	figures_init(&l.times, l.requests);
 	l.conns = calloc((size_t)l.connections, sizeof(*l.conns));
-	uv_loop_init(&l.loop);
-	uv_timer_init(&l.loop, &l.watchdog);
-	l.watchdog.data = &l;
-	uv_timer_start(&l.watchdog, on_watchdog, STILL_MS, STILL_MS);
-	uv_unref((uv_handle_t *)&l.watchdog);
+	net_init(&l.net);
+	net_watch(&l.net, &l.finished);
 	if (l.rate > 0)
 		start_clock(&l);
 	uint64_t start = l.rate > 0 ? l.begun_at : uv_hrtime();
@@ -386,6 +329,6 @@ main(int argc, char **argv)
 		l.conns[i].request = strdup(l.request);
 		open_conn(&l.conns[i]);
 	}
-	uv_run(&l.loop, UV_RUN_DEFAULT);
+	uv_run(&l.net.loop, UV_RUN_DEFAULT);
 	return report(&l, (double)(uv_hrtime() - start) / 1e9);
 }

@@ -12,13 +12,9 @@
  *
  * /counts: how many connections it accepted and how many chats it answered, as JSON, these not with it.
  */
-#include <llhttp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <uv.h>
-
 #include "bodies.h"
+#include "net.h"
+#include <llhttp.h>
 
 #define STREAM "\"stream\":true"
 #define STREAM_SIZE (sizeof(STREAM) - 1)
@@ -26,16 +22,15 @@
 #define CHAT_SIZE (sizeof(CHAT) - 1)
 #define COUNTS "/counts"
 #define COUNTS_SIZE (sizeof(COUNTS) - 1)
-#define READ_SIZE 65536
+#define NOT_FOUND "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 #define STREAM_FIELDS "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define STREAM_HEAD "HTTP/1.1 200 OK\r\n" STREAM_FIELDS
 
 struct provider {
-	uv_loop_t loop;
+	struct net net;
 	uv_tcp_t listener;
 	llhttp_settings_t callbacks;
-	uv_buf_t completion, stream, not_found; /* whole responses */
-	char in[READ_SIZE];                     /* one for all: what is read is consumed at once */
+	uv_buf_t completion, stream; /* whole responses */
 	long events, pace_ms, delay_ms;
 	long connections, chats;
 };
@@ -50,11 +45,6 @@ struct conn {
 	char url[256];
 	size_t url_size;
 	size_t matched; /* of STREAM; all of it: the request asks for a stream */
-};
-
-struct pending {
-	uv_write_t write;
-	uv_buf_t rest;
 };
 
 /* ---- the answers ---- */
@@ -116,28 +106,9 @@ close_conn(struct conn *c)
 }
 
 static void
-on_written(uv_write_t *write, int status)
+send_answer(struct conn *c, const uv_buf_t *answer)
 {
-	(void)status; /* that the reader has gone is noticed by reading */
-	free(write->data);
-}
-
-/* The answer outlives the write, so only what the socket did not take at once is remembered. */
-static void
-send_answer(struct conn *c, uv_buf_t answer)
-{
-	int sent = uv_try_write((uv_stream_t *)&c->tcp, &answer, 1);
-	size_t done = sent > 0 ? (size_t)sent : 0;
-
-	if (done == answer.len)
-		return;
-	struct pending *p = malloc(sizeof(*p));
-	if (p == NULL)
-		abort();
-	p->write.data = p;
-	p->rest = uv_buf_init(answer.base + done, (unsigned)(answer.len - done));
-	if (uv_write(&p->write, (uv_stream_t *)&c->tcp, &p->rest, 1, on_written) != 0)
-		free(p);
+	net_send(&c->tcp, answer->base, answer->len);
 }
 
 static void
@@ -145,7 +116,7 @@ on_delayed(uv_timer_t *timer)
 {
 	struct conn *c = timer->data;
 
-	send_answer(c, c->provider->completion);
+	send_answer(c, &c->provider->completion);
 }
 
 /* Whoever asks is on a connection of its own. */
@@ -157,9 +128,8 @@ send_counts(struct conn *c)
 	    --c->provider->connections, c->provider->chats);
 	int n = snprintf(text, sizeof(text),
 	    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", size, body);
-	uv_buf_t out = uv_buf_init(text, (unsigned)n);
 
-	uv_try_write((uv_stream_t *)&c->tcp, &out, 1);
+	net_send(&c->tcp, text, (size_t)n);
 	close_conn(c);
 }
 
@@ -191,12 +161,11 @@ on_pace(uv_timer_t *timer)
 static void
 start_paced(struct conn *c)
 {
-	static char head[] = STREAM_HEAD;
-
-	send_answer(c, uv_buf_init(head, sizeof(head) - 1));
+	net_send(&c->tcp, STREAM_HEAD, sizeof(STREAM_HEAD) - 1);
 	c->paced = 0;
 	on_pace(&c->pace);
-	uv_timer_start(&c->pace, on_pace, (uint64_t)c->provider->pace_ms, (uint64_t)c->provider->pace_ms);
+	uv_timer_start(
+	    &c->pace, on_pace, (uint64_t)c->provider->pace_ms, (uint64_t)c->provider->pace_ms);
 }
 
 static int
@@ -247,32 +216,22 @@ answer_chat(struct conn *c)
 	else if (!is_stream && p->delay_ms > 0)
 		uv_timer_start(&c->pace, on_delayed, (uint64_t)p->delay_ms, 0);
 	else
-		send_answer(c, is_stream ? p->stream : p->completion);
+		send_answer(c, is_stream ? &p->stream : &p->completion);
 }
 
 static int
 on_complete(llhttp_t *parser)
 {
 	struct conn *c = parser->data;
-	struct provider *p = c->provider;
 
 	if (c->url_size == COUNTS_SIZE && memcmp(c->url, COUNTS, COUNTS_SIZE) == 0)
 		send_counts(c);
 	else if (c->url_size < CHAT_SIZE ||
 	    memcmp(c->url + c->url_size - CHAT_SIZE, CHAT, CHAT_SIZE) != 0)
-		send_answer(c, p->not_found);
+		net_send(&c->tcp, NOT_FOUND, sizeof(NOT_FOUND) - 1);
 	else
 		answer_chat(c);
 	return 0;
-}
-
-static void
-on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *out)
-{
-	struct conn *c = handle->data;
-
-	(void)size;
-	*out = uv_buf_init(c->provider->in, READ_SIZE);
 }
 
 static void
@@ -294,60 +253,40 @@ on_connection(uv_stream_t *listener, int status)
 		return;
 	c->provider = p;
 	p->connections++;
-	uv_tcp_init(&p->loop, &c->tcp);
-	uv_timer_init(&p->loop, &c->pace);
+	uv_tcp_init(&p->net.loop, &c->tcp);
+	uv_timer_init(&p->net.loop, &c->pace);
 	c->tcp.data = c->pace.data = c;
 	c->open = 2;
 	llhttp_init(&c->parser, HTTP_REQUEST, &p->callbacks);
 	c->parser.data = c;
-	if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_nodelay(&c->tcp, 1) != 0 ||
-	    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
+	if (net_accept(listener, &c->tcp) != 0 || net_read(&c->tcp, on_read) != 0)
 		close_conn(c);
 }
 
 /* ---- start ---- */
 
-/* The port it listens on, or what libuv says (negative). */
-static int
-listen_on(struct provider *p, int port)
+static long
+argument(int argc, char **argv, int i, long otherwise)
 {
-	struct sockaddr_in at;
-	int size = sizeof(at), failed;
-
-	uv_loop_init(&p->loop);
-	uv_tcp_init(&p->loop, &p->listener);
-	p->listener.data = p;
-	uv_ip4_addr("127.0.0.1", port, &at);
-	if ((failed = uv_tcp_bind(&p->listener, (struct sockaddr *)&at, 0)) != 0 ||
-	    (failed = uv_listen((uv_stream_t *)&p->listener, 1024, on_connection)) != 0 ||
-	    (failed = uv_tcp_getsockname(&p->listener, (struct sockaddr *)&at, &size)) != 0)
-		return failed;
-	return ntohs(at.sin_port);
+	return argc > i ? strtol(argv[i], NULL, 10) : otherwise;
 }
 
 int
 main(int argc, char **argv)
 {
 	static struct provider p; /* large for a stack */
-	static char nothing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-	p.completion = build_completion(argc > 2 ? strtoul(argv[2], NULL, 10) : 1024);
-	p.events = argc > 3 ? strtol(argv[3], NULL, 10) : 20;
-	p.pace_ms = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
-	p.delay_ms = argc > 5 ? strtol(argv[5], NULL, 10) : 0;
+	p.completion = build_completion((size_t)argument(argc, argv, 2, 1024));
+	p.events = argument(argc, argv, 3, 20);
+	p.pace_ms = argument(argc, argv, 4, 0);
+	p.delay_ms = argument(argc, argv, 5, 0);
 	p.stream = build_stream(p.events);
-	p.not_found = uv_buf_init(nothing, sizeof(nothing) - 1);
 	llhttp_settings_init(&p.callbacks);
 	p.callbacks.on_message_begin = on_begin;
 	p.callbacks.on_url = on_url;
 	p.callbacks.on_body = on_body;
 	p.callbacks.on_message_complete = on_complete;
-	int port = listen_on(&p, argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0);
-	if (port < 0) {
-		fprintf(stderr, "provider: cannot listen: %s\n", uv_strerror(port));
-		return 2;
-	}
-	printf("%d\n", port);
-	fflush(stdout);
-	return uv_run(&p.loop, UV_RUN_DEFAULT);
+	net_init(&p.net);
+	p.listener.data = &p;
+	return net_serve(&p.net, &p.listener, (int)argument(argc, argv, 1, 0), on_connection);
 }

@@ -1,24 +1,21 @@
 /*
- * slow: keeps many connections open that give a server next to nothing to do, and tells what became of them.
+ * slow: keeps many connections open that give a server next to nothing to do, and tells what became
+ * of them.
  *
- *   slow [-c CONNECTIONS] [-m header|body|read|silent|mix] [-p PACE_MS] [-k SECONDS] [-t SECONDS] http://IPV4:PORT/PATH
+ *   slow [-c CONNECTIONS] [-m header|body|read|silent|mix] [-p PACE_MS] [-k SECONDS] [-t SECONDS] URL
  *
  * header  a request line, then a field line each pace, without end     silent  nothing at all
  * body    a head, then a byte of its body each pace                    mix     a quarter each
  * read    a whole request, of whose answer 100 bytes are read each pace
  *
- * For -k seconds (10) a connection that the server ends is opened again; then all are waited for, -t seconds (120) at most.
- * "open N" on standard output when all stand for the first time; at the end one line of figures: how many were opened, could not be,
- * were ended by the server (and with which status), are left; how long they lasted, and the most at once. Exit 1 if some are left.
+ * For -k seconds (10) a connection that the server ends is opened again; then all are waited for, -t
+ * seconds (120) at most. "open N" on standard output when all stand for the first time; at the end one
+ * line of figures: how many were opened, could not be, were ended by the server (and with which
+ * status), are left; how long they lasted, and the most at once. Exit 1 if some are left.
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "net.h"
 #include <sys/resource.h>
 #include <unistd.h>
-#include <uv.h>
 
 #define TICK_MS 50
 #define SIP 100
@@ -39,33 +36,24 @@ struct conn {
 };
 
 struct slow {
+	struct net net;
 	long n, pace_ms, keep_s, most_s;
 	enum mode mode;
-	const char *path;
-	struct sockaddr_in to;
-	uv_loop_t loop;
+	struct target to;
 	uv_timer_t tick;
 	struct conn *conns;
 	uint64_t began_at;
 	bool is_told, is_over;
 	long open, peak, opened, failed, ended, with[6]; /* by class of status; 0: none */
 	uint64_t longest_ms, total_ms;
-	char in[SIP];
 };
 
 static void open_conn(struct conn *c);
 
-static void
-die(const char *why)
-{
-	fprintf(stderr, "slow: %s\n", why);
-	exit(2);
-}
-
 static uint64_t
 now(const struct slow *s)
 {
-	return uv_now(&s->loop);
+	return uv_now(&s->net.loop);
 }
 
 static bool
@@ -115,15 +103,6 @@ say(struct conn *c, const char *words)
 }
 
 static void
-on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *out)
-{
-	struct conn *c = handle->data;
-
-	(void)size;
-	*out = uv_buf_init(c->slow->in, SIP);
-}
-
-static void
 on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 {
 	struct conn *c = stream->data;
@@ -142,7 +121,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 static void
 begin(struct conn *c)
 {
-	const char *path = c->slow->path;
+	const char *path = c->slow->to.path;
 	char head[512];
 
 	if (c->mode == SILENT)
@@ -181,7 +160,7 @@ on_connect(uv_connect_t *connect, int status)
 	s->open++;
 	s->peak = s->open > s->peak ? s->open : s->peak;
 	begin(c);
-	if (c->is_open && uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
+	if (c->is_open && net_read(&c->tcp, on_read) != 0)
 		end(c);
 }
 
@@ -192,12 +171,13 @@ open_conn(struct conn *c)
 
 	c->has_answer = c->is_closed = false;
 	c->status = 0;
-	uv_tcp_init_ex(&c->slow->loop, &c->tcp, AF_INET);
+	uv_tcp_init_ex(&c->slow->net.loop, &c->tcp, AF_INET);
 	c->tcp.data = c;
 	if (c->mode == READ)
 		uv_recv_buffer_size((uv_handle_t *)&c->tcp, &size);
-	if (uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&c->slow->to, on_connect) != 0)
-		die("no socket to connect");
+	if (uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&c->slow->to.to, on_connect) !=
+	    0)
+		errx(2, "no socket to connect");
 }
 
 static void
@@ -213,7 +193,7 @@ pace(struct conn *c)
 	else if (c->mode == BODY)
 		say(c, " ");
 	else if (c->mode == READ)
-		uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+		net_read(&c->tcp, on_read);
 }
 
 static void
@@ -231,15 +211,14 @@ on_tick(uv_timer_t *timer)
 		pace(&s->conns[i]);
 	s->is_over = !is_keeping(s) && s->open == 0;
 	if (s->is_over || ms > (uint64_t)(s->keep_s + s->most_s) * 1000)
-		uv_stop(&s->loop);
+		uv_stop(&s->net.loop);
 }
 
 static bool
-parse(struct slow *s, int argc, char **argv, char host[64])
+parse(struct slow *s, int argc, char **argv)
 {
 	static const char names[] = "cpkt";
 	long *const numbers[] = {&s->n, &s->pace_ms, &s->keep_s, &s->most_s};
-	int port = 0, n = 0;
 
 	for (int option; (option = getopt(argc, argv, "c:m:p:k:t:")) != -1;) {
 		const char *name = strchr(names, option);
@@ -253,19 +232,16 @@ parse(struct slow *s, int argc, char **argv, char host[64])
 		if (option == 'm')
 			s->mode = (enum mode)mode;
 	}
-	if (optind + 1 != argc ||
-	    sscanf(argv[optind], "http://%63[0-9.]:%d%n", host, &port, &n) != 2)
-		return false;
-	s->path = argv[optind] + n;
-	return *s->path == '/' && strlen(s->path) < 256 && uv_ip4_addr(host, port, &s->to) == 0 &&
-	    s->n > 0 && s->pace_ms > 0;
+	return optind + 1 == argc && target_parse(&s->to, argv[optind]) &&
+	    strlen(s->to.path) < 256 && s->n > 0 && s->pace_ms > 0;
 }
 
 static int
 report(const struct slow *s)
 {
-	printf("opened %ld failed %ld ended %ld left %ld peak %ld mean_ms %llu longest_ms %llu silent %ld "
-	       "s2xx %ld s4xx %ld s5xx %ld\n",
+	printf(
+	    "opened %ld failed %ld ended %ld left %ld peak %ld mean_ms %llu longest_ms %llu silent %ld "
+	    "s2xx %ld s4xx %ld s5xx %ld\n",
 	    s->opened, s->failed, s->ended, s->open, s->peak,
 	    (unsigned long long)(s->ended == 0 ? 0 : s->total_ms / (uint64_t)s->ended),
 	    (unsigned long long)s->longest_ms, s->with[0], s->with[2], s->with[4], s->with[5]);
@@ -277,18 +253,19 @@ main(int argc, char **argv)
 {
 	static struct slow s = {.n = 100, .pace_ms = 1000, .keep_s = 10, .most_s = 120};
 	struct rlimit lim;
-	char host[64];
 
-	if (!parse(&s, argc, argv, host))
-		die("usage: slow [-c CONNECTIONS] [-m header|body|read|silent|mix] [-p PACE_MS] [-k SECONDS] "
-		    "[-t SECONDS] URL");
+	if (!parse(&s, argc, argv))
+		errx(2,
+		    "usage: slow [-c CONNECTIONS] [-m header|body|read|silent|mix] [-p PACE_MS] "
+		    "[-k SECONDS] [-t SECONDS] URL");
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
 	s.conns = calloc((size_t)s.n, sizeof(*s.conns));
-	uv_loop_init(&s.loop);
-	uv_timer_init(&s.loop, &s.tick);
+	net_init(&s.net);
+	s.net.in_size = SIP;
+	uv_timer_init(&s.net.loop, &s.tick);
 	s.tick.data = &s;
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
 	s.began_at = now(&s);
@@ -297,6 +274,6 @@ main(int argc, char **argv)
 		s.conns[i].mode = s.mode == MIX ? (enum mode)(i % MODES) : s.mode;
 		open_conn(&s.conns[i]);
 	}
-	uv_run(&s.loop, UV_RUN_DEFAULT);
+	uv_run(&s.net.loop, UV_RUN_DEFAULT);
 	return report(&s);
 }
