@@ -3,9 +3,10 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { cells, label, measure } from './cells.mjs'
+import { estimate, groups, measure } from './cells.mjs'
 import { chart } from './chart.mjs'
 import { beside } from './beside.mjs'
+import { goals } from './goals.mjs'
 import * as parts from './parts.mjs'
 import { makeCertificate, version } from './peers.mjs'
 import { besideTable, table } from './report.mjs'
@@ -18,12 +19,16 @@ process.on('exit', () => fs.rmSync(dir, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM'])
 	process.on(signal, () => process.exit(130))
 
+function descriptors() {
+	return Number(/^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))[1])
+}
+
 const options = {
 	dir, full,
 	runs: Number(env.RUNS ?? 3),
-	seconds: Number(env.SECONDS ?? 2),
+	seconds: Number(env.SECONDS ?? 1),
 	kinds: list(env.KINDS),
-	open: Number(env.OPEN ?? 9900), // of 20,000 descriptors: a stream takes two
+	open: Number(env.OPEN ?? (descriptors() > 20500 ? 10000 : 9900)), // a stream takes two
 	entries: Number(env.ENTRIES ?? (full ? 1e7 : 1e5)),
 	records: Number(env.RECORDS ?? (full ? 1e7 : 1e6)),
 }
@@ -41,32 +46,49 @@ function header() {
 	}
 }
 
+function fail(why) {
+	process.exitCode = 1
+	say(`  FAILED ${why}`)
+	failures.push(why)
+}
+
 // What cannot be measured is said, and the rest goes on; the exit status tells.
 async function attempt(what, fn) {
 	try {
 		return await fn()
 	} catch (e) {
-		process.exitCode = 1
-		say(`  FAILED ${what}: ${e.message}`)
-		failures.push(`${what}: ${e.message}`)
+		fail(`${what}: ${e.message}`)
 	}
-}
-
-async function matrix() {
-	const rows = []
-	for (const cell of cells({ ...options, plain: wants('throughput'), tls: wants('tls') })) {
-		const row = await attempt(label(cell), () => measure(cell, options))
-		if (row !== undefined) {
-			say(`  ${label(cell)}: ` + cell.peers.map((n) => `${n} ${Math.round(row.result[n].perSecond)}`).join('  '))
-			rows.push(row)
-		}
-	}
-	return rows
 }
 
 const PARTS = {
-	latency: parts.latency, streams: parts.streams, coalesced: parts.coalesced, memory: parts.underLoad, held: parts.held,
+	latency: parts.latency, streams: parts.streams, memory: parts.underLoad, held: parts.held,
 	connections: parts.byConnections, store: parts.byStore, handshakes: parts.handshakes,
+}
+
+const seconds = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, '0')}`
+
+// How far a run is: what was expected of the steps that are done, to what they took, tells about what remains.
+const progress = {
+	expected: 0, done: 0, begun: Date.now(),
+	expect(s) { this.expected += s },
+	tell(s, what) {
+		this.done += s
+		const took = (Date.now() - this.begun) / 1000, left = (this.expected - this.done) * took / this.done
+		say(`  ${seconds(took)}, about ${seconds(left)} left: ${what}`)
+	},
+}
+
+async function matrix(all) {
+	const rows = []
+	for (const group of all) {
+		const each = estimate(group, options) / options.runs
+		const done = await attempt(group.label, () => measure(group, options, (what) => progress.tell(each, `${group.label}, ${what}`)))
+		for (const why of done?.failed ?? [])
+			fail(why)
+		rows.push(...(done?.rows ?? []))
+	}
+	return rows
 }
 
 function write(name, text) {
@@ -76,12 +98,16 @@ function write(name, text) {
 
 async function besideOthers() {
 	makeCertificate(dir)
-	const out = { ...header(), cells: await matrix() }
-	for (const [name, part] of Object.entries(PARTS))
-		if (wants(name)) {
-			say(`  ${name}`)
-			out[name] = await attempt(name, () => part(options))
-		}
+	const all = groups({ ...options, plain: wants('throughput'), tls: wants('tls') }), wanted = Object.keys(PARTS).filter(wants)
+	all.forEach((group) => progress.expect(estimate(group, options)))
+	wanted.forEach((name) => progress.expect(parts.estimates[name](options)))
+	say(`  ${seconds(progress.expected)} expected`)
+	const out = { ...header(), cells: await matrix(all) }
+	for (const name of wanted) {
+		out[name] = await attempt(name, () => PARTS[name](options))
+		progress.tell(parts.estimates[name](options), name)
+	}
+	out.goals = goals(out)
 	out.failed = failures
 	out.minutes = process.uptime() / 60
 	write('bench.json', JSON.stringify(out, null, '\t') + '\n')

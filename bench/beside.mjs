@@ -5,13 +5,13 @@ import { connectionsNeeded, medians, tool, wrk } from './load.mjs'
 import { startPeer, startProvider, stopPeer } from './peers.mjs'
 import { cpuTicks, memory, stop } from './process.mjs'
 
-const CELLS = [['pass', 1], ['pass', 16], ['pass', 64], ['stream', 1], ['stream', 16]].map(([kind, connections]) => ({ kind, connections }))
+const CELLS = [[false, 1], [false, 16], [false, 64], [true, 1], [true, 16]].map(([sse, connections]) => ({ kind: 'pass', sse, connections }))
 
 async function once(name, cell, provider, { dir, seconds }) {
 	const started = Date.now()
 	const peer = await startPeer(name, { ...cell, provider, dir })
 	try {
-		await connectionsNeeded(peer, cell.kind)
+		await connectionsNeeded(peer, cell)
 		const ready = Date.now() - started, idle = memory(peer.process)
 		await wrk(dir, peer, cell, cell.connections, 1)
 		const before = await provider.counts(), ticks = cpuTicks(peer.process)
@@ -29,9 +29,9 @@ async function once(name, cell, provider, { dir, seconds }) {
 
 // What a peer adds to an event of a stream whose provider writes one every 20 ms.
 async function paced(name, provider, { dir }) {
-	const peer = await startPeer(name, { kind: 'stream', provider, dir })
+	const peer = await startPeer(name, { kind: 'pass', provider, dir })
 	try {
-		await connectionsNeeded(peer, 'pass')
+		await connectionsNeeded(peer, {})
 		return await tool('streams', ['-c', 10, '-e', 100, ...Object.entries(peer.headers ?? {}).flatMap(([k, v]) => ['-H', `${k}: ${v}`]), peer.url])
 	} finally {
 		await stopPeer(peer)
@@ -61,7 +61,7 @@ export async function beside(options, say) {
 				return medians(runs)
 			})
 			rows.push({ name, ...cell, ...result })
-			say(`  ${name}, ${cell.kind}, ${cell.connections}: ${result.failed ?? Math.round(result.perSecond)}`)
+			say(`  ${name}, ${cell.sse ? 'stream' : 'pass'}, ${cell.connections}: ${result.failed ?? Math.round(result.perSecond)}`)
 		}
 	for (const name of ['direct', ...present])
 		streams.push({ name, ...(await tried(() => paced(name, slow, options))) })

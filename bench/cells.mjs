@@ -1,47 +1,70 @@
-// The matrix: each cell is one kind of request, one size, one number of connections, plain or TLS. All peers that can do that kind
-// are measured in turn, several times round, so that a slow minute of the machine is everybody's, and medians are compared.
-import { connectionsNeeded, medians, wrk } from './load.mjs'
+// The matrix: each cell is one kind of request, JSON or a stream of 100 events, one size, one number of connections, plain or TLS on
+// both sides. Cells for which the peers need the same stand in a group: its peers are started together, each anew for each round,
+// and asked in turn, cell after cell, so that a slow minute of the machine is everybody's. Medians of the rounds are compared.
+import fs from 'node:fs'
+import { ask, connectionsNeeded, medians, tool, wrk } from './load.mjs'
 import * as peers from './peers.mjs'
-import { cpuTicks, memory, stop } from './process.mjs'
+import { cpuTicks, stop } from './process.mjs'
 
-const KB = 1 << 10
-const WITH = {
-	'hit': ['bare', 'postern', 'nginx', 'varnish'],
-	'hit+payloads': ['bare', 'postern', 'nginx'],
-	'pass': ['bare', 'postern', 'nginx', 'haproxy'],
-	'pass without log': ['bare', 'postern', 'nginx', 'haproxy'],
-	'miss': ['bare', 'postern', 'nginx'],
-	'stream': ['bare', 'postern', 'nginx', 'haproxy'],
-	'stream hit': ['bare', 'postern'],
+const KB = 1 << 10, MB = KB * KB
+const SIZES = [KB, 100 * KB, MB]
+const CONNECTIONS = [1, 16, 64, 1000]
+const MORE = 256 // connections: with 1 KB in JSON on plain connections, for the bounds of the tail
+const DELAY_MS = 20 // of the provider, where requests are to meet at it
+
+// kinds: what is asked of Postern, each of another one; others: who can do the work of the group, and all kinds are set against them.
+const GROUPS = {
+	through: { kinds: ['pass', 'pass without log', 'miss'], others: ['bare', 'nginx', 'haproxy'] },
+	cached: { kinds: ['hit', 'hit+payloads'], others: ['bare', 'nginx', 'varnish'] },
+	coalesced: { kinds: ['coalesced'], others: ['nginx'] },
 }
-const SWEPT = ['hit', 'pass', 'miss']
-const SWEEP = [1, 4, 16, 64, 256, 1000]
-const TLS_PEERS = ['postern', 'nginx', 'haproxy'] // and no streams: its provider has none
+const ONLY_SMALL_JSON = ['pass', 'hit+payloads', 'haproxy', 'varnish'] // what sets them apart does not grow with the body
+const HAS_TLS = ['nginx', 'haproxy']
 
-// nginx stores nothing under a key over 64 KB, and here the body is in the key; Varnish is asked by GET, which sends no body.
-const canDo = (name, kind, size, tls) => (tls ? TLS_PEERS.includes(name) : true) &&
-	(size === KB || !kind.includes('hit') || !['nginx', 'varnish'].includes(name))
-
-function connectionsOf(kind, size, tls, full) {
-	if (full || (SWEPT.includes(kind) && size === KB && !tls))
-		return SWEEP
+// nginx stores nothing under a key over 64 KB, and the body is in the key. Beyond 1 KB a stream is compared with Postern's own cells.
+function canDo(name, group, { sse, size, tls }) {
+	if (tls && !HAS_TLS.includes(name))
+		return false
 	if (size === KB)
-		return [16, 64]
-	return tls ? [] : [16]
+		return !sse || !ONLY_SMALL_JSON.includes(name)
+	return group === 'through' && !sse && !ONLY_SMALL_JSON.includes(name)
 }
 
-export function cells({ full, kinds, plain, tls }) {
+// A thousand bodies of 1 MB under way at once take the better part of 10 s to the first answer.
+function connectionsOf(group, { sse, size, tls, full }) {
+	const all = size === KB && !sse && !tls ? [...CONNECTIONS, MORE].sort((a, b) => a - b) : CONNECTIONS
+	return all.filter((n) => (n > 1 || group !== 'coalesced') && // one has nobody to meet
+		(full || n < 1000 || size < MB))
+}
+
+// One group: a list of what is measured at each of its sizes and numbers of connections.
+function groupOf(name, sse, tls, { kinds, full }) {
+	const wanted = GROUPS[name].kinds.filter((k) => !kinds || kinds.includes(k))
+	const points = SIZES.flatMap((size) => connectionsOf(name, { sse, size, tls, full }).map((connections) => ({ sse, size, tls, connections })))
+		.map((point) => ({ ...point,
+			own: wanted.filter((k) => (point.size === KB && !sse) || !ONLY_SMALL_JSON.includes(k)),
+			others: GROUPS[name].others.filter((p) => canDo(p, name, point)) }))
+		.filter((point) => point.own.length > 0)
+	return { name, sse, tls, points, label: `${name}${sse ? ', streams' : ''}${tls ? ', TLS' : ''}` }
+}
+
+export function groups({ kinds, full, plain, tls }) {
 	const all = []
 	for (const isTls of [...(plain ? [false] : []), ...(tls ? [true] : [])])
-		for (const kind of Object.keys(WITH).filter((k) => (!kinds || kinds.includes(k)) && !(isTls && k.startsWith('stream'))))
-			for (const size of [KB, 100 * KB, KB * KB])
-				for (const connections of connectionsOf(kind, size, isTls, full))
-					all.push({ kind, size, connections, tls: isTls, peers: WITH[kind].filter((p) => canDo(p, kind, size, isTls)) })
-	return all
+		for (const sse of [false, true])
+			all.push(...Object.keys(GROUPS).map((name) => groupOf(name, sse, isTls, { kinds, full })))
+	return all.filter((g) => g.points.length > 0)
 }
 
-const sizeLabel = (n) => (n >= KB * KB ? `${n / KB / KB} MB` : `${n / KB} KB`)
-export const label = (c) => `${c.kind}, ${sizeLabel(c.size)}, ${c.connections} conn${c.tls ? ', TLS' : ''}`
+const sizeLabel = (n) => (n >= MB ? `${n / MB} MB` : `${n / KB} KB`)
+export const label = (c) => `${c.kind}${c.sse ? ', stream' : ''}, ${sizeLabel(c.size)}, ${c.connections} conn${c.tls ? ', TLS' : ''}`
+
+// 1,000 handshakes, or as many MB, take a good part of the time by themselves.
+const secondsOf = ({ connections, tls, size }, seconds) => seconds * (connections < 1000 ? 1 : size === MB ? 10 : tls ? 3 : 1)
+
+const ROUND_S = 3, ASK_S = 0.25 // to start the peers of a group; around a measurement
+export const estimate = (group, { runs, seconds }) => runs * group.points.reduce((sum, p) =>
+	sum + (p.own.length + p.others.length) * (secondsOf(p, seconds) + ASK_S), ROUND_S)
 
 // ---- what the load meant to measure is what it got ----
 
@@ -51,59 +74,120 @@ async function verdicts(peer) {
 	return { hit: of('hit'), miss: of('miss'), bypass: of('bypass') }
 }
 
-// Without records nothing is counted, and fetch does not trust our certificate.
-const countsVerdicts = (name, cell) => name === 'postern' && !cell.tls && cell.kind !== 'pass without log'
+const EXPECTED = { 'hit': 'hit', 'hit+payloads': 'hit', 'miss': 'miss', 'pass': 'bypass' } // without records nothing is counted
 
-function checkVerdicts(kind, before, after, requests) {
-	const expected = kind.includes('hit') ? 'hit' : kind === 'miss' ? 'miss' : 'bypass'
+// fetch does not trust our certificate.
+const verdictOf = (peer, cell) => (peer.name === 'postern' && !cell.tls ? EXPECTED[cell.kind] : undefined)
+
+function checkVerdicts(expected, before, after, requests) {
 	if (after[expected] - before[expected] < requests * 0.99)
-		throw new Error(`${kind}: ${requests} requests, ${JSON.stringify(before)} before, ${JSON.stringify(after)} after`)
+		throw new Error(`${requests} requests, ${JSON.stringify(before)} before, ${JSON.stringify(after)} after`)
 }
 
-// Every peer: an answer from the cache asks the provider for nothing, any other once; and connections to it are kept, for a peer
-// that connects anew for each request does another work. Requests that were under way at the end are few.
-function checkProvider(name, cell, seen, requests) {
+// Every peer: an answer from the cache asks the provider for nothing, one that is shared less than once, any other once; and
+// connections to it are kept, for a peer that connects anew for each request does another work. Requests that were under way at
+// the end are few.
+function checkProvider(cell, seen, requests) {
 	const asked = seen.chats / requests
 	if (requests === 0)
-		throw new Error(`${name}, ${label(cell)}: no answer in the time of a run`)
-	if (cell.kind.includes('hit') ? asked > 0.01 : asked < 0.99)
-		throw new Error(`${name}, ${label(cell)}: ${requests} requests, the provider saw ${seen.chats}`)
+		throw new Error('no answer in the time of a run')
+	if (cell.kind.startsWith('hit') ? asked > 0.01 : cell.kind === 'coalesced' ? asked > 0.5 : asked < 0.99)
+		throw new Error(`${requests} requests, the provider saw ${seen.chats}`)
 	if (seen.connections > 2 * cell.connections + requests / 50)
-		throw new Error(`${name}, ${label(cell)}: ${seen.connections} new connections to the provider for ${requests} requests`)
+		throw new Error(`${seen.connections} new connections to the provider for ${requests} requests`)
 }
 
-// ---- one cell ----
+// ---- one measurement ----
 
-async function once(name, cell, provider, { dir, seconds }) {
-	const peer = await peers.startPeer(name, { ...cell, provider, dir })
-	try {
-		const needed = await connectionsNeeded(peer, cell.kind)
-		if (needed !== 1)
-			throw new Error(`${name}, ${label(cell)}: a client needs ${needed} connections for 50 requests`)
-		await wrk(dir, peer, cell, Math.min(cell.connections, 64), 1)
-		const before = countsVerdicts(name, cell) ? await verdicts(peer) : null
-		const counts = await provider.counts(), ticks = cpuTicks(peer.process), start = process.hrtime.bigint()
-		const r = await wrk(dir, peer, cell, cell.connections, seconds)
-		const used = cpuTicks(peer.process) - ticks, ns = Number(process.hrtime.bigint() - start), now = await provider.counts()
-		const seen = { connections: now.connections - counts.connections, chats: now.chats - counts.chats }
-		checkProvider(name, cell, seen, r.requests)
-		if (before !== null)
-			checkVerdicts(cell.kind, before, await verdicts(peer), r.requests)
-		return { ...r, cpu: used * 10000 / r.requests, busy: used * 1e7 / ns, anon: memory(peer.process), connects: seen.connections }
-	} finally {
-		await peers.stopPeer(peer)
+const HEAVY = 64 // connections, from which on work is left when the clients leave
+const SETTLE_MS = 5000
+
+// What the requests before have left to do is not these ones'.
+async function settle(peer) {
+	const end = Date.now() + SETTLE_MS
+	let before, now = cpuTicks(peer.process)
+	do {
+		before = now
+		await new Promise((resolve) => setTimeout(resolve, 100))
+		now = cpuTicks(peer.process)
+	} while (now > before + 1 && Date.now() < end)
+}
+
+async function once(peer, cell, provider, { dir, seconds }) {
+	const expected = verdictOf(peer, cell)
+	if (peer.isHeavy)
+		await settle(peer)
+	peer.isHeavy = cell.connections >= HEAVY
+	if (cell.kind.startsWith('hit') && peer.asked !== cell.size) { // what will be hit
+		await ask(peer, cell, 3)
+		peer.asked = cell.size
 	}
+	const before = expected && await verdicts(peer), counts = await provider.counts()
+	const ticks = cpuTicks(peer.process), start = process.hrtime.bigint()
+	const r = await wrk(dir, peer, cell, cell.connections, secondsOf(cell, seconds))
+	const used = cpuTicks(peer.process) - ticks, ns = Number(process.hrtime.bigint() - start), now = await provider.counts()
+	const seen = { connections: now.connections - counts.connections, chats: now.chats - counts.chats }
+	checkProvider(cell, seen, r.requests)
+	if (expected)
+		checkVerdicts(expected, before, await verdicts(peer), r.requests)
+	return { ...r, cpu: used * 10000 / r.requests, busy: used * 1e7 / ns, connects: seen.connections,
+		...(cell.kind === 'coalesced' && { asked: seen.chats * cell.connections / r.requests }) }
 }
 
-export async function measure(cell, options) {
-	const provider = await (cell.tls ? peers.startTlsProvider(options.dir) : peers.startProvider())
-	const runs = Object.fromEntries(cell.peers.map((name) => [name, []]))
+const columnsOf = (group) => [...new Set(group.points.flatMap((p) => p.own))].map((kind) => ({ name: 'postern', kind }))
+	.concat([...new Set(group.points.flatMap((p) => p.others))].map((name) => ({ name, kind: GROUPS[group.name].kinds[0] })))
+
+const isOf = (column, point) => (column.name === 'postern' ? point.own.includes(column.kind) : point.others.includes(column.name))
+const keyOf = ({ name, kind }, { size, connections }) => [name, name === 'postern' ? kind : '', size, connections].join()
+
+async function startColumn(column, group, provider, dir) {
+	const home = fs.mkdtempSync(`${dir}/peer-`)
+	const peer = await peers.startPeer(column.name, { kind: column.kind, tls: group.tls, provider, dir: home, certificates: dir })
+	const cell = { ...column, sse: group.sse, size: KB }
+	const needed = await connectionsNeeded(peer, cell)
+	if (needed !== 1)
+		throw new Error(`${column.name}, ${group.label}: a client needs ${needed} connections for 50 requests`)
+	if (!group.tls && !peer.isGet)
+		await tool('load', ['-n', 1000, '-c', 16, ...(group.sse ? ['-s'] : []), ...(group.name === 'coalesced' ? ['-g', 16, '-u', 1] : []), peer.url])
+	peer.asked = KB
+	return { ...column, peer }
+}
+
+// One round: figures are added to seen[key], reasons to why.
+async function round(group, seen, why, options) {
+	const streams = { delay: group.name === 'coalesced' ? DELAY_MS : 0 }
+	const provider = await (group.tls ? peers.startTlsProvider(options.dir, group.sse) : peers.startProvider(streams))
+	const columns = []
 	try {
-		for (let i = 0; i < options.runs; i++)
-			for (const name of cell.peers)
-				runs[name].push(await once(name, cell, provider, options))
+		for (const column of columnsOf(group))
+			columns.push(await startColumn(column, group, provider, options.dir))
+		for (const point of group.points)
+			for (const column of columns.filter((c) => isOf(c, point))) {
+				const cell = { ...point, kind: column.kind }, key = keyOf(column, point)
+				try {
+					(seen[key] ??= []).push(await once(column.peer, cell, provider, options))
+				} catch (e) {
+					why.add(`${column.name}, ${label(cell)}: ${e.message}`)
+				}
+			}
 	} finally {
+		for (const { peer } of columns)
+			await peers.stopPeer(peer)
 		await stop(provider.process)
 	}
-	return { ...cell, result: Object.fromEntries(cell.peers.map((name) => [name, medians(runs[name])])) }
+}
+
+// Rows, one for each kind of Postern and point, and the reasons of what failed; told() after each round.
+export async function measure(group, options, told) {
+	const seen = {}, why = new Set()
+	for (let i = 0; i < options.runs; i++) {
+		await round(group, seen, why, options)
+		told(`round ${i + 1} of ${options.runs}`)
+	}
+	const rows = group.points.flatMap(({ own, others, ...point }) => own.map((kind) => {
+		const names = [...others.filter((n) => n === 'bare'), 'postern', ...others.filter((n) => n !== 'bare')]
+		const of = names.map((name) => [name, seen[keyOf({ name, kind }, point)]])
+		return { kind, ...point, result: Object.fromEntries(of.filter(([, runs]) => runs?.length > 0).map(([name, runs]) => [name, medians(runs)])) }
+	}))
+	return { rows, failed: [...why] }
 }

@@ -32,20 +32,19 @@ function chat(isStream, size) {
 	return [front, ` ${words(Math.max(0, size - front.length - back.length - 13))}${back}`]
 }
 
-const isUnique = (kind) => kind === 'miss'
-
 // wrk's script: what is sent for a kind and a size. Each run starts elsewhere, so that no two send the same.
-function script(dir, { kind, size = 1024, isGet, headers }) {
+function script(dir, { kind, sse, size = 1024 }, { isGet, headers }, connections) {
 	const file = `${dir}/wrk.lua`
-	const [front, back] = chat(kind.startsWith('stream'), size)
+	const [front, back] = chat(sse, size)
 	const fields = { 'Content-Type': 'application/json', 'Authorization': 'Bearer sk-bench-0123456789abcdef', ...headers }
+	const same = { miss: 1, coalesced: connections }[kind] // so many in a row ask the same
 	const lines = isGet ? ['wrk.method = "GET"'] : [
 		'wrk.method = "POST"',
 		...Object.entries(fields).map(([name, value]) => `wrk.headers["${name}"] = "${value}"`),
-		...(isUnique(kind) ? [
+		...(same ? [
 			'local n = (os.time() % 100000) * 10000000',
 			`local a, b = '${front}', '${back}'`,
-			'request = function() n = n + 1; return wrk.format(nil, nil, nil, a .. string.format("%012d", n) .. b) end',
+			`request = function() n = n + 1; return wrk.format(nil, nil, nil, a .. string.format("%012d", math.floor(n / ${same})) .. b) end`,
 		] : [`wrk.body = '${front}000000000000${back}'`]),
 	]
 	fs.writeFileSync(file, lines.join('\n') + '\n')
@@ -60,7 +59,7 @@ function us(text) {
 }
 
 export async function wrk(dir, peer, cell, connections, seconds) {
-	const lua = script(dir, { ...cell, isGet: peer.isGet, headers: peer.headers })
+	const lua = script(dir, cell, peer, connections)
 	const { stdout } = await onLoadCore(['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '--timeout', '30s', '-s', lua, peer.url])
 	const bad = /Non-2xx or 3xx responses: (\d+)/.exec(stdout), broken = /Socket errors: (.*)/.exec(stdout)
 	if (bad || (broken && !/connect 0, read 0, write 0/.test(broken[1])))
@@ -75,7 +74,7 @@ export async function wrk(dir, peer, cell, connections, seconds) {
 
 // A load that nobody reads the figures of: `stop` ends it.
 export function wrkRun(dir, peer, cell, connections, seconds) {
-	const lua = script(dir, { ...cell, headers: peer.headers })
+	const lua = script(dir, cell, peer, connections)
 	const stopper = new AbortController()
 	onLoadCore(['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '100s', '-s', lua, peer.url], { signal: stopper.signal }).catch(() => {})
 	return { stop: () => stopper.abort() }
@@ -90,16 +89,16 @@ export async function tool(name, argv) {
 }
 
 export async function handshakes(port, version, mode) {
-	const { stdout } = await onLoadCore(['openssl', 's_time', '-connect', `127.0.0.1:${port}`, `-${version}`, `-${mode}`, '-time', '3'])
+	const { stdout } = await onLoadCore(['openssl', 's_time', '-connect', `127.0.0.1:${port}`, `-${version}`, `-${mode}`, '-time', '1'])
 	return Number(/(\d+) connections in [\d.]+ real seconds/.exec(stdout)[1])
 }
 
-// How many connections a client needs for 50 requests, one after the other: 1, if the peer keeps it open.
-export async function connectionsNeeded(peer, kind) {
+// Asks so often over as few connections as the peer allows; how many these were.
+export async function ask(peer, { sse, size = 1024 }, times) {
 	const { Agent, request } = peer.url.startsWith('https') ? https : http
 	const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false }), sockets = new Set()
-	const [front, back] = chat(kind.startsWith('stream'), 1024)
-	for (let i = 0; i < 50; i++)
+	const [front, back] = chat(sse, size)
+	for (let i = 0; i < times; i++)
 		await new Promise((resolve, reject) => {
 			const headers = { 'content-type': 'application/json', 'authorization': 'Bearer sk-bench-0123456789abcdef', ...peer.headers }
 			const r = request(peer.url, { agent, method: peer.isGet ? 'GET' : 'POST', headers }, (answer) => {
@@ -111,3 +110,6 @@ export async function connectionsNeeded(peer, kind) {
 	agent.destroy()
 	return sockets.size
 }
+
+// Of 50 requests, one after the other: 1, if the peer keeps it open.
+export const connectionsNeeded = (peer, cell) => ask(peer, cell, 50)

@@ -1,5 +1,5 @@
-// What `make bench` measures besides the matrix: added latency at a fixed rate, streams, the same question at the same moment,
-// memory, cost as connections and stores grow, TLS handshakes. Each returns rows for bench/report.mjs.
+// What `make bench` measures besides the matrix: added latency at a fixed rate, streams, memory, cost as connections and stores
+// grow, TLS handshakes. Each returns rows for bench/report.mjs; `estimates` says about how many seconds it takes.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { handshakes as shakeHands, median, medians, tool, wrk, wrkRun } from './load.mjs'
@@ -36,7 +36,7 @@ async function costing(peer, n, fn) {
 
 // ---- at a fixed rate: what a peer adds to the time of the provider itself ----
 
-const RATES = { 1: 2000, 16: 10000 }
+const RATES = { 1: 2000, 16: 10000 }, LATENCY_S = 2
 
 export function latency({ runs, dir }) {
 	return withProvider({}, async (provider) => {
@@ -47,7 +47,7 @@ export function latency({ runs, dir }) {
 				for (const name of Object.keys(all))
 					all[name].push(await withPeer(name, { kind: 'pass', provider, dir }, async (peer) => {
 						await tool('load', ['-n', 2000, '-c', connections, peer.url])
-						return tool('load', ['-n', rate * 3, '-c', connections, '-r', rate, peer.url])
+						return tool('load', ['-n', rate * LATENCY_S, '-c', connections, '-r', rate, peer.url])
 					}))
 			const direct = medians(all.direct)
 			for (const name of PROXIES) {
@@ -62,68 +62,62 @@ export function latency({ runs, dir }) {
 // ---- streams ----
 
 const EVENTS = 100
+// Streams at once, streams one after the other on each connection, events of each, and how often that is measured. The first row is for
+// first tokens, of which the others have few.
+const STREAMED = [[10, 20, 2], [10, 1, EVENTS], [100, 1, EVENTS], [1000, 1, EVENTS, 1], [2000, 1, EVENTS, 1]]
 
 export function streams({ runs, dir }) {
-	return withProvider({ events: EVENTS, pace: 20 }, async (provider) => {
+	return withProvider({ events: EVENTS, pace: 20 }, (long) => withProvider({ events: 2, pace: 20 }, async (short) => {
 		const rows = []
-		for (const n of [1, 100, 500, 1000, 2000])
-			for (const name of ['direct', ...PROXIES]) {
-				const rounds = n === 1 ? 3 : 1, all = []
-				for (let i = 0; i < (n <= 100 ? runs : 1); i++)
-					all.push(await withPeer(name, { kind: 'stream', provider, dir }, (peer) => costing(peer, n * rounds * EVENTS,
-						() => tool('streams', ['-c', n, '-k', rounds, '-e', EVENTS, peer.url]).catch((e) => ({ failed: e.message })))))
-				const failed = all.find((f) => f.failed)?.failed
-				rows.push({ name, streams: n, ...(failed ? { failed } : medians(all)) })
+		for (const [n, rounds, events, times = runs] of STREAMED) {
+			const all = {}
+			for (let i = 0; i < times; i++)
+				for (const name of ['direct', ...PROXIES])
+					(all[name] ??= []).push(await withPeer(name, { kind: 'pass', provider: events === 2 ? short : long, dir }, (peer) =>
+						costing(peer, n * rounds * events, () => tool('streams', ['-c', n, '-k', rounds, '-e', events, peer.url])
+							.catch((e) => ({ failed: e.message })))))
+			for (const [name, figures] of Object.entries(all)) {
+				const failed = figures.find((f) => f.failed)?.failed
+				rows.push({ name, streams: n, rounds, length: events, ...(failed ? { failed } : medians(figures)) })
 			}
+		}
 		return rows
-	})
-}
-
-// ---- the same new question on all connections at the same moment ----
-
-const ROUNDS = 50, DELAY_MS = 20
-
-export function coalesced({ runs, dir }) {
-	return withProvider({ delay: DELAY_MS }, async (provider) => {
-		const rows = []
-		for (const n of [16, 64, 256, 1000])
-			for (const name of ['postern', 'nginx']) {
-				const all = []
-				for (let i = 0; i < runs; i++)
-					all.push(await withPeer(name, { kind: 'coalesced', provider, dir }, async (peer) => {
-						const before = await provider.counts()
-						const f = await costing(peer, n * ROUNDS, () => tool('load', ['-n', n * ROUNDS, '-c', n, '-g', n, '-u', 1, peer.url]))
-						const asked = ((await provider.counts()).chats - before.chats) / ROUNDS
-						if (asked < 1)
-							throw new Error(`${name}: the provider was asked ${asked} times a question`)
-						return { ...f, asked }
-					}))
-				rows.push({ name, connections: n, delayMs: DELAY_MS, ...medians(all) })
-			}
-		return rows
-	})
+	}))
 }
 
 // ---- memory ----
 
-// Under load for a while, 10 s after it, and once more: what the second round adds is growth.
-export function underLoad({ dir, seconds }) {
+const UNDER_LOAD = [['postern', 'hit'], ['postern', 'miss'], ['postern', 'pass'], ['nginx', 'pass'], ['haproxy', 'pass']]
+const LOAD_S = 5, REST_S = 10
+
+// Under load for a while, some time after it, and once more: what the second round adds is growth. They rest while others are loaded.
+export function underLoad({ dir }) {
 	return withProvider({}, async (provider) => {
 		const rows = []
-		for (const [name, kind] of [['postern', 'hit'], ['postern', 'miss'], ['postern', 'pass'], ['nginx', 'pass'], ['haproxy', 'pass']])
-			rows.push(await withPeer(name, { kind, provider, dir }, async (peer) => {
-				const round = async () => {
-					const seen = [], clock = setInterval(() => seen.push(memory(peer.process)), 500)
-					await wrk(dir, peer, { kind }, 64, 5 * seconds)
-					clearInterval(clock)
-					await sleep(10000)
-					return { steady: median(seen.slice(seen.length >> 1)), recovered: memory(peer.process) }
-				}
-				await sleep(1000)
-				const idle = memory(peer.process), first = await round(), second = await round()
-				return { name, kind, idle, ...first, growth: second.recovered - first.recovered }
-			}))
-		return rows
+		for (const [name, kind] of UNDER_LOAD) {
+			const peer = await startPeer(name, { kind, provider, dir: fs.mkdtempSync(`${dir}/peer-`) })
+			rows.push({ peer, row: { name, kind } })
+		}
+		await sleep(1000)
+		for (const { peer, row } of rows)
+			Object.assign(row, { idle: memory(peer.process), idleRss: memory(peer.process, 'VmRSS') })
+		const round = async () => {
+			for (const { peer, row } of rows) {
+				const seen = [], clock = setInterval(() => seen.push(memory(peer.process)), 200)
+				await wrk(dir, peer, row, 64, LOAD_S)
+				clearInterval(clock)
+				row.steady = median(seen.slice(seen.length >> 1))
+				row.rested = sleep(REST_S * 1000).then(() => memory(peer.process))
+			}
+			const rested = []
+			for (const { row } of rows)
+				rested.push(await row.rested)
+			return rested
+		}
+		const first = await round(), second = await round()
+		for (const { peer } of rows)
+			await stopPeer(peer)
+		return rows.map(({ row: { rested, ...row } }, i) => ({ ...row, recovered: first[i], growth: second[i] - first[i] }))
 	})
 }
 
@@ -133,11 +127,11 @@ const AT_ONCE = 900
 
 async function untilHeld(peer, wanted) {
 	let n = 0
-	for (let i = 0; i < 90; i++) {
+	for (let i = 0; i < 900; i++) {
 		n = fs.readdirSync(`/proc/${peer.process.child.pid}/fd`).length
 		if (n >= wanted)
 			return n
-		await sleep(1000)
+		await sleep(100)
 	}
 	throw new Error(`${wanted} descriptors were meant to be open, ${n} are`)
 }
@@ -147,11 +141,11 @@ export function held({ dir, open }) {
 	return withProvider({ events: 300, pace: 1000 }, async (provider) => {
 		const rows = []
 		for (const tls of [false, true])
-			rows.push(await withPeer('postern', { kind: 'stream', provider, tls, plainProvider: true, dir }, async (peer) => {
+			rows.push(await withPeer('postern', { kind: 'pass', provider, tls, plainProvider: true, dir }, async (peer) => {
 				const idle = memory(peer.process), loads = []
 				let descriptors = 0
 				for (let n = Math.min(open, AT_ONCE); descriptors < 2 * open; n = Math.min(open, n + AT_ONCE)) {
-					loads.push(wrkRun(dir, peer, { kind: 'stream' }, n - loads.length * AT_ONCE, 300))
+					loads.push(wrkRun(dir, peer, { kind: 'pass', sse: true }, n - loads.length * AT_ONCE, 300))
 					descriptors = await untilHeld(peer, 2 * n) // a stream has one on each side
 				}
 				await sleep(5000)
@@ -172,7 +166,8 @@ async function answered(peer) {
 
 // Requests and processor of some seconds in the middle of a load, when all are connected: connecting is not what is asked for here.
 async function inTheMiddle(peer, provider, load, connections, seconds) {
-	await sleep(3000 + connections * 3)
+	await untilHeld(peer, connections)
+	await sleep(1000)
 	const before = await answered(peer), counts = await provider.counts(), ticks = cpuTicks(peer.process), start = process.hrtime.bigint()
 	await sleep(seconds * 1000)
 	const requests = await answered(peer) - before, used = cpuTicks(peer.process) - ticks
@@ -181,15 +176,17 @@ async function inTheMiddle(peer, provider, load, connections, seconds) {
 	return { perSecond, cpu: used * 10000 / requests, connects: connects / requests }
 }
 
-export function byConnections({ dir, seconds, open, runs }) {
+const LEAST_S = 2
+
+export function byConnections({ dir, open, runs }) {
 	return withProvider({}, async (provider) => {
 		const rows = []
 		for (const kind of ['hit', 'pass'])
-			for (const n of [16, 100, 1000, open]) {
+			for (const n of [16, 100, 1000, Math.min(open, 9900)]) {
 				const all = []
 				for (let i = 0; i < runs; i++)
 					all.push(await withPeer('postern', { kind, provider, dir },
-						(peer) => inTheMiddle(peer, provider, wrkRun(dir, peer, { kind }, n, 120), n, Math.max(seconds, 3))))
+						(peer) => inTheMiddle(peer, provider, wrkRun(dir, peer, { kind }, n, 120), n, LEAST_S)))
 				rows.push({ kind, connections: n, ...medians(all) })
 			}
 		return rows
@@ -199,13 +196,15 @@ export function byConnections({ dir, seconds, open, runs }) {
 const MOST_ASKED = 50000 // hits in each measurement
 
 // A cache with one entry and an empty log, then with `entries` and `records`.
-export async function byStore({ dir, entries, records }) {
+export async function byStore({ dir, entries, records, runs }) {
 	const data = fs.mkdtempSync(`${dir}/store-`)
 	const extra = ['cache.max_size=100GB', 'log.max_size=100GB']
 	const rows = [], n = Math.min(entries, MOST_ASKED)
 	const hits = async (label, peer, first) => {
-		const numbers = first === undefined ? [] : ['-u', first]
-		rows.push({ label, ...(await costing(peer, n, () => tool('load', ['-n', n, '-c', 16, '-v', 'HIT', ...numbers, peer.url]))) })
+		const numbers = first === undefined ? [] : ['-u', first], all = []
+		for (let i = 0; i < runs; i++)
+			all.push(await costing(peer, n, () => tool('load', ['-n', n, '-c', 16, '-v', 'HIT', ...numbers, peer.url])))
+		rows.push({ label, ...medians(all) })
 	}
 	const on = (provider, fn) => withPeer('postern', { kind: 'hit', provider, dir, data, extra }, fn)
 	return withProvider({}, async (provider) => {
@@ -226,18 +225,32 @@ export async function byStore({ dir, entries, records }) {
 
 // ---- handshakes ----
 
-export async function handshakes({ dir }) {
+export async function handshakes({ dir, runs }) {
 	const rows = []
 	const provider = await startTlsProvider(dir)
 	try {
-		for (const name of ['postern', 'nginx', 'haproxy'])
-			for (const [version, mode] of [['tls1_3', 'new'], ['tls1_2', 'new'], ['tls1_2', 'reuse']])
-				rows.push(await withPeer(name, { kind: 'pass', provider, tls: true, dir }, async (peer) => {
-					const ticks = cpuTicks(peer.process), n = await shakeHands(peer.port, version, mode)
-					return { name, version, mode, perCpuSecond: n * 100 / (cpuTicks(peer.process) - ticks) }
-				}))
+		for (const [version, mode] of [['tls1_3', 'new'], ['tls1_2', 'new'], ['tls1_2', 'reuse']]) {
+			const all = {}
+			for (let i = 0; i < runs; i++)
+				for (const name of ['postern', 'nginx', 'haproxy'])
+					(all[name] ??= []).push(await withPeer(name, { kind: 'pass', provider, tls: true, dir }, async (peer) => {
+						const ticks = cpuTicks(peer.process), n = await shakeHands(peer.port, version, mode)
+						return n * 100 / (cpuTicks(peer.process) - ticks)
+					}))
+			rows.push(...Object.entries(all).map(([name, n]) => ({ name, version, mode, perCpuSecond: median(n) })))
+		}
 	} finally {
 		await stop(provider.process)
 	}
 	return rows
+}
+
+export const estimates = {
+	latency: ({ runs }) => runs * 2 * (PROXIES.length + 1) * (LATENCY_S + 0.8),
+	streams: ({ runs }) => (PROXIES.length + 1) * (runs * (1.2 + 2.5 + 2.6) + 4 + 5),
+	memory: () => 2 * (UNDER_LOAD.length * LOAD_S + REST_S) + 3,
+	held: ({ open }) => 10 + open / 150,
+	connections: ({ runs, open }) => runs * 2 * (4 * (LEAST_S + 2) + open / 3000),
+	store: ({ runs, entries, records }) => 5 + entries / 15000 + records / 80000 + 3 * runs * 1.2,
+	handshakes: ({ runs }) => runs * 9 * 1.5,
 }

@@ -15,22 +15,27 @@ export async function startProvider({ bytes = 1024, events = 100, pace = 0, dela
 	return { process: p, port, counts: async () => (await fetch(`http://127.0.0.1:${port}/counts`)).json() }
 }
 
-// nginx answers by itself what the provider would: mbedTLS is not what is measured behind a peer.
-export async function startTlsProvider(dir) {
+// nginx answers by itself what the provider would: mbedTLS is not what is measured behind a peer. A stream has a length there.
+export async function startTlsProvider(dir, sse = false) {
 	const port = await freePort(), statusPort = await freePort()
-	const p = await startNginx(dir, 'origin', `server { listen 127.0.0.1:${port} ssl; ${tlsFiles(dir)}
-		location / { default_type application/json; return 200 '${completion()}'; } }
+	const answer = sse ? `set $ten '${event.repeat(10)}'; default_type text/event-stream;
+		return 200 "${'${ten}'.repeat(10)}data: [DONE]\n\n";` : `default_type application/json; return 200 '${completion()}';`
+	const p = await startNginx(dir, 'origin', `server { listen 127.0.0.1:${port} ssl; ${tlsFiles(dir)} location / { ${answer} } }
 		server { listen 127.0.0.1:${statusPort}; location / { stub_status; } }`, LOAD_CORE)
 	await untilOpen(port, p)
 	await untilOpen(statusPort, p)
-	// These questions and the tries above are counted too: what is compared are differences.
+	let questions = 0 // each is counted too
 	const counts = async () => {
 		const text = await (await fetch(`http://127.0.0.1:${statusPort}/`, { headers: { connection: 'close' } })).text()
 		const [, connections, chats] = /^ (\d+) \d+ (\d+)/m.exec(text)
-		return { connections: Number(connections), chats: Number(chats) }
+		questions++
+		return { connections: Number(connections) - questions, chats: Number(chats) - questions }
 	}
 	return { process: p, port, counts }
 }
+
+const event = 'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-mini",' +
+	'"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
 
 function completion() {
 	const front = '{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"'
@@ -74,25 +79,29 @@ const peers = {
 		const p = await run(PEER_CORE, [`${tools}/bare`, String(provider.port)])
 		return { port: Number(p.out), process: p }
 	},
-	async nginx({ provider, kind, tls, dir }) {
+	async nginx({ provider, kind, tls, dir, certificates = dir }) {
 		const port = await freePort()
 		const scheme = tls ? 'https' : 'http'
 		const cache = isCached(kind) ? `proxy_cache z; proxy_cache_methods POST; proxy_cache_lock on; proxy_cache_valid 200 1h;
 			proxy_cache_key "$request_uri|$http_authorization|$request_body"; proxy_ignore_headers Set-Cookie;` : ''
-		const verify = tls ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${dir}/cert.pem; proxy_ssl_name localhost;` : ''
+		const verify = tls ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${certificates}/cert.pem; proxy_ssl_name localhost;` : ''
 		const p = await startNginx(dir, 'peer', `upstream up { server 127.0.0.1:${provider.port}; keepalive 1000; keepalive_requests 100000000; }
-			server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=4096; ${tls ? tlsFiles(dir) : ''}
+			server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=4096; ${tls ? tlsFiles(certificates) : ''}
 			location / { proxy_pass ${scheme}://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
 			proxy_buffering ${isCached(kind) ? 'on' : 'off'}; proxy_request_buffering on; ${cache} ${verify} } }`, PEER_CORE)
 		await untilOpen(port, p)
 		return { port, process: p }
 	},
-	async haproxy({ provider, tls, dir }) {
+	// With 1,000 clients a quarter of its descriptors is in use, and beyond that it closes idle connections to the provider unless told
+	// otherwise; nor does it let go of what it has not used for 5 s.
+	async haproxy({ provider, tls, dir, certificates = dir }) {
 		const port = await freePort()
 		const file = `${dir}/haproxy.cfg`
 		fs.writeFileSync(file, `global
-  maxconn 4000
+  maxconn 8000
   nbthread 1
+  tune.pool-low-fd-ratio 90
+  tune.pool-high-fd-ratio 95
   tune.ssl.default-dh-param 2048
 defaults
   mode http
@@ -102,10 +111,10 @@ defaults
   http-reuse always
   option http-no-delay
 frontend f
-  bind 127.0.0.1:${port} backlog 4096 ${tls ? `ssl crt ${dir}/both.pem` : ''}
+  bind 127.0.0.1:${port} backlog 4096 ${tls ? `ssl crt ${certificates}/both.pem` : ''}
   default_backend b
 backend b
-  server s 127.0.0.1:${provider.port} ${tls ? `ssl verify required ca-file ${dir}/cert.pem sni str(localhost)` : ''}
+  server s 127.0.0.1:${provider.port} pool-purge-delay 300s ${tls ? `ssl verify required ca-file ${certificates}/cert.pem sni str(localhost)` : ''}
 `)
 		const p = await run(PEER_CORE, ['haproxy', '-f', file, '-db'], { line: false })
 		await untilOpen(port, p)
@@ -118,24 +127,22 @@ backend b
 		await untilOpen(port, p)
 		return { port, process: p, isGet: true } // it caches no POST
 	},
-	async postern({ provider, kind, tls, dir, plainProvider, data = fs.mkdtempSync(`${dir}/data-`), extra = [] }) {
+	async postern({ provider, kind, tls, dir, certificates = dir, plainProvider, data = fs.mkdtempSync(`${dir}/data-`), extra = [] }) {
 		const upTls = tls && !plainProvider
 		const set = {
 			'hit': ['gateways.default.log.payload=none'],
 			'hit+payloads': [],
-			'stream hit': ['gateways.default.log.payload=none'],
 			'pass': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
 			'pass without log': ['gateways.default.cache.mode=off', 'gateways.default.log.collect=false'],
-			'stream': ['gateways.default.cache.mode=off', 'gateways.default.log.payload=none'],
 			'miss': [],
 			'coalesced': ['gateways.default.log.payload=none'],
 		}[kind]
 		const config = `${dir}/postern.yaml`
 		fs.writeFileSync(config, JSON.stringify({
-			listen: [tls ? { address: '127.0.0.1:0', tls: { certificate: `${dir}/cert.pem`, key: `${dir}/key.pem` } } : '127.0.0.1:0'],
+			listen: [tls ? { address: '127.0.0.1:0', tls: { certificate: `${certificates}/cert.pem`, key: `${certificates}/key.pem` } } : '127.0.0.1:0'],
 			data,
 			limits: { connections: 12000, connections_per_address: 12000, keepalive_requests: 1000000000 },
-			providers: { openai: { base_url: `${upTls ? 'https' : 'http'}://127.0.0.1:${provider.port}/v1`, ...(upTls && { ca: `${dir}/cert.pem` }) } },
+			providers: { openai: { base_url: `${upTls ? 'https' : 'http'}://127.0.0.1:${provider.port}/v1`, ...(upTls && { ca: `${certificates}/cert.pem` }) } },
 		}))
 		const p = await run(PEER_CORE, [process.env.POSTERN ?? 'build/postern', '--config', config, ...[...set, ...extra].flatMap((s) => ['--set', s])])
 		return { port: Number(/^listening https?:\/\/[^:]+:(\d+)/m.exec(p.out)[1]), process: p, data, base: '/openai' }

@@ -7,8 +7,8 @@
  * .../chat/completions: a chat completion of BYTES (1024) with usage; if the body has
  * "stream":true, EVENTS (20) chunks, one with the usage, and [DONE], all at once. Else 404.
  * With PACE, in ms, the first event of a stream comes at once and the others that far apart; each
- * has in it when it was written (body_put_paced_event), for bench/streams to read. With DELAY, in ms, a
- * chat completion takes so long.
+ * has in it when it was written (body_put_paced_event), for bench/streams to read. With DELAY, in ms,
+ * whatever is not paced takes so long.
  *
  * /counts: how many connections it accepted and how many chats it answered, as JSON, these not with it.
  */
@@ -38,7 +38,8 @@ struct provider {
 struct conn {
 	uv_tcp_t tcp;
 	uv_timer_t pace;
-	long paced; /* events of the stream that were written */
+	long paced;            /* events of the stream that were written */
+	const uv_buf_t *owed; /* with a delay */
 	int open;   /* handles that are not closed yet */
 	llhttp_t parser;
 	struct provider *provider;
@@ -116,7 +117,7 @@ on_delayed(uv_timer_t *timer)
 {
 	struct conn *c = timer->data;
 
-	send_answer(c, &c->provider->completion);
+	send_answer(c, c->owed);
 }
 
 /* Whoever asks is on a connection of its own. */
@@ -211,12 +212,13 @@ answer_chat(struct conn *c)
 	bool is_stream = c->matched == STREAM_SIZE;
 
 	p->chats++;
+	c->owed = is_stream ? &p->stream : &p->completion;
 	if (is_stream && p->pace_ms > 0)
 		start_paced(c);
-	else if (!is_stream && p->delay_ms > 0)
+	else if (p->delay_ms > 0)
 		uv_timer_start(&c->pace, on_delayed, (uint64_t)p->delay_ms, 0);
 	else
-		send_answer(c, is_stream ? &p->stream : &p->completion);
+		send_answer(c, c->owed);
 }
 
 static int

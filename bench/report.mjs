@@ -26,7 +26,7 @@ function throughput(cells) {
 
 // Of a sweep over the connections, the highest throughput whose p99 stayed under each bound.
 function bounded(cells) {
-	const swept = cells.filter((c) => c.size === 1024 && !c.tls)
+	const swept = cells.filter((c) => c.size === 1024 && !c.tls && !c.sse && c.kind !== 'coalesced')
 	const rows = []
 	for (const kind of new Set(swept.map((c) => c.kind)))
 		for (const name of COLUMNS) {
@@ -41,16 +41,19 @@ function bounded(cells) {
 const latency = (rows) => columns([['added to the provider\'s own, at a fixed rate (us)', 'p50', 'p99', 'p99.9'],
 	...rows.map((r) => [`${r.name}, ${r.connections} conn, ${short(r.rate)}/s`, r.p50, r.p99, r.p999])])
 
-const streams = (rows) => columns([['streams of 100 events, 20 ms apart (us)', 'first token p50', 'event p50', 'p99', 'p99.9', 'lost', 'over 10 ms', 'us an event'],
-	...rows.map((r) => [`${r.streams ?? 10} streams, ${r.name}`, ...(r.failed ? ['failed', '', '', '', '', '', '']
+const streams = (rows) => columns([['streams, events 20 ms apart (us)', 'first token p50', 'event p50', 'p99', 'p99.9', 'lost', 'over 10 ms', 'us an event'],
+	...rows.map((r) => [`${r.streams ?? 10} at once of ${r.length ?? 100} events, ${r.name}`, ...(r.failed ? ['failed', '', '', '', '', '', '']
 		: [r.first_p50_us, r.delay_p50_us, r.delay_p99_us, r.delay_p999_us, r.lost, r.late, r.cpu === undefined ? '-' : fixed(r.cpu)])])])
 
-const coalesced = (rows) => columns([['the same new question on all connections at once', 'answers/s', 'p50 ms', 'p99 ms', 'us an answer', 'the provider was asked'],
-	...rows.map((r) => [`${r.name}, ${r.connections} conn, provider takes ${r.delayMs} ms`, short(r.per_second), ms(r.p50_us), ms(r.p99_us), fixed(r.cpu),
-		`${fixed(r.asked, 2)} times`])])
+// How often the provider was asked a question that all connections ask at once.
+function coalesced(cells) {
+	const asked = (r) => (r ? `${fixed(r.asked, 2)} (${ms(r.p50)}; ${ms(r.p99)})` : '-')
+	const rows = cells.filter((c) => c.kind === 'coalesced').map((c) => [label(c), asked(c.result.postern), asked(c.result.nginx)])
+	return rows.length > 0 ? columns([['times the provider was asked a question (p50; p99 ms)', 'postern', 'nginx'], ...rows]) : ''
+}
 
-const memory = (rows) => columns([['RssAnon, MB; 64 conn', 'idle', 'under load', '10 s after', 'growth by a second round'],
-	...rows.map((r) => [`${r.name}, ${r.kind}`, fixed(r.idle), fixed(r.steady), fixed(r.recovered), fixed(r.growth, 2)])])
+const memory = (rows) => columns([['RssAnon, MB; 64 conn', 'idle', '(RSS)', 'under load', '10 s after', 'growth by a second round'],
+	...rows.map((r) => [`${r.name}, ${r.kind}`, fixed(r.idle), fixed(r.idleRss), fixed(r.steady), fixed(r.recovered), fixed(r.growth, 2)])])
 
 const held = (rows) => columns([['RssAnon, MB', 'idle', 'with them', 'KB each', 'descriptors'],
 	...rows.map((r) => [`${r.name}, ${r.connections} open streams${r.tls ? ', TLS' : ''}`, fixed(r.idle), fixed(r.most),
@@ -70,21 +73,24 @@ function handshakes(rows) {
 			...['postern', 'nginx', 'haproxy'].map((name) => short(of(name, r))), ratio(r.perCpuSecond, of('nginx', r))])])
 }
 
+const MET = { true: 'met', false: 'MISSED', null: '-' }
+const goals = (rows) => columns([['Goals', 'measured', 'goal', ''], ...rows.map((r) => [r.goal, r.measured, r.bound, MET[r.met]])])
+
 const about = (out) => `\n${out.date}, ${out.cpu}, ${out.cores} cores, load ${out.load_before.toFixed(2)} before; medians of ${out.runs} runs of ${out.seconds} s\n`
 
 export function table(out) {
-	const texts = out.cells.length > 0 ? [throughput(out.cells), bounded(out.cells)] : []
-	const of = { latency, streams, coalesced, memory, held, connections, store, handshakes }
+	const texts = out.cells.length > 0 ? [throughput(out.cells), bounded(out.cells), coalesced(out.cells)] : []
+	const of = { latency, streams, memory, held, connections, store, handshakes }
 	for (const [name, text] of Object.entries(of))
 		if (out[name])
 			texts.push(text(out[name]))
-	texts.push(out.failed.map((why) => `FAILED ${why}\n`).join(''))
+	texts.push(out.failed.map((why) => `FAILED ${why}\n`).join(''), goals(out.goals))
 	return [about(out), ...texts.filter((text) => text), `${out.minutes.toFixed(1)} minutes\n`].join('\n')
 }
 
 export function besideTable(out) {
-	const mine = (r) => out.rows.find((p) => p.name === 'postern' && p.kind === r.kind && p.connections === r.connections)
-	const rows = out.rows.map((r) => [`${r.kind}, ${r.connections} conn: ${r.name}`, ...(r.failed ? [`failed: ${r.failed}`, '', '', '', '', '', '', '']
+	const mine = (r) => out.rows.find((p) => p.name === 'postern' && p.sse === r.sse && p.connections === r.connections)
+	const rows = out.rows.map((r) => [`${r.sse ? 'stream' : 'pass'}, ${r.connections} conn: ${r.name}`, ...(r.failed ? [`failed: ${r.failed}`, '', '', '', '', '', '', '']
 		: [short(r.perSecond), ms(r.p50), ms(r.p99), fixed(r.cpu, 0), fixed(r.idle), fixed(r.loaded), short(r.ready), ratio(mine(r).perSecond, r.perSecond)])])
 	const missing = Object.entries(out.missing).map(([name, why]) => `${name} is not in the table: ${why}\n`)
 	return [about(out), columns([['1 KB', 'requests/s', 'p50 ms', 'p99 ms', 'us a request', 'RssAnon idle, MB', 'loaded', 'first answer, ms', 'postern is x'], ...rows]),
