@@ -59,8 +59,12 @@ export function groups({ kinds, full, plain, tls }) {
 const sizeLabel = (n) => (n >= MB ? `${n / MB} MB` : `${n / KB} KB`)
 export const label = (c) => `${c.kind}${c.sse ? ', stream' : ''}, ${sizeLabel(c.size)}, ${c.connections} conn${c.tls ? ', TLS' : ''}`
 
-// 1,000 handshakes, or as many MB, take a good part of the time by themselves.
-const secondsOf = ({ connections, tls, size }, seconds) => seconds * (connections < 1000 ? 1 : size === MB ? 10 : tls ? 3 : 1)
+// 1,000 handshakes take a good part of a second by themselves, and so do many MB under way at once: before the last are read none is
+// answered.
+function secondsOf({ connections, tls, size }, seconds) {
+	const underWay = connections * size / MB
+	return seconds * Math.max(tls && connections >= 1000 ? 3 : 1, underWay > 500 ? 10 : underWay > 90 ? 3 : underWay > 50 ? 2 : 1)
+}
 
 const ROUND_S = 3, ASK_S = 0.25 // to start the peers of a group; around a measurement
 export const estimate = (group, { runs, seconds }) => runs * group.points.reduce((sum, p) =>
@@ -100,9 +104,9 @@ function checkProvider(cell, seen, requests) {
 // ---- one measurement ----
 
 const HEAVY = 64 // connections, from which on work is left when the clients leave
-const SETTLE_MS = 5000
+const SETTLE_MS = 10000
 
-// What the requests before have left to do is not these ones'.
+// What these requests have left to do is not the next ones', which may be of another peer with the same provider.
 async function settle(peer) {
 	const end = Date.now() + SETTLE_MS
 	let before, now = cpuTicks(peer.process)
@@ -115,9 +119,6 @@ async function settle(peer) {
 
 async function once(peer, cell, provider, { dir, seconds }) {
 	const expected = verdictOf(peer, cell)
-	if (peer.isHeavy)
-		await settle(peer)
-	peer.isHeavy = cell.connections >= HEAVY
 	if (cell.kind.startsWith('hit') && peer.asked !== cell.size) { // what will be hit
 		await ask(peer, cell, 3)
 		peer.asked = cell.size
@@ -140,17 +141,18 @@ const columnsOf = (group) => [...new Set(group.points.flatMap((p) => p.own))].ma
 const isOf = (column, point) => (column.name === 'postern' ? point.own.includes(column.kind) : point.others.includes(column.name))
 const keyOf = ({ name, kind }, { size, connections }) => [name, name === 'postern' ? kind : '', size, connections].join()
 
-async function startColumn(column, group, provider, dir) {
+async function start(column, group, provider, dir) {
 	const home = fs.mkdtempSync(`${dir}/peer-`)
-	const peer = await peers.startPeer(column.name, { kind: column.kind, tls: group.tls, provider, dir: home, certificates: dir })
-	const cell = { ...column, sse: group.sse, size: KB }
-	const needed = await connectionsNeeded(peer, cell)
+	return { ...column, home, peer: await peers.startPeer(column.name, { kind: column.kind, tls: group.tls, provider, dir: home, certificates: dir }) }
+}
+
+async function warmUp({ name, peer }, group) {
+	const needed = await connectionsNeeded(peer, { sse: group.sse })
 	if (needed !== 1)
-		throw new Error(`${column.name}, ${group.label}: a client needs ${needed} connections for 50 requests`)
+		throw new Error(`${name}: a client needs ${needed} connections for 50 requests`)
 	if (!group.tls && !peer.isGet)
 		await tool('load', ['-n', 1000, '-c', 16, ...(group.sse ? ['-s'] : []), ...(group.name === 'coalesced' ? ['-g', 16, '-u', 1] : []), peer.url])
 	peer.asked = KB
-	return { ...column, peer }
 }
 
 // One round: figures are added to seen[key], reasons to why.
@@ -159,8 +161,10 @@ async function round(group, seen, why, options) {
 	const provider = await (group.tls ? peers.startTlsProvider(options.dir, group.sse) : peers.startProvider(streams))
 	const columns = []
 	try {
-		for (const column of columnsOf(group))
-			columns.push(await startColumn(column, group, provider, options.dir))
+		for (const column of columnsOf(group)) {
+			columns.push(await start(column, group, provider, options.dir))
+			await warmUp(columns.at(-1), group)
+		}
 		for (const point of group.points)
 			for (const column of columns.filter((c) => isOf(c, point))) {
 				const cell = { ...point, kind: column.kind }, key = keyOf(column, point)
@@ -169,10 +173,14 @@ async function round(group, seen, why, options) {
 				} catch (e) {
 					why.add(`${column.name}, ${label(cell)}: ${e.message}`)
 				}
+				if (cell.connections >= HEAVY)
+					await settle(column.peer)
 			}
 	} finally {
-		for (const { peer } of columns)
+		for (const { peer, home } of columns) {
 			await peers.stopPeer(peer)
+			fs.rmSync(home, { recursive: true, force: true })
+		}
 		await stop(provider.process)
 	}
 }
