@@ -41,13 +41,24 @@ is_exempt(const struct gateway *g, const struct address *peer)
 	return address_is_loopback(peer) || trust_has(g->setup->trust, peer);
 }
 
-static bool
-take_seat(struct gateway *g, const struct address *peer, struct client_place *p)
+/* Before a handshake, too: it costs more than all else that a connection can ask for without a request. */
+bool
+gateway_take_seat(void *ctx, const struct address *peer, void **seat)
 {
+	struct gateway *g = ctx;
 	if (is_exempt(g, peer))
 		return true;
-	p->seat = seats_take(&g->seats, peer, g->setup->config->limits.connections_per_address);
-	return p->seat != NULL;
+	*seat = seats_take(&g->seats, peer, g->setup->config->limits.connections_per_address);
+	if (*seat == NULL)
+		metric_add(M_LIMIT_ADDRESS, 1);
+	return *seat != NULL;
+}
+
+void
+gateway_leave_seat(void *ctx, void *seat)
+{
+	struct gateway *g = ctx;
+	seats_leave(&g->seats, seat);
 }
 
 static void
@@ -84,13 +95,9 @@ turn_away(struct stream *s)
 void
 gateway_accepted(struct gateway *g, struct stream *s, bool is_admin)
 {
-	struct client_place place = {.seat = NULL};
+	struct client_place place = {.seat = stream_take_seat(s)};
 	if (g->is_draining && !g->is_leaving) {
-		turn_away(s);
-		return;
-	}
-	if (!take_seat(g, stream_peer(s), &place)) {
-		metric_add(M_LIMIT_ADDRESS, 1);
+		seats_leave(&g->seats, place.seat);
 		turn_away(s);
 		return;
 	}

@@ -149,6 +149,7 @@ open_one(struct gateway *g, const struct config_listen *cl, char *detail, size_t
 	struct listener_options o = {.tls = tls,
 	    .tls_ms = (unsigned)c->limits.tls_timeout_ms,
 	    .unix_mode = 0600,
+	    .seats = {gateway_take_seat, gateway_leave_seat},
 	    .idle = on_listener_idle};
 	use_inherited(g, cl->address, &a, &o);
 	g->listeners[i] = listener_open(

@@ -2,7 +2,7 @@
  * What the files of this room share: the server's state.
  *
  * Invariants: 1. every client is in `clients`, every exchange in `exchanges`, from new to free.
- * 2. n_clients and seats count clients whose stream is not yet closed; n_leaving of them give their place up.
+ * 2. n_clients and seats count clients whose stream is not yet closed (seats: also handshakes); n_leaving of them give their place up.
  * 3. a client is in `restful` while it waits for a request or for its peer's end, longest waiting first.
  */
 #ifndef GATEWAY_GATEWAY_INT_H
@@ -69,6 +69,9 @@ struct gateway {
 };
 
 /* admit.c */
+/* A place of limits.connections_per_address (struct listener_seats); gateway_accepted takes it over. */
+bool gateway_take_seat(void *ctx, const struct address *peer, void **seat);
+void gateway_leave_seat(void *ctx, void *seat);
 void gateway_accepted(struct gateway *g, struct stream *s, bool is_admin);
 /* A client's stream is closed: frees its place. */
 void gateway_client_closed(struct gateway *g, struct client_place *p);

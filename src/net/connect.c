@@ -61,6 +61,12 @@ stream_begin_handshake(struct stream *s, unsigned ms)
 	set_deadline(s, ms, on_handshake_late);
 }
 
+void
+stream_restart_deadline(struct stream *s, unsigned ms)
+{
+	set_deadline(s, ms, on_handshake_late);
+}
+
 /* ---- the socket ---- */
 
 static int

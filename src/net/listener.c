@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/reserve.h"
+#include "net/handshakes_int.h"
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
 #define BACKLOG 1024
-#define HANDSHAKES_MAX 1024 /* and a sixteenth of what the descriptors allow */
 #define KEEPALIVE_IDLE                                                                             \
 	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
 #define KEEPALIVE_INTERVAL 10
@@ -32,11 +32,10 @@ struct listener {
 	} uv;
 	struct loop *loop;
 	struct tls_ctx *tls;
-	unsigned tls_ms;
 	accept_fn accepted;
+	struct listener_seats seats;
 	void *ctx;
-	struct list shaking; /* streams, oldest first */
-	unsigned n_shaking, most_shaking;
+	struct handshakes shaking;
 	uint64_t failed;
 	bool is_paused, is_parked;
 	bool is_released, is_over, is_closed; /* listener_release, listener_close; the handle */
@@ -52,17 +51,9 @@ struct listener {
 /* ---- accepting ---- */
 
 static void
-shed_oldest(struct listener *l)
-{
-	listener_lost(l, CONTAINER_OF(l->shaking.next, struct stream, link));
-}
-
-static void look_again(struct listener *l);
-
-static void
 on_memory_due(void *ctx)
 {
-	look_again(ctx);
+	listener_look_again(ctx);
 }
 
 /* Without memory newcomers wait in the kernel, which has them already. */
@@ -75,19 +66,10 @@ has_memory(struct listener *l)
 	return false;
 }
 
-/* With too many handshakes open those who connect and say nothing make room; if the oldest is
- * speaking, newcomers wait in the kernel. */
 static bool
 has_room(struct listener *l)
 {
-	if (l->is_paused || !has_memory(l))
-		return false;
-	if (l->n_shaking < l->most_shaking)
-		return true;
-	if (CONTAINER_OF(l->shaking.next, struct stream, link)->tls != NULL)
-		return false;
-	shed_oldest(l);
-	return true;
+	return !l->is_paused && has_memory(l) && handshakes_have_room(&l->shaking);
 }
 
 static void
@@ -111,17 +93,17 @@ take_one(struct listener *l)
 		stream_close(s);
 		return;
 	}
+	if (l->seats.take != NULL && !l->seats.take(l->ctx, &s->peer, &s->seat)) {
+		stream_abort(s);
+		return;
+	}
 	if (l->tls == NULL) {
 		stream_set_phase(s, PHASE_OPEN);
 		give_to_owner(l, s);
 		return;
 	}
-	/* The engine, 40 KB, is made when the first byte comes. */
 	s->listener = l;
-	list_append(&l->shaking, &s->link);
-	l->n_shaking++;
-	stream_begin_handshake(s, l->tls_ms);
-	stream_arm(s);
+	handshakes_add(&l->shaking, s);
 }
 
 static void
@@ -152,18 +134,24 @@ take_parked(void *ctx)
 static void
 tell_idle(struct listener *l)
 {
-	if (l->is_released && !l->is_over && l->n_shaking == 0 && l->idle != NULL)
+	if (l->is_released && !l->is_over && l->shaking.n == 0 && l->idle != NULL)
 		l->idle(l->ctx);
 }
 
-static void
-look_again(struct listener *l)
+void
+listener_look_again(struct listener *l)
 {
 	if (l->is_parked && !l->is_released && !uv_is_closing(&l->uv.handle))
 		defer_start(l->loop, &l->later, take_parked, l);
 }
 
 /* ---- handshakes ---- */
+
+bool
+listener_may_read(struct listener *l, struct stream *s)
+{
+	return handshakes_may_read(&l->shaking, s);
+}
 
 struct tls_ctx *
 listener_tls(const struct listener *l)
@@ -174,10 +162,9 @@ listener_tls(const struct listener *l)
 static void
 forget(struct listener *l, struct stream *s)
 {
-	list_remove(&s->link);
-	l->n_shaking--;
 	s->listener = NULL;
-	look_again(l);
+	handshakes_remove(&l->shaking, s);
+	listener_look_again(l);
 }
 
 void
@@ -193,6 +180,8 @@ listener_lost(struct listener *l, struct stream *s)
 {
 	forget(l, s);
 	l->failed++;
+	if (l->seats.leave != NULL)
+		l->seats.leave(l->ctx, stream_take_seat(s));
 	stream_close(s);
 	tell_idle(l);
 }
@@ -204,6 +193,15 @@ stream_adopt(struct stream *s, const struct stream_events *ev, void *ctx)
 	s->is_adopted = true;
 	s->ev = *ev;
 	s->ctx = ctx;
+}
+
+void *
+stream_take_seat(struct stream *s)
+{
+	void *seat = s->seat;
+
+	s->seat = NULL;
+	return seat;
 }
 
 /* ---- binding ---- */
@@ -328,14 +326,6 @@ read_back_address(struct listener *l)
 		address_from_sockaddr(&l->address, (struct sockaddr *)(void *)&sa, (socklen_t)n);
 }
 
-static unsigned
-most_handshakes(void)
-{
-	unsigned n = loop_descriptor_budget() / 16;
-
-	return n < 2 ? 2 : n > HANDSHAKES_MAX ? HANDSHAKES_MAX : n;
-}
-
 struct listener *
 listener_open(struct loop *loop, const struct address *a, const struct listener_options *o,
     accept_fn accepted, void *ctx, const char **detail)
@@ -349,11 +339,10 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 	l->accepted = accepted;
 	l->ctx = ctx;
 	l->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
-	l->tls_ms = o->tls_ms;
+	l->seats = o->seats;
 	l->keeps_file = o->keeps_file;
 	l->idle = o->idle;
-	list_init(&l->shaking);
-	l->most_shaking = most_handshakes();
+	handshakes_init(&l->shaking, loop, l, o->tls_ms);
 	if (is_unix)
 		CHK(uv_pipe_init(&loop->uv, &l->uv.pipe, 0) == 0);
 	else
@@ -401,7 +390,7 @@ listener_failed_handshakes(const struct listener *l)
 unsigned
 listener_handshakes(const struct listener *l)
 {
-	return l->n_shaking;
+	return l->shaking.n;
 }
 
 void
@@ -414,7 +403,7 @@ void
 listener_resume(struct listener *l)
 {
 	l->is_paused = false;
-	look_again(l);
+	listener_look_again(l);
 }
 
 static void
@@ -496,6 +485,7 @@ listener_close(struct listener *l)
 		uv_close(&l->uv.handle, on_listener_closed);
 	else if (l->is_closed)
 		defer_start(l->loop, &l->later, reap, l);
-	while (!list_is_empty(&l->shaking))
-		shed_oldest(l);
+	handshakes_fini(&l->shaking);
+	for (struct stream *s; (s = handshakes_first(&l->shaking)) != NULL;)
+		listener_lost(l, s);
 }

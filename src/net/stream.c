@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "net/handshakes_int.h"
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
@@ -143,7 +144,8 @@ wants_socket(const struct stream *s)
 	if (s->rx != RX_OPEN || s->is_sated)
 		return false;
 	if (s->phase == PHASE_HANDSHAKE)
-		return !s->step_due; /* also when the owner has stopped reading */
+		return !s->step_due &&
+		    s->turn != TURN_WAITING; /* also when the owner has stopped reading */
 	return s->phase == PHASE_OPEN && !s->tls_pending && stream_may_take(s);
 }
 

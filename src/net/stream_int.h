@@ -77,6 +77,8 @@ struct stream {
 	struct tls *tls;
 	struct listener *listener; /* while the handshake of an accepted stream is its business */
 	struct list link;          /* there */
+	uint64_t asked_ms;         /* since when the peer is to say something; 0: it is our turn */
+	void *seat;                /* of the listener's owner, until that takes it */
 	struct buf kept;           /* read, not used */
 	struct buf queue;          /* written, behind the batch */
 	struct held *held;         /* written in this turn, before the queue; NULL: nothing */
@@ -87,6 +89,7 @@ struct stream {
 	const char *detail; /* static text or the engine's */
 	enum err end;
 	unsigned char phase, rx, tx, mode; /* the enums above */
+	unsigned char turn;                /* handshakes_int.h */
 	bool uv_reading, in_read, rearmed, wait_more;
 	bool is_sated;     /* has read its share of this turn */
 	bool tls_pending;  /* the engine may hold plaintext */
@@ -146,6 +149,7 @@ void stream_tls_write(struct stream *s, const struct span *parts, size_t n);
 
 /* connect.c */
 void stream_begin_handshake(struct stream *s, unsigned ms); /* from here on it has a deadline */
+void stream_restart_deadline(struct stream *s, unsigned ms);
 void stream_opened(struct stream *s); /* connected, and verified if that is asked for */
 void opening_free(struct opening *o);
 

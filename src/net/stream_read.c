@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "net/listener_int.h"
 #include "net/stream_int.h"
 
 static size_t
@@ -93,8 +94,8 @@ stream_read_pending(struct stream *s)
 
 /* ---- the socket ---- */
 
-/* Never 0: with no room libuv was told not to read. Ciphertext goes into the engine, which is
- * empty whenever the socket is armed. */
+/* 0, upon which libuv tells on_stream_read so and reads nothing, only for a handshake whose turn has not come, which
+ * stops reading: with no room libuv was told before. Ciphertext goes into the engine, which is empty whenever the socket is armed. */
 void
 on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
@@ -102,6 +103,10 @@ on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 
 	UNUSED(suggested);
 	loop_turn_begin(s->loop);
+	if (s->listener != NULL && !listener_may_read(s->listener, s)) {
+		*out = uv_buf_init(NULL, 0);
+		return;
+	}
 	*out = uv_buf_init(s->loop->read, s->tls != NULL ? TLS_INPUT_MAX : (unsigned)room(s));
 }
 
@@ -158,6 +163,10 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 
 	if (n == 0)
 		return; /* EAGAIN, not the end */
+	if (n == UV_ENOBUFS) {
+		stream_arm(s);
+		return;
+	}
 	if (n > 0)
 		count_read(s, (size_t)n);
 	if (n < 0 && s->phase == PHASE_HANDSHAKE)

@@ -57,6 +57,9 @@ stream_tls_step(struct stream *s)
 	s->step_due = false;
 	r = tls_handshake(s->tls);
 	stream_tls_flush(s); /* an alert too */
+	if (s->asked_ms == 0)
+		s->asked_ms =
+		    loop_now_ms(s->loop); /* not with each piece: a trickle buys no time */
 	if (r == TLS_OK && s->tx == TX_OPEN)
 		handshake_done(s);
 	else if (r == TLS_FAILED || r == TLS_END)

@@ -40,6 +40,7 @@
 	X(LIMIT_HEAD, COUNTER, "postern_limit_hits_total{limit=\"head\"}", "Requests and connections that met a limit.") \
 	X(LIMIT_HEADER_TIMEOUT, COUNTER, "postern_limit_hits_total{limit=\"header_timeout\"}", "") \
 	X(LIMIT_TLS_TIMEOUT, COUNTER, "postern_limit_hits_total{limit=\"tls_timeout\"}", "")       \
+	X(LIMIT_HANDSHAKES, COUNTER, "postern_limit_hits_total{limit=\"handshakes\"}", "")         \
 	X(LIMIT_BODY_RATE, COUNTER, "postern_limit_hits_total{limit=\"body_idle\"}", "")           \
 	X(LIMIT_WRITE_STALL, COUNTER, "postern_limit_hits_total{limit=\"write_stall\"}", "")       \
 	X(LIMIT_CONNECTIONS, COUNTER, "postern_limit_hits_total{limit=\"connections\"}", "")       \

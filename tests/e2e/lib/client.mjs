@@ -221,7 +221,7 @@ export async function connect(to, options = {}) {
   socket.once('session', session.resolve);
   socket.once(options.tls ? 'secureConnect' : 'connect', ready.resolve);
   socket.once('error', ready.reject);
-  await within(ready.promise, 'a connection to the gateway');
+  await within(ready.promise, 'a connection to the gateway', options.ms);
   socket.off('error', ready.reject);
   return Object.assign(new Connection(socket), { session: session.promise });
 }
