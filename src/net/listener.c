@@ -37,6 +37,8 @@ struct listener {
 	void *ctx;
 	struct handshakes shaking;
 	uint64_t failed;
+	uint64_t turn; /* in which `accepted_now` were accepted */
+	unsigned accepted_now;
 	bool is_paused, is_parked;
 	bool is_released, is_over, is_closed; /* listener_release, listener_close; the handle */
 	bool keeps_file;
@@ -72,6 +74,16 @@ has_room(struct listener *l)
 	return !l->is_paused && has_memory(l) && handshakes_have_room(&l->shaking);
 }
 
+/* A crowd is spread over turns, as libuv would take all that wait in one. */
+static bool
+has_time(struct listener *l)
+{
+	if (l->turn != l->loop->turn)
+		l->accepted_now = 0;
+	l->turn = l->loop->turn;
+	return l->accepted_now < LOOP_ACCEPTS_A_TURN;
+}
+
 static void
 give_to_owner(struct listener *l, struct stream *s)
 {
@@ -86,6 +98,7 @@ take_one(struct listener *l)
 {
 	struct stream *s = stream_new(l->loop);
 
+	l->accepted_now++;
 	stream_init_socket(s, address_kind(&l->address));
 	/* One that has gone while it waited still has bytes to read, and no address: nobody may take
 	 * it for a local one. */
@@ -114,10 +127,13 @@ on_connection(uv_stream_t *h, int status)
 	loop_turn_begin(l->loop);
 	if (status < 0)
 		return; /* libuv sheds load itself when descriptors run out */
-	if (has_room(l))
+	if (has_time(l) && has_room(l)) {
 		take_one(l);
-	else
-		l->is_parked = true;
+		return;
+	}
+	l->is_parked = true;
+	if (!has_time(l))
+		listener_look_again(l);
 }
 
 static void

@@ -61,28 +61,44 @@ on_prepare(uv_prepare_t *h)
 	end_turn(h->data);
 }
 
+static void
+call_first(struct list *of)
+{
+	struct defer *d = CONTAINER_OF(of->next, struct defer, link);
+
+	list_remove(&d->link);
+	d->fn(d->ctx); /* may free d */
+}
+
 /* What is deferred while this runs waits for the next turn: nobody can starve the sockets. */
 static void
-on_check(uv_check_t *h)
+call_deferred(struct loop *l)
 {
-	struct loop *l = h->data;
 	struct list batch;
 
-	loop_turn_begin(l);
-	l->handshake_steps = 0;
 	if (list_is_empty(&l->deferred))
 		return;
 	list_init(&batch);
 	list_insert(&l->deferred, &batch);
 	list_remove(&l->deferred);
 	list_init(&l->deferred);
-	while (!list_is_empty(&batch)) {
-		struct defer *d = CONTAINER_OF(batch.next, struct defer, link);
+	while (!list_is_empty(&batch))
+		call_first(&batch);
+}
 
-		list_remove(&d->link);
-		d->fn(d->ctx); /* may free d */
-	}
-	if (list_is_empty(&l->deferred))
+static void
+on_check(uv_check_t *h)
+{
+	struct loop *l = h->data;
+
+	loop_turn_begin(l);
+	l->turn++;
+	l->handshake_steps = 0;
+	call_deferred(l);
+	l->read_left = LOOP_READ_A_TURN;
+	for (unsigned i = 0; i < LOOP_FED_A_TURN && !list_is_empty(&l->hungry); i++)
+		call_first(&l->hungry);
+	if (list_is_empty(&l->deferred) && list_is_empty(&l->hungry))
 		uv_idle_stop(&l->idle);
 }
 
@@ -98,6 +114,8 @@ loop_new(void)
 	raise_descriptor_limit();
 	CHK(uv_loop_init(&l->uv) == 0);
 	list_init(&l->deferred);
+	list_init(&l->hungry);
+	l->read_left = LOOP_READ_A_TURN;
 	CHK(uv_prepare_init(&l->uv, &l->prepare) == 0);
 	CHK(uv_check_init(&l->uv, &l->check) == 0);
 	CHK(uv_idle_init(&l->uv, &l->idle) == 0);
@@ -127,7 +145,7 @@ loop_free(struct loop *l)
 	/* What was closed just before gets its `closed` and is reaped: two turns, and a spare. */
 	for (int turn = 0; turn < 4; turn++)
 		uv_run(&l->uv, UV_RUN_NOWAIT);
-	CHK(list_is_empty(&l->deferred));
+	CHK(list_is_empty(&l->deferred) && list_is_empty(&l->hungry));
 	l->uv.data = l;
 	uv_close((uv_handle_t *)&l->prepare, on_own_closed);
 	uv_close((uv_handle_t *)&l->check, on_own_closed);
@@ -161,16 +179,30 @@ loop_now_ms(const struct loop *l)
 	return uv_now(&l->uv);
 }
 
+static void
+put_off(struct loop *l, struct defer *d, struct list *behind)
+{
+	if (list_has(&d->link))
+		return;
+	if (list_is_empty(behind))
+		uv_idle_start(&l->idle, on_idle);
+	list_append(behind, &d->link);
+}
+
 void
 defer_start(struct loop *l, struct defer *d, defer_fn fn, void *ctx)
 {
 	d->fn = fn;
 	d->ctx = ctx;
-	if (list_has(&d->link))
-		return;
-	if (list_is_empty(&l->deferred))
-		uv_idle_start(&l->idle, on_idle);
-	list_append(&l->deferred, &d->link);
+	put_off(l, d, &l->deferred);
+}
+
+void
+loop_read_later(struct loop *l, struct defer *d, defer_fn fn, void *ctx)
+{
+	d->fn = fn;
+	d->ctx = ctx;
+	put_off(l, d, &l->hungry);
 }
 
 void

@@ -25,8 +25,17 @@
 #define LOOP_SIGNALS 8
 /* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
 #define LOOP_HANDSHAKES_A_TURN 4
-/* Of one socket. libuv alone would read 32 times in a row: 2 MB, passed on and looked at, are 5 ms. */
+/*
+ * Of all sockets. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked at, are
+ * 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has more waits in
+ * `hungry`, of which a few go on each turn, in order; who has little to say does not.
+ */
 #define LOOP_READ_A_TURN (256u << 10)
+#define LOOP_READ_SIP (16u << 10)
+#define LOOP_FED_A_TURN (LOOP_READ_A_TURN / LOOP_READ_BYTES)
+/* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: up to 0.5 ms each. */
+#define LOOP_TIMERS_A_TURN 16
+#define LOOP_ACCEPTS_A_TURN 32 /* of a listener; about 20 us each */
 
 struct stream;
 struct watched_signal;
@@ -44,6 +53,9 @@ struct loop {
 	uv_idle_t idle; /* runs while something is deferred, so that the poll does not block */
 	uv_timer_t tick;
 	struct list deferred;
+	struct list hungry;  /* deferred until it is their turn to read */
+	size_t read_left;    /* in this turn */
+	uint64_t turn;       /* their number */
 	struct timer **heap; /* by due_ms; heap[0] is next */
 	uint32_t timers, timer_room;
 	uint64_t tick_due;        /* when `tick` will fire; 0: stopped */
@@ -69,6 +81,8 @@ loop_turn_begin(struct loop *l)
 }
 
 void loop_flush(struct loop *l); /* hold.c: what is held goes to the kernel */
+/* As defer_start, when the sockets before it have been read. */
+void loop_read_later(struct loop *l, struct defer *d, defer_fn fn, void *ctx);
 void timers_init(struct loop *l);
 void timers_close(struct loop *l, uv_close_cb closed);
 

@@ -121,7 +121,6 @@ pump(void *ctx)
 			reap(s);
 		return;
 	}
-	s->is_sated = false;
 	if (s->phase == PHASE_HANDSHAKE)
 		stream_tls_step(s);
 	if (s->phase == PHASE_OPEN)
@@ -141,7 +140,7 @@ stream_schedule(struct stream *s)
 static bool
 wants_socket(const struct stream *s)
 {
-	if (s->rx != RX_OPEN || s->is_sated)
+	if (s->rx != RX_OPEN || list_has(&s->more.link))
 		return false;
 	if (s->phase == PHASE_HANDSHAKE)
 		return !s->step_due &&
@@ -239,6 +238,7 @@ end_stream(struct stream *s, bool reset)
 		stream_try_last(s, tls_output(s->tls));
 	}
 	timer_stop(s->loop, &s->deadline);
+	defer_stop(&s->more);
 	opening_free(s->opening);
 	s->opening = NULL;
 	if (s->has_socket)

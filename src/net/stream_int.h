@@ -72,6 +72,7 @@ struct stream {
 	struct stream_events ev;
 	void *ctx;
 	struct defer pump;
+	struct defer more; /* armed: has read its share, and goes on when others have had theirs */
 	struct timer deadline; /* handshake, or the grace of a failed write */
 	struct opening *opening;
 	struct tls *tls;
@@ -85,13 +86,12 @@ struct stream {
 	char *batch;
 	size_t batch_n, batch_off, slice;
 	size_t low_water;
-	size_t read_bytes;  /* from the socket, since it was sated last */
+	size_t read_bytes;  /* from the socket, since it was empty or waited in `more` */
 	const char *detail; /* static text or the engine's */
 	enum err end;
 	unsigned char phase, rx, tx, mode; /* the enums above */
 	unsigned char turn;                /* handshakes_int.h */
 	bool uv_reading, in_read, rearmed, wait_more;
-	bool is_sated;     /* has read its share of this turn */
 	bool tls_pending;  /* the engine may hold plaintext */
 	bool step_due;     /* ciphertext for the handshake is here */
 	bool want_drained; /* the backlog was above the low-water mark */

@@ -94,8 +94,29 @@ stream_read_pending(struct stream *s)
 
 /* ---- the socket ---- */
 
-/* 0, upon which libuv tells on_stream_read so and reads nothing, only for a handshake whose turn has not come, which
- * stops reading: with no room libuv was told before. Ciphertext goes into the engine, which is empty whenever the socket is armed. */
+/* How much it may read now. With no room for more libuv was told not to read. Ciphertext goes into the engine, which is
+ * empty whenever the socket is armed. */
+static size_t
+share(const struct stream *s)
+{
+	size_t most = s->tls != NULL || s->listener != NULL ? TLS_INPUT_MAX : room(s);
+
+	if (s->read_bytes >= LOOP_READ_BYTES && !list_is_empty(&s->loop->hungry))
+		return 0;
+	if (s->loop->read_left > 0)
+		return most;
+	if (s->read_bytes >= LOOP_READ_SIP)
+		return 0;
+	return most < LOOP_READ_SIP ? most : LOOP_READ_SIP;
+}
+
+static void
+go_on(void *ctx)
+{
+	stream_arm(ctx);
+}
+
+/* With 0 libuv reads nothing and says so to on_stream_read, which stops reading. */
 void
 on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
@@ -107,7 +128,11 @@ on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 		*out = uv_buf_init(NULL, 0);
 		return;
 	}
-	*out = uv_buf_init(s->loop->read, s->tls != NULL ? TLS_INPUT_MAX : (unsigned)room(s));
+	*out = uv_buf_init(s->loop->read, (unsigned)share(s));
+	if (out->len == 0) {
+		s->read_bytes = 0;
+		loop_read_later(s->loop, &s->more, go_on, s);
+	}
 }
 
 /* After a partial read libuv takes a hang-up for an end without asking the socket: a reset that
@@ -144,16 +169,13 @@ handshake_cut(struct stream *s, int code)
 			   : uv_strerror(code));
 }
 
-/* The pump, at the end of the turn, makes it hungry again. */
 static void
-count_read(struct stream *s, size_t n)
+count_read(struct stream *s, size_t n, size_t asked)
 {
-	s->read_bytes += n;
-	if (s->read_bytes < LOOP_READ_A_TURN)
-		return;
-	s->read_bytes = 0;
-	s->is_sated = true;
-	stream_schedule(s);
+	struct loop *l = s->loop;
+
+	l->read_left -= n < l->read_left ? n : l->read_left;
+	s->read_bytes = n < asked ? 0 : s->read_bytes + n;
 }
 
 void
@@ -161,14 +183,16 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 {
 	struct stream *s = h->data;
 
-	if (n == 0)
-		return; /* EAGAIN, not the end */
+	if (n == 0) { /* EAGAIN, not the end */
+		s->read_bytes = 0;
+		return;
+	}
 	if (n == UV_ENOBUFS) {
 		stream_arm(s);
 		return;
 	}
 	if (n > 0)
-		count_read(s, (size_t)n);
+		count_read(s, (size_t)n, b->len);
 	if (n < 0 && s->phase == PHASE_HANDSHAKE)
 		handshake_cut(s, (int)n);
 	else if (n < 0)

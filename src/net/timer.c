@@ -78,12 +78,12 @@ set_tick(struct loop *l)
 	CHK(uv_timer_start(&l->tick, on_tick, due > now ? due - now : 0, 0) == 0);
 }
 
-/* At most as many as there were: a timer that re-arms itself with 0 ms waits for the next turn. */
+/* At most as many as there were: a timer that re-arms itself with 0 ms waits for the next turn, and so does a crowd. */
 static void
 on_tick(uv_timer_t *h)
 {
 	struct loop *l = h->data;
-	uint32_t most = l->timers;
+	uint32_t most = l->timers < LOOP_TIMERS_A_TURN ? l->timers : LOOP_TIMERS_A_TURN;
 
 	l->tick_due = 0;
 	while (most-- > 0 && l->timers > 0 && l->heap[0]->due_ms <= uv_now(&l->uv)) {

@@ -363,6 +363,123 @@ who_stopped_reading_is_left_alone_also_when_sated(void **state)
 	loop_free(l);
 }
 
+#define CROWD 24
+
+/* Whatever they have: no more than one turn gives, and a sip for each that had not been read. All of it comes in the end. */
+static void
+a_crowd_of_sockets_shares_a_turn(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char *much = pattern_bytes(MUCH);
+	int fds[CROWD];
+	size_t sent[CROWD], all = 0, got = 0, most = 0;
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == CROWD);
+	for (int i = 0; i < CROWD; i++)
+		all += sent[i] = send_all_that_fits(fds[i], much, MUCH);
+	assert_true(all > 4 * LOOP_READ_A_TURN);
+	while (got < all) {
+		size_t before = got;
+
+		uv_run(&l->uv, UV_RUN_ONCE);
+		got = 0;
+		for (int i = 0; i < CROWD; i++)
+			got += d.ends[i].n;
+		most = got - before > most ? got - before : most;
+	}
+	assert_true(most > LOOP_READ_A_TURN / 2);
+	assert_true(most <= LOOP_READ_A_TURN + LOOP_READ_BYTES + CROWD * LOOP_READ_SIP);
+	for (int i = 0; i < CROWD; i++)
+		assert_memory_equal(d.ends[i].got, much, d.ends[i].n);
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+	door_close(&d);
+	free(much);
+	loop_free(l);
+}
+
+static void
+who_says_little_does_not_wait_behind_the_crowd(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char *much = pattern_bytes(MUCH);
+	int fds[CROWD + 1];
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	for (int i = 0; i <= CROWD; i++)
+		fds[i] = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == CROWD + 1);
+	for (int i = 0; i < CROWD; i++)
+		assert_true(send_all_that_fits(fds[i], much, MUCH) > LOOP_READ_A_TURN);
+	run_turns(l, 3);
+	assert_false(list_is_empty(&l->hungry));
+	peer_send(fds[CROWD], "little");
+	run_turns(l, 1);
+	assert_int_equal(d.ends[CROWD].n, 6);
+	assert_false(list_is_empty(&l->hungry));
+	CALL(stream_close(d.ends[0].s)); /* also one that waits */
+	for (int i = 0; i <= CROWD; i++)
+		close(fds[i]);
+	door_close(&d);
+	free(much);
+	loop_free(l);
+}
+
+static void
+count_one(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+static void
+timers_that_are_due_at_once_are_spread_over_turns(void **state)
+{
+	struct loop *l = loop_new();
+	struct timer timers[3 * LOOP_TIMERS_A_TURN + 1] = {0};
+	unsigned n = 0;
+
+	UNUSED(state);
+	for (size_t i = 0; i < COUNT_OF(timers); i++)
+		timer_start(l, &timers[i], 5, count_one, &n);
+	while (n < COUNT_OF(timers)) {
+		unsigned before = n;
+
+		uv_run(&l->uv, UV_RUN_ONCE);
+		assert_true(n - before <= LOOP_TIMERS_A_TURN);
+	}
+	loop_free(l);
+}
+
+static void
+a_crowd_is_accepted_over_turns(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	int fds[LOOP_ACCEPTS_A_TURN + 10];
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	for (size_t i = 0; i < COUNT_OF(fds); i++)
+		fds[i] = peer_connect(listener_address(d.l));
+	while (d.n < COUNT_OF(fds)) {
+		unsigned before = d.n;
+
+		uv_run(&l->uv, UV_RUN_ONCE);
+		assert_true(d.n - before <= LOOP_ACCEPTS_A_TURN);
+	}
+	for (size_t i = 0; i < COUNT_OF(fds); i++)
+		close(fds[i]);
+	door_close(&d);
+	loop_free(l);
+}
+
 static int
 start_clock(void **state)
 {
@@ -394,6 +511,10 @@ main(void)
 	    cmocka_unit_test(connecting_and_writing_are_counted),
 	    cmocka_unit_test(a_socket_reads_its_share_of_a_turn_and_the_rest_later),
 	    cmocka_unit_test(who_stopped_reading_is_left_alone_also_when_sated),
+	    cmocka_unit_test(a_crowd_of_sockets_shares_a_turn),
+	    cmocka_unit_test(who_says_little_does_not_wait_behind_the_crowd),
+	    cmocka_unit_test(timers_that_are_due_at_once_are_spread_over_turns),
+	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
 	};
 
 	return cmocka_run_group_tests(tests, start_clock, let_clock_go);
