@@ -8,7 +8,7 @@ import { gatewayFor } from './lib/gateway.mjs';
 import { headText } from './lib/http1.mjs';
 import { chatRequest, chatEvents, completion } from './lib/bodies.mjs';
 import { SLOW, settled, waitFor } from './lib/wait.mjs';
-import { connecting, established, momentOf, startBlackHole, unread } from './lib/peers.mjs';
+import { connecting, descriptorOf, established, momentOf, startBlackHole, unread } from './lib/peers.mjs';
 
 const MB = 1024 * 1024;
 const CHAT = '/openai/v1/chat/completions';
@@ -107,9 +107,10 @@ const states = [
         assert.ok(sent < 100 * MB, 'the client is held back');
       }
       provider.onRequest = null;
+      const upstream = descriptorOf(gateway.pid, established(provider.port).find((inode) => !before.includes(inode)));
       return {
         id, c,
-        gone: () => momentOf(() => established(provider.port) <= before, 'the reset at the provider').finally(() => held.socket.destroy()),
+        gone: () => momentOf(() => !upstream.isOpen(), 'the reset of the upload').finally(() => held.socket.destroy()),
         record: { ending: 'CA', status_code: 499, attempts: 1, response_size: 0 },
       };
     },
@@ -128,8 +129,10 @@ const states = [
     async enter() {
       const own = connecting(hole.port);
       const { id, c } = await ask({ path: '/hole/v1/chat/completions' });
-      await momentOf(() => connecting(hole.port) > own, 'the SYN');
-      return { id, c, gone: () => momentOf(() => connecting(hole.port) <= own, 'the end of the SYN'), record: { ending: 'CA', status_code: 499, attempts: 1 } };
+      let inode;
+      await momentOf(() => (inode = connecting(hole.port).find((i) => !own.includes(i))), 'the SYN');
+      const upstream = descriptorOf(gateway.pid, inode);
+      return { id, c, gone: () => momentOf(() => !upstream.isOpen(), 'the end of the SYN'), record: { ending: 'CA', status_code: 499, attempts: 1 } };
     },
   },
   {
