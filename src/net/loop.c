@@ -95,7 +95,7 @@ on_check(uv_check_t *h)
 	l->turn++;
 	l->handshake_steps = 0;
 	call_deferred(l);
-	l->read_left = LOOP_READ_A_TURN;
+	l->read_left = LOOP_READ_IN_ALL;
 	for (unsigned i = 0; i < LOOP_FED_A_TURN && !list_is_empty(&l->hungry); i++)
 		call_first(&l->hungry);
 	if (list_is_empty(&l->deferred) && list_is_empty(&l->hungry))
@@ -115,7 +115,7 @@ loop_new(void)
 	CHK(uv_loop_init(&l->uv) == 0);
 	list_init(&l->deferred);
 	list_init(&l->hungry);
-	l->read_left = LOOP_READ_A_TURN;
+	l->read_left = LOOP_READ_IN_ALL;
 	CHK(uv_prepare_init(&l->uv, &l->prepare) == 0);
 	CHK(uv_check_init(&l->uv, &l->check) == 0);
 	CHK(uv_idle_init(&l->uv, &l->idle) == 0);

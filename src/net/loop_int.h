@@ -26,15 +26,16 @@
 /* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
 #define LOOP_HANDSHAKES_A_TURN 4
 /*
- * Of all sockets. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked at, are
- * 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has more waits in
+ * Of one socket, and of all. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked
+ * at, are 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has more waits in
  * `hungry`, of which a few go on each turn, in order; who has little to say does not.
  */
 #define LOOP_READ_A_TURN (256u << 10)
+#define LOOP_READ_IN_ALL (1u << 20)
 #define LOOP_READ_SIP (16u << 10)
-#define LOOP_FED_A_TURN (LOOP_READ_A_TURN / LOOP_READ_BYTES)
-/* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: up to 0.5 ms each. */
-#define LOOP_TIMERS_A_TURN 16
+#define LOOP_FED_A_TURN (LOOP_READ_IN_ALL / LOOP_READ_A_TURN)
+/* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: with 8 MB to log each takes 10 ms. */
+#define LOOP_TIMERS_A_TURN 4
 #define LOOP_ACCEPTS_A_TURN 32 /* of a listener; about 20 us each */
 
 struct stream;

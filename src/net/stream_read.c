@@ -101,7 +101,7 @@ share(const struct stream *s)
 {
 	size_t most = s->tls != NULL || s->listener != NULL ? TLS_INPUT_MAX : room(s);
 
-	if (s->read_bytes >= LOOP_READ_BYTES && !list_is_empty(&s->loop->hungry))
+	if (s->read_bytes >= LOOP_READ_A_TURN)
 		return 0;
 	if (s->loop->read_left > 0)
 		return most;
@@ -129,10 +129,10 @@ on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 		return;
 	}
 	*out = uv_buf_init(s->loop->read, (unsigned)share(s));
-	if (out->len == 0) {
-		s->read_bytes = 0;
-		loop_read_later(s->loop, &s->more, go_on, s);
-	}
+	if (out->len > 0)
+		return;
+	s->read_bytes = LOOP_READ_SIP; /* it had no end: not one who has little to say */
+	loop_read_later(s->loop, &s->more, go_on, s);
 }
 
 /* After a partial read libuv takes a hang-up for an end without asking the socket: a reset that

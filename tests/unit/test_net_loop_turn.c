@@ -382,7 +382,7 @@ a_crowd_of_sockets_shares_a_turn(void **state)
 	RUN_UNTIL(l, d.n == CROWD);
 	for (int i = 0; i < CROWD; i++)
 		all += sent[i] = send_all_that_fits(fds[i], much, MUCH);
-	assert_true(all > 4 * LOOP_READ_A_TURN);
+	assert_true(all > 4 * LOOP_READ_IN_ALL);
 	while (got < all) {
 		size_t before = got;
 
@@ -392,8 +392,8 @@ a_crowd_of_sockets_shares_a_turn(void **state)
 			got += d.ends[i].n;
 		most = got - before > most ? got - before : most;
 	}
-	assert_true(most > LOOP_READ_A_TURN / 2);
-	assert_true(most <= LOOP_READ_A_TURN + LOOP_READ_BYTES + CROWD * LOOP_READ_SIP);
+	assert_true(most > LOOP_READ_IN_ALL / 2);
+	assert_true(most <= LOOP_READ_IN_ALL + LOOP_READ_BYTES + CROWD * LOOP_READ_SIP);
 	for (int i = 0; i < CROWD; i++)
 		assert_memory_equal(d.ends[i].got, much, d.ends[i].n);
 	for (int i = 0; i < CROWD; i++)
