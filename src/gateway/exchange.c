@@ -247,7 +247,8 @@ prepare(void *ctx)
 {
 	struct exchange *x = ctx;
 	if (x->is_held)
-		x->doc = json_parse(buf_view(&x->body));
+		x->doc =
+		    json_parse_view(buf_view(&x->body), x->endpoint.class != ENDPOINT_EMBEDDINGS);
 	x->facts.model = x->endpoint.model;
 	if (x->doc == NULL && x->wishes.key.n == 0)
 		return;

@@ -80,7 +80,7 @@ write_string(struct canon *c, yyjson_val *v)
 	struct span s = str_of(v);
 	char *p;
 
-	if (yyjson_get_tag(v) != (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC))
+	if (unsafe_yyjson_get_subtype(v) != YYJSON_SUBTYPE_NOESC)
 		return RESULT(text_put(c->out, s));
 	p = buf_reserve(c->out, s.n + 2);
 	if (p == NULL)
@@ -290,7 +290,7 @@ enum canon_result
 canon_write(const struct json_doc *d, const struct span *ignore, size_t n_ignore, struct buf *out)
 {
 	struct canon c = {.out = out, .ignore = ignore, .n_ignore = n_ignore};
-	enum canon_result r = write_value(&c, yyjson_doc_get_root(doc_of(d)));
+	enum canon_result r = write_value(&c, yyjson_doc_get_root(d->yy));
 
 	return r == CANON_OK && c.is_lossy ? CANON_LOSSY : r;
 }

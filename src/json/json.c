@@ -6,8 +6,10 @@
 #include "base/num.h"
 #include "json/decimal_int.h"
 #include "json/json_int.h"
+#include "json/reduce_int.h"
 
 #define DEPTH_MAX 512
+#define VIEW_TEXT_MIN 2048 /* a smaller one is read faster than it is looked through */
 
 /* yyjson reads without recursion and knows no depth. Its values lie flat in the order of the text,
  * each container knowing where it ends; so a stack of ends gives the depth in one pass. */
@@ -30,29 +32,79 @@ is_too_deep(yyjson_doc *doc)
 	return false;
 }
 
+/* Strings come in the order of the text, names of members too. */
+static void
+fill_holes(yyjson_doc *doc, const struct reduced *r)
+{
+	yyjson_val *v = yyjson_doc_get_root(doc);
+	size_t strings = 0;
+
+	for (size_t i = 0; i < r->n_holes; v++) {
+		if (unsafe_yyjson_get_type(v) != YYJSON_TYPE_STR || strings++ != r->holes[i].nth)
+			continue;
+		const struct hole *h = &r->holes[i++];
+		v->uni.str = h->s.p;
+		v->tag = (uint64_t)h->s.n << YYJSON_TAG_BIT | YYJSON_TYPE_STR |
+		    YYJSON_SUBTYPE_NOESC | (h->has_escapes ? TAG_AS_WRITTEN : 0);
+	}
+}
+
+/* Takes yy, and the text that it was read from in place. NULL: neither is left. */
+static struct json_doc *
+doc_new(yyjson_doc *yy, char *text)
+{
+	struct json_doc *d = yy == NULL || is_too_deep(yy) ? NULL : malloc(sizeof(*d));
+
+	if (d != NULL) {
+		*d = (struct json_doc){.yy = yy, .text = text};
+		return d;
+	}
+	yyjson_doc_free(yy);
+	free(text);
+	return NULL;
+}
+
 struct json_doc *
 json_parse(struct span text)
 {
 	char *p = (char *)(uintptr_t)text.p; /* copied before anything is changed */
-	yyjson_doc *doc = yyjson_read_opts(p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL);
 
-	if (doc != NULL && is_too_deep(doc)) {
-		yyjson_doc_free(doc);
-		doc = NULL;
-	}
-	return (struct json_doc *)(void *)doc;
+	return doc_new(yyjson_read_opts(p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL), NULL);
+}
+
+struct json_doc *
+json_parse_view(struct span text, bool keeps_escapes)
+{
+	struct reduced r;
+	yyjson_doc *yy = NULL;
+	size_t n;
+
+	if (text.n < VIEW_TEXT_MIN)
+		return json_parse(text);
+	if (reduce(text, keeps_escapes ? REDUCE_ESCAPED : REDUCE_PLAIN, &r))
+		yy = yyjson_read_opts(
+		    r.text.p, r.n, YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_INSITU, NULL, NULL);
+	if (yy != NULL)
+		fill_holes(yy, &r);
+	struct json_doc *d = doc_new(yy, buf_take(&r.text, &n));
+	reduced_fini(&r);
+	return d;
 }
 
 void
 json_free(struct json_doc *d)
 {
-	yyjson_doc_free(doc_of(d));
+	if (d == NULL)
+		return;
+	yyjson_doc_free(d->yy);
+	free(d->text);
+	free(d);
 }
 
 struct json_val
 json_root(const struct json_doc *d)
 {
-	return (struct json_val){yyjson_doc_get_root(doc_of(d))};
+	return (struct json_val){d == NULL ? NULL : yyjson_doc_get_root(d->yy)};
 }
 
 enum json_type
@@ -114,7 +166,7 @@ json_size(struct json_val v)
 bool
 json_str(struct json_val v, struct span *out)
 {
-	if (!yyjson_is_str(val_of(v)))
+	if (!yyjson_is_str(val_of(v)) || (val_of(v)->tag & TAG_AS_WRITTEN) != 0)
 		return false;
 	*out = str_of(val_of(v));
 	return true;

@@ -3,7 +3,7 @@
  *
  * Strict RFC 8259 (no comments, no trailing commas, one value); valid UTF-8 only. Numbers keep
  * the text they were written with, so that canonical form can tell what a double would lose.
- * Ownership: the doc owns everything; a json_val borrows and dies with it.
+ * Ownership: the doc owns everything; a json_val borrows and dies with it. One of json_parse_view borrows from the text.
  */
 #ifndef JSON_JSON_H
 #define JSON_JSON_H
@@ -30,6 +30,12 @@ enum json_type {
 
 /* NULL when text is not JSON (or there is no memory, or it nests deeper than 512). */
 struct json_doc *json_parse(struct span text);
+/* The same, for large texts of which little is read: strings from JSON_VIEW_MIN bytes on are neither copied nor parsed but stay
+ * in text, which has to outlive the doc unchanged. Says "not JSON" of exactly the same texts. With keeps_escapes also those from
+ * JSON_VIEW_ESCAPED_MIN on that hold escapes, none but canonical ones: json_str then refuses such a value. */
+#define JSON_VIEW_MIN 64
+#define JSON_VIEW_ESCAPED_MIN 1024
+struct json_doc *json_parse_view(struct span text, bool keeps_escapes);
 void json_free(struct json_doc *d);
 struct json_val json_root(const struct json_doc *d);
 

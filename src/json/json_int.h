@@ -8,16 +8,19 @@
 
 #include "json/json.h"
 
+struct json_doc {
+	yyjson_doc *yy;
+	char *text; /* yyjson's values point into it */
+};
+
+/* A bit that yyjson keeps free: the string stands as it was written, with escapes, and that is its canonical spelling. */
+#define TAG_AS_WRITTEN 0x20
+
 /* yyjson's readers take non-const pointers and change nothing. */
 static inline yyjson_val *
 val_of(struct json_val v)
 {
 	return (yyjson_val *)(uintptr_t)v.v;
-}
-static inline yyjson_doc *
-doc_of(const struct json_doc *d)
-{
-	return (yyjson_doc *)(uintptr_t)d;
 }
 
 static inline struct span
@@ -32,6 +35,9 @@ raw_of(yyjson_val *v)
 	return span_of(unsafe_yyjson_get_raw(v), unsafe_yyjson_get_len(v));
 }
 
+/* Length of the head of s without quote, backslash or control byte. *is_ascii stays as it is when that head is ASCII, else false. */
+size_t text_plain(struct span s, bool *is_ascii);
+bool text_is_utf8(struct span s);
 /* Appends s, valid UTF-8, with its quotes, escaped as RFC 8785 3.2.2.2 says and no more than that. */
 MUST_CHECK bool text_put(struct buf *out, struct span s);
 

@@ -1,5 +1,9 @@
 #include "json/json_int.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* The escape of a control byte, quote or backslash, written to e; returns its length. */
 static size_t
 escape(unsigned char c, char e[6])
@@ -19,34 +23,95 @@ escape(unsigned char c, char e[6])
 	return 6;
 }
 
+/* ---- plain bytes: most of most bodies, so these are looked at many at a time ---- */
+
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGH UINT64_C(0x8080808080808080)
 
-/* Has any of the eight bytes to be escaped? A byte of x is zero iff (x - ONES) & ~x & HIGH is not;
- * w - 0x20 * ONES borrows into the high bit of the first byte below 0x20. */
-static bool
-any_to_escape(const char *p)
+#ifdef __SSE2__
+static __m128i
+bytes_at(const char *p)
 {
-	uint64_t w, quote, backslash;
+	return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
 
-	memcpy(&w, p, sizeof(w));
-	quote = w ^ (ONES * '"');
-	backslash = w ^ (ONES * '\\');
+/* All ones in each byte of a or b that is a quote or a backslash, or that the smaller of the two is a control byte. */
+static __m128i
+special_in(__m128i a, __m128i b)
+{
+	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
+		      low = _mm_set1_epi8(0x1f);
+	__m128i names =
+	    _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(a, quote), _mm_cmpeq_epi8(b, quote)),
+		_mm_or_si128(_mm_cmpeq_epi8(a, backslash), _mm_cmpeq_epi8(b, backslash)));
+
+	return _mm_or_si128(names, _mm_cmpeq_epi8(_mm_max_epu8(_mm_min_epu8(a, b), low), low));
+}
+
+/* *high: not 0 when one of them is not ASCII. May stop up to 15 bytes early. */
+static size_t
+plain_wide(struct span s, uint64_t *high)
+{
+	__m128i seen = _mm_setzero_si128();
+	size_t i = 0;
+
+	for (; i + 32 <= s.n; i += 32) {
+		__m128i a = bytes_at(s.p + i), b = bytes_at(s.p + i + 16);
+
+		if (_mm_movemask_epi8(special_in(a, b)) != 0)
+			break;
+		seen = _mm_or_si128(seen, _mm_or_si128(a, b));
+	}
+	*high |= (uint64_t)_mm_movemask_epi8(seen);
+	for (; i + 16 <= s.n; i += 16) {
+		__m128i a = bytes_at(s.p + i);
+		unsigned special = (unsigned)_mm_movemask_epi8(special_in(a, a));
+		unsigned n = special == 0 ? 16 : (unsigned)__builtin_ctz(special);
+
+		*high |= (unsigned)_mm_movemask_epi8(a) & ((1u << n) - 1);
+		if (n < 16)
+			return i + n;
+	}
+	return i;
+}
+#else
+/* A byte of x is zero iff (x - ONES) & ~x & HIGH is not; w - 0x20 * ONES borrows into the high bit of the first byte below
+ * 0x20. So it is right about whether there is a special one, and that is all it is asked. */
+static bool
+any_special(uint64_t w)
+{
+	uint64_t quote = w ^ (ONES * '"'), backslash = w ^ (ONES * '\\');
+
 	return ((((quote - ONES) & ~quote) | ((backslash - ONES) & ~backslash) |
 		    ((w - ONES * 0x20) & ~w)) &
 		   HIGH) != 0;
 }
 
-/* Length of the head of s that can be written as it is. */
 static size_t
-plain_run(struct span s)
+plain_wide(struct span s, uint64_t *high)
 {
+	uint64_t w;
 	size_t i = 0;
 
-	while (i + 8 <= s.n && !any_to_escape(s.p + i))
-		i += 8;
-	while (i < s.n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
-		i++;
+	for (; i + sizeof(w) <= s.n; i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		if (any_special(w))
+			break;
+		*high |= w & HIGH;
+	}
+	return i;
+}
+#endif
+
+size_t
+text_plain(struct span s, bool *is_ascii)
+{
+	uint64_t high = 0;
+	size_t i = plain_wide(s, &high);
+
+	for (; i < s.n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\'; i++)
+		high |= (unsigned char)s.p[i] & 0x80;
+	*is_ascii = *is_ascii && high == 0;
 	return i;
 }
 
@@ -56,7 +121,8 @@ put_inside(struct buf *out, struct span s)
 	char e[6];
 
 	while (s.n > 0) {
-		size_t run = plain_run(s);
+		bool is_ascii = true;
+		size_t run = text_plain(s, &is_ascii);
 
 		if (!buf_put(out, s.p, run))
 			return false;
@@ -96,6 +162,35 @@ utf8_length(struct span s)
 		if (p[i] < low || p[i] > high)
 			return 0;
 	return n;
+}
+
+static size_t
+ascii_run(struct span s)
+{
+	size_t i = 0;
+	uint64_t w;
+
+	for (; i + sizeof(w) <= s.n; i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		if ((w & HIGH) != 0)
+			break;
+	}
+	while (i < s.n && (unsigned char)s.p[i] < 0x80)
+		i++;
+	return i;
+}
+
+bool
+text_is_utf8(struct span s)
+{
+	while ((s = span_skip(s, ascii_run(s))).n > 0) {
+		size_t n = utf8_length(s);
+
+		if (n == 0)
+			return false;
+		s = span_skip(s, n);
+	}
+	return true;
 }
 
 bool

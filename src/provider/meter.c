@@ -252,7 +252,7 @@ static void
 finish_json(struct meter *m, struct span body)
 {
 	struct meter_result *result = &m->reading.result;
-	struct json_doc *doc = m->is_over ? NULL : json_parse(body);
+	struct json_doc *doc = m->is_over ? NULL : json_parse_view(body, false);
 
 	if (doc == NULL)
 		return;

@@ -1,6 +1,6 @@
 /*
  * Any bytes: the canonical form is canonical itself and that of the minified text; any bytes written
- * as a string are a JSON string.
+ * as a string are a JSON string; what json_parse says json_parse_view says too.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -41,9 +41,50 @@ check_document(const struct json_doc *d, struct span text)
 	buf_fini(&mini);
 }
 
+/* The text with its A made long enough to stay where it is, its B with escapes too, and blanks in front, for a view copies short ones. */
+static void
+stretch(struct span text, struct buf *out)
+{
+	bool ok = buf_printf(out, "%2048s", "");
+
+	for (size_t i = 0; i < text.n; i++) {
+		int n = text.p[i] == 'A' ? JSON_VIEW_MIN - 1
+		    : text.p[i] == 'B'   ? JSON_VIEW_ESCAPED_MIN - 1
+					 : 1;
+		ok = ok && (n == 1 ? buf_putc(out, text.p[i]) : buf_printf(out, "%0*d", n, 0));
+	}
+	CHK(ok);
+}
+
+static void
+check_view(struct span text, bool keeps_escapes)
+{
+	struct buf a = {.max = MAX}, b = {.max = MAX};
+	struct json_doc *d = json_parse(text), *view = json_parse_view(text, keeps_escapes);
+
+	CHK((d == NULL) == (view == NULL));
+	if (d != NULL) {
+		CHK(canon_write(view, NULL, 0, &a) == canon_write(d, NULL, 0, &b));
+		CHK(span_eq(buf_view(&a), buf_view(&b)));
+		buf_reset(&a);
+		buf_reset(&b);
+		CHK(json_write(json_root(view), &a));
+		/* Of the same value, though an escape may be spelled otherwise. */
+		json_free(view);
+		CHK((view = json_parse(buf_view(&a))) != NULL && json_write(json_root(d), &b));
+		buf_reset(&a);
+		CHK(json_write(json_root(view), &a) && span_eq(buf_view(&a), buf_view(&b)));
+	}
+	json_free(d);
+	json_free(view);
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct buf longer = {.max = MAX};
 	struct span text = span_of(data, size);
 	struct json_doc *d = json_parse(text);
 	struct buf quoted = {.max = MAX};
@@ -51,6 +92,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (d != NULL)
 		check_document(d, text);
 	json_free(d);
+	stretch(span_head(text, MAX / JSON_VIEW_ESCAPED_MIN / 2), &longer);
+	check_view(buf_view(&longer), false);
+	check_view(buf_view(&longer), true);
+	buf_fini(&longer);
 	CHK(json_put_str(&quoted, span_head(text, MAX / 8)));
 	d = json_parse(buf_view(&quoted));
 	CHK(d != NULL && json_type(json_root(d)) == JSON_STRING);
