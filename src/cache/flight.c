@@ -20,7 +20,7 @@ struct flight {
 	struct map_node node;
 	struct flights *all;
 	struct entry_key key;
-	struct span preimage; /* owned */
+	struct span preimage; /* the leader's, while it is listed */
 	struct list followers;
 	enum flight_state state;
 	bool is_listed;
@@ -81,16 +81,11 @@ flight_open(struct flights *fs, const struct entry_key *key, struct span preimag
     const struct leader *leader)
 {
 	struct flight *f = calloc(1, sizeof(*f));
-	char *own = malloc(preimage.n + 1); /* as large as the request */
-	if (f == NULL || own == NULL) {
-		free(f);
-		free(own);
+	if (f == NULL)
 		return NULL;
-	}
-	memcpy(own, preimage.p, preimage.n);
 	f->all = fs;
 	f->key = *key;
-	f->preimage = span_of(own, preimage.n);
+	f->preimage = preimage;
 	f->leader = *leader;
 	f->is_bare = leader->seen != NULL;
 	list_init(&f->followers);
@@ -109,6 +104,12 @@ unlist(struct flight *f)
 	f->is_listed = false;
 }
 
+void
+flight_close(struct flight *f)
+{
+	unlist(f);
+}
+
 static void
 free_if_left(struct flight *f)
 {
@@ -118,7 +119,6 @@ free_if_left(struct flight *f)
 	f->all->bytes -= buf_len(&f->body);
 	buf_fini(&f->body);
 	buf_fini(&f->fields);
-	free((void *)(uintptr_t)f->preimage.p);
 	free(f);
 }
 

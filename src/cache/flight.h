@@ -46,7 +46,8 @@ struct leader {
 		ctx); /* all that was put so far, if the leader still has it; NULL: the flight copies from the start */
 	void *ctx;
 };
-/* The caller leads; NULL: no memory, and nobody follows. Copies the preimage. max: of the window. */
+/* The caller leads; NULL: no memory, and nobody follows. max: of the window. The preimage stays the caller's, unchanged until
+ * flight_close, _complete or _fail. */
 struct flight *flight_open(struct flights *fs, const struct entry_key *key, struct span preimage,
     uint64_t max, const struct leader *leader);
 
@@ -54,6 +55,8 @@ struct flight *flight_open(struct flights *fs, const struct entry_key *key, stru
 /* 2xx: its status and the fields that followers write (copied); record: the leader's exchange. */
 void flight_answer(struct flight *f, int status, struct span fields, const uint8_t record[16]);
 void flight_put(struct flight *f, struct span bytes);
+/* Nobody joins any more. */
+void flight_close(struct flight *f);
 /* meta: usage and flags for the followers' records. The leader leaves with either. */
 void flight_complete(struct flight *f, const struct entry_meta *meta);
 void flight_fail(struct flight *f);

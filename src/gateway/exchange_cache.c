@@ -6,6 +6,9 @@
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
 
+#define HEAD_BYTES                                                                                 \
+	1024 /* what a preimage mostly has besides the body, which is seldom longer in canonical form */
+
 static struct memo *
 scope_memo_of(const struct exchange *x)
 {
@@ -39,6 +42,8 @@ exchange_preimage(const struct exchange *x, struct span form, struct buf *out)
 	struct cache_request rq = cache_request_of(x);
 	rq.form = form;
 	out->max = buf_len(&x->body) * 6 + KEEP_BYTES;
+	if (buf_reserve(out, buf_len(&x->body) + HEAD_BYTES) == NULL)
+		return PREIMAGE_FULL;
 	return preimage_write(x->g->parts.cache_keys, &rq, out);
 }
 

@@ -68,6 +68,15 @@ may_hold(const struct exchange *x)
 	return buf_len(&x->body) < KEEP_BYTES || gateway_pressure(x->g) == PRESSURE_NONE;
 }
 
+/* All of a held body in one piece of memory: growing would copy it, and touch three times as much. */
+static void
+make_room(struct exchange *x)
+{
+	if (buf_len(&x->body) == 0 && x->head.framing == BODY_LENGTH &&
+	    x->head.length > KEEP_BYTES && gateway_pressure(x->g) == PRESSURE_NONE)
+		warm_take(&x->g->warm, &x->body, x->head.length);
+}
+
 bool
 exchange_body(struct exchange *x, struct span bytes)
 {
@@ -77,6 +86,7 @@ exchange_body(struct exchange *x, struct span bytes)
 	if (x->step == STEP_TUNNEL)
 		return tunnel_send(x, bytes);
 	if (x->is_held) {
+		make_room(x);
 		if (may_hold(x) && buf_put_span(&x->body, bytes))
 			return true;
 		stop_holding(x);

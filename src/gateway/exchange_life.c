@@ -15,10 +15,10 @@
 #define SPARES_MAX 256
 
 static void
-trim(struct buf *b)
+trim(struct exchange *x, struct buf *b)
 {
 	if (b->cap > KEEP_BYTES)
-		buf_fini(b);
+		warm_give(&x->g->warm, b);
 	else
 		buf_reset(b);
 }
@@ -39,12 +39,12 @@ clear(struct exchange *x)
 		entry_release(x->stale);
 	setup_unref(x->setup);
 	arena_reset(&x->arena);
-	trim(&x->body);
-	trim(&x->uploaded);
-	trim(&x->preimage);
-	trim(&x->out);
-	trim(&x->tail);
-	trim(&x->capture.body);
+	trim(x, &x->body);
+	trim(x, &x->uploaded);
+	trim(x, &x->preimage);
+	trim(x, &x->out);
+	trim(x, &x->tail);
+	trim(x, &x->capture.body);
 }
 
 static void
@@ -91,6 +91,7 @@ exchange_free_spares(struct gateway *g)
 		free_exchange(x);
 	}
 	g->n_spares = 0;
+	warm_fini(&g->warm);
 	outbox_free_spares(g);
 }
 

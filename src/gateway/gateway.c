@@ -279,6 +279,7 @@ on_rest(void *ctx)
 		return;
 	}
 	g->moved_bytes = 0;
+	warm_fini(&g->warm);
 	g->parts.rested();
 }
 

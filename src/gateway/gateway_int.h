@@ -12,6 +12,7 @@
 #include "gateway/gateway.h"
 #include "gateway/pressure.h"
 #include "gateway/seats.h"
+#include "gateway/warm.h"
 
 struct outbox;
 struct stream;
@@ -47,6 +48,7 @@ struct gateway {
 	struct list exchanges;
 	struct list spares; /* ended exchanges, kept for their warm buffers */
 	size_t n_spares;
+	struct warm warm;     /* of their large buffers */
 	struct outbox *boxes; /* spare ones */
 	size_t n_boxes;
 	bool is_draining;

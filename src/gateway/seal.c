@@ -133,6 +133,7 @@ put_entry(struct exchange *x, struct entry_new *n)
 	struct span preimage = n->preimage;
 	commit(x, preimage, mac);
 	n->preimage = span_of(mac, sizeof(mac));
+	n->preimage_buf = NULL;
 	if (n->body.n > OFF_LOOP_BYTES) {
 		seal_later(x, n);
 		return;

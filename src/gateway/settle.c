@@ -224,6 +224,7 @@ store_answer(struct exchange *x)
 	buf_init(&head, 8192);
 	struct entry_new n = {.key = x->key,
 	    .preimage = buf_view(&x->preimage),
+	    .preimage_buf = &x->preimage,
 	    .gateway = span_str(x->route.gateway->name),
 	    .provider = x->route.provider->slug,
 	    .model = x->facts.model,
@@ -233,6 +234,8 @@ store_answer(struct exchange *x)
 	n.meta.fresh_ms = n.meta.stored_ms + (int64_t)ttl_ms;
 	n.meta.expires_ms = n.meta.fresh_ms + stale_ms(x->route.gateway);
 	if (exchange_stored_head(x, &head)) {
+		if (x->flight != NULL)
+			flight_close(x->flight); /* the store may take the preimage */
 		n.headers = buf_view(&head);
 		put_entry(x, &n);
 	}

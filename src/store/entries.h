@@ -48,7 +48,7 @@ struct entry_meta {
 	uint64_t body_size;
 };
 
-/* One answer to be stored. All spans are copied, but see body_buf. */
+/* One answer to be stored. All spans are copied, but see preimage_buf and body_buf. */
 struct entry_new {
 	struct entry_key key;
 	struct span preimage;
@@ -56,8 +56,8 @@ struct entry_new {
 	struct span gateway, provider, model; /* for purge; may be empty */
 	struct span headers;                  /* the caller's own encoding, <= 8 KB */
 	struct span body;
-	struct buf *
-	    body_buf; /* NULL, or whose bytes the body is: the memory of a large one is taken over, the buf left empty */
+	/* NULL, or whose bytes preimage and body are: the memory of a large one is taken over, the buf left empty. */
+	struct buf *preimage_buf, *body_buf;
 };
 
 /* E_USAGE: max_size is under 1 MB. E_FULL, E_IO: *detail names the file. */

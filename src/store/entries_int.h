@@ -59,7 +59,7 @@ struct op {
 	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
 	struct request *request; /* OP_PURGE, OP_COMPACT */
-	char *body;              /* new.body's memory, if it was taken over */
+	char *body, *preimage;   /* the memory of those in new, if it was taken over */
 	char bytes[];
 };
 

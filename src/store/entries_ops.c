@@ -70,8 +70,10 @@ op_new(struct entries *e, enum op_kind kind, size_t bytes)
 void
 op_free(struct entries *e, struct op *op)
 {
-	if (op != NULL)
+	if (op != NULL) {
 		free(op->body);
+		free(op->preimage);
+	}
 	if (op == NULL || op->slab == NULL)
 		free(op);
 	else
@@ -143,10 +145,21 @@ keep(char **to, struct span s)
 	return kept;
 }
 
-static bool
-takes_body(const struct entry_new *n)
+/* How much of it goes with its memory. */
+static size_t
+taken(const struct buf *b, struct span s)
 {
-	return n->body_buf != NULL && n->body.n >= TAKEN_MIN;
+	return b != NULL && s.n >= TAKEN_MIN ? s.n : 0;
+}
+
+static struct span
+take(struct op *op, struct buf *b, char **memory)
+{
+	size_t n;
+
+	*memory = buf_take(b, &n);
+	op->cost += n;
+	return span_of(*memory, n);
 }
 
 static void
@@ -155,21 +168,17 @@ copy_new(struct op *op, const struct entry_new *n)
 	char *to = op->bytes;
 
 	op->new = *n;
-	op->new.body_buf = NULL;
+	op->new.preimage_buf = op->new.body_buf = NULL;
 	op->new.meta.body_size = n->body.n;
 	op->new.gateway = keep(&to, n->gateway);
 	op->new.provider = keep(&to, n->provider);
 	op->new.model = keep(&to, n->model);
 	op->new.headers = keep(&to, n->headers);
-	op->new.preimage = keep(&to, n->preimage);
-	if (takes_body(n)) {
-		size_t size;
-		op->body = buf_take(n->body_buf, &size);
-		op->new.body = span_of(op->body, size);
-		op->cost += size;
-	} else {
-		op->new.body = keep(&to, n->body);
-	}
+	op->new.preimage = taken(n->preimage_buf, n->preimage) > 0
+	    ? take(op, n->preimage_buf, &op->preimage)
+	    : keep(&to, n->preimage);
+	op->new.body = taken(n->body_buf, n->body) > 0 ? take(op, n->body_buf, &op->body)
+						       : keep(&to, n->body);
 }
 
 enum err
@@ -187,7 +196,8 @@ entries_put(struct entries *e, const struct entry_new *n)
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;
 	}
-	op = op_new(e, OP_PUT, takes_body(n) ? size - n->body.n : size);
+	op = op_new(e, OP_PUT,
+	    size - taken(n->preimage_buf, n->preimage) - taken(n->body_buf, n->body));
 	if (op == NULL) {
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;

@@ -29,7 +29,7 @@ pages_for(const struct entries *e, const struct op *op)
 static void
 finish(struct entries *e, struct op *op)
 {
-	char *body = NULL;
+	char *body = NULL, *preimage = NULL;
 
 	(void)pthread_mutex_lock(&e->lock);
 	op_hide(e, op);
@@ -40,13 +40,15 @@ finish(struct entries *e, struct op *op)
 	op = op_unref(e, op);
 	if (op != NULL && op->slab == NULL) {
 		body = op->body;
-		op->body = NULL;
+		preimage = op->preimage;
+		op->body = op->preimage = NULL;
 		op->next = e->spent;
 		e->spent = op;
 		op = NULL;
 	}
 	(void)pthread_mutex_unlock(&e->lock);
 	free(body);
+	free(preimage);
 	op_free(e, op);
 }
 

@@ -5,6 +5,7 @@
 #ifndef TESTS_STORE_CACHE_H
 #define TESTS_STORE_CACHE_H
 
+#include "base/buf.h"
 #include "store/datadir.h"
 #include "store/entries.h"
 #include "store_dir.h"
@@ -133,10 +134,13 @@ sample_preimage(const struct sample *s)
 	return sample_fill(&first, 1, s->preimage);
 }
 
+/* With the memory of preimage and body, if there are bufs. */
 static inline enum err
-sample_put(struct cache *c, const struct sample *s)
+sample_put_from(struct cache *c, const struct sample *s, struct buf *preimage, struct buf *body)
 {
 	struct entry_new n = {
+	    .preimage_buf = preimage,
+	    .body_buf = body,
 	    .key = sample_key(s->number),
 	    .preimage = sample_preimage(s),
 	    .meta = {.stored_ms = CACHE_NOW,
@@ -150,11 +154,26 @@ sample_put(struct cache *c, const struct sample *s)
 	    .headers = SPAN_LIT("content-type\0application/json"),
 	    .body = sample_fill(s, 2, s->body),
 	};
+	if (preimage != NULL) {
+		assert_true(buf_put_span(preimage, n.preimage) && buf_put_span(body, n.body));
+		sample_drop(n.preimage);
+		sample_drop(n.body);
+		n.preimage = buf_view(preimage);
+		n.body = buf_view(body);
+	}
 	enum err e = entries_put(c->entries, &n);
 
+	if (preimage != NULL)
+		return e;
 	sample_drop(n.preimage);
 	sample_drop(n.body);
 	return e;
+}
+
+static inline enum err
+sample_put(struct cache *c, const struct sample *s)
+{
+	return sample_put_from(c, s, NULL, NULL);
 }
 
 static inline struct entry *

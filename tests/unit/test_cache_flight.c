@@ -75,6 +75,24 @@ the_same_request_finds_it_and_another_does_not(void **state)
 }
 
 static void
+a_closed_flight_is_not_found_but_goes_on(void **state)
+{
+	struct one a = {0};
+	(void)state;
+	struct flight *f = open_flight(100);
+	flight_join(f, &a.m, on_moved_slowly, &a);
+	flight_close(f);
+	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	flight_put(f, SPAN_LIT("abc"));
+	struct span v;
+	assert_true(flight_view(f, 0, &v));
+	assert_true(span_eq(v, SPAN_LIT("abc")));
+	flight_fail(f);
+	assert_int_equal(flight_state(f), FLIGHT_FAILED);
+	flight_leave(&a.m);
+}
+
+static void
 a_follower_gets_what_was_there_then_the_live_tail(void **state)
 {
 	struct one early = {0}, late = {0};
@@ -275,6 +293,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_closed_flight_is_not_found_but_goes_on),
 	    cmocka_unit_test(the_same_request_finds_it_and_another_does_not),
 	    cmocka_unit_test(a_follower_gets_what_was_there_then_the_live_tail),
 	    cmocka_unit_test(it_holds_nothing_until_somebody_asks_for_it),

@@ -51,6 +51,46 @@ what_was_put_is_found(void **state)
 }
 
 static void
+memory_of_what_is_large_is_taken_over(void **state)
+{
+	static const size_t at_border[] = {64 * 1024 - 1, 64 * 1024, 1000000};
+	struct cache *c = *state;
+	struct buf preimage = {.max = 1 << 20}, body = {.max = 1 << 20};
+
+	for (unsigned i = 0; i < 9; i++) {
+		struct sample s = {
+		    .number = i, .preimage = at_border[i % 3], .body = at_border[i / 3]};
+
+		buf_reset(&preimage);
+		buf_reset(&body);
+		assert_int_equal(sample_put_from(c, &s, &preimage, &body), E_OK);
+		assert_int_equal(preimage.p == NULL, i % 3 > 0);
+		assert_int_equal(body.p == NULL, i / 3 > 0);
+		assert_true(sample_hits(c, &s));
+		cache_settle(c);
+		assert_true(sample_hits(c, &s));
+	}
+	assert_int_equal(cache_stats(c).pending_bytes, 0);
+	buf_fini(&preimage);
+	buf_fini(&body);
+}
+
+/* Nothing was kept, and nothing was taken. */
+static void
+what_is_refused_stays_with_its_owner(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.number = 1, .preimage = 100000, .body = 25 << 20};
+	struct buf preimage = {.max = 1 << 20}, body = {.max = 32 << 20};
+
+	assert_int_equal(sample_put_from(c, &s, &preimage, &body), E_FULL);
+	assert_int_equal(buf_len(&preimage), s.preimage);
+	assert_int_equal(buf_len(&body), s.body);
+	buf_fini(&preimage);
+	buf_fini(&body);
+}
+
+static void
 the_largest_allowed_body_goes_through(void **state)
 {
 	struct cache *c = *state;
@@ -824,6 +864,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(what_was_put_is_found),
+	    TEST(memory_of_what_is_large_is_taken_over),
+	    TEST(what_is_refused_stays_with_its_owner),
 	    TEST(the_largest_allowed_body_goes_through),
 	    TEST(another_preimage_is_a_miss),
 	    TEST(is_never_served_at_or_after_its_expiry),
