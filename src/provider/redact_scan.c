@@ -1,6 +1,13 @@
 #include "provider/redact_int.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "base/chk.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 /*
  * Where a credential may begin, quickly: bodies of megabytes are looked through on the loop. Every
@@ -100,13 +107,107 @@ is_any_near(const unsigned char *p)
 		   LOOK_AT(p, 5) | LOOK_AT(p, 6) | LOOK_AT(p, 7)) != 0;
 }
 
+/* ---- 32 at a time ---- */
+
+#ifdef __x86_64__
+#define WIDE (32 + 2) /* bytes that a look reads */
+
+/*
+ * The forms in eight groups, a bit each; a byte at a form's first, second or third place has the bits of the groups that it may
+ * belong to by its low half, and by its high one. Three bytes in a row that keep a bit through all six tables are looked at
+ * closely: in prose that is one in 300.
+ *
+ *   0  s h r f e | k f 8 w y | - _ J    sk- sk_ hf_ r8_ fw_ eyJ     4  g | h | p o u s r           ghp_ ...
+ *   1  A | I Q K S B | z . I S          AIza AQ. AKIA ASIA ABSK     5  g c | i s | t k             github_pat_ gsk_ csk-
+ *   2  b | e | a d, any case            Bearer bedrock-             6  x y | o a | x p i 2         xox.- xapp- xai- ya29.
+ *   3  b d | a | s p, any case          Basic dapi                  7  p n t | p v g | l a p       pplx- nvapi- tgp_
+ *
+ * Of the scalar tables it leaves out what is no form: "ght". Tests: all forms at all places; no other finding is missed.
+ */
+static const uint8_t halves[3][2][16] = {
+    {{0x80, 0x02, 0x0d, 0x21, 0x88, 0x01, 0x01, 0x30, 0x41, 0x40, 0, 0, 0, 0, 0x80, 0},
+	{0, 0, 0, 0, 0x0e, 0, 0xbd, 0xc1}},
+    {{0x80, 0x4a, 0x02, 0x22, 0, 0x04, 0x81, 0x81, 0x11, 0x23, 0, 0x03, 0, 0, 0, 0x40},
+	{0, 0, 0, 0x01, 0x0e, 0x02, 0xfd, 0xa1}},
+    {{0xd8, 0x84, 0x50, 0x1a, 0x24, 0x10, 0, 0, 0x40, 0x42, 0x03, 0x20, 0x80, 0x01, 0x02, 0x11},
+	{0, 0, 0x03, 0x40, 0x07, 0x0b, 0xf4, 0xfa}},
+};
+
+__attribute__((target("avx2"))) static inline __m256i
+bytes_at(const unsigned char *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+__attribute__((target("avx2"))) static inline __m256i
+table(int place, int half)
+{
+	return _mm256_broadcastsi128_si256(
+	    _mm_loadu_si128((const __m128i *)(const void *)halves[place][half]));
+}
+
+/* The groups that 32 bytes may belong to at that place. */
+__attribute__((target("avx2"))) static inline __m256i
+groups(__m256i bytes, int place)
+{
+	const __m256i low = _mm256_set1_epi8(0x0f);
+	__m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low);
+
+	return _mm256_and_si256(_mm256_shuffle_epi8(table(place, 0), _mm256_and_si256(bytes, low)),
+	    _mm256_shuffle_epi8(table(place, 1), high));
+}
+
+/* The first place from i on that is to be looked at closely, or one with less than WIDE bytes behind it. */
+__attribute__((target("avx2"))) static size_t
+skip_wide(struct span text, size_t i)
+{
+	const __m256i query = _mm256_set1_epi8('?'), and = _mm256_set1_epi8('&');
+
+	for (; i + WIDE <= text.n; i += 32) {
+		const unsigned char *p = (const unsigned char *)text.p + i;
+		__m256i first = bytes_at(p);
+		__m256i none = _mm256_cmpeq_epi8(
+		    _mm256_and_si256(groups(first, 0),
+			_mm256_and_si256(groups(bytes_at(p + 1), 1), groups(bytes_at(p + 2), 2))),
+		    _mm256_setzero_si256());
+		__m256i marks =
+		    _mm256_or_si256(_mm256_cmpeq_epi8(first, query), _mm256_cmpeq_epi8(first, and));
+		unsigned found = ~(unsigned)_mm256_movemask_epi8(_mm256_andnot_si256(marks, none));
+		if (found != 0)
+			return i + (size_t)__builtin_ctz(found);
+	}
+	return i;
+}
+
+static bool
+has_wide(void)
+{
+	return __builtin_cpu_supports("avx2");
+}
+#else
+#define WIDE 0
+
+static size_t
+skip_wide(struct span text, size_t i)
+{
+	UNUSED(text);
+	return i;
+}
+
+static bool
+has_wide(void)
+{
+	return false;
+}
+#endif
+
+/* ---- */
+
 size_t
-redact_candidate(struct span text, size_t i)
+redact_candidate_narrow(struct span text, size_t i)
 {
 	const unsigned char *p = (const unsigned char *)text.p;
 
-	if (i > 0 && i < text.n && first_byte[p[i - 1]] == W_PARAM)
-		return i;
 	for (;;) {
 		while (i + STRIDE + 2 <= text.n && !is_any_near(p + i))
 			i += STRIDE;
@@ -118,4 +219,22 @@ redact_candidate(struct span text, size_t i)
 		if (i + 2 >= text.n)
 			return text.n;
 	}
+}
+
+size_t
+redact_candidate(struct span text, size_t i)
+{
+	const unsigned char *p = (const unsigned char *)text.p;
+
+	if (i > 0 && i < text.n && first_byte[p[i - 1]] == W_PARAM)
+		return i;
+	if (text.n >= i + WIDE && has_wide()) {
+		while ((i = skip_wide(text, i)) + WIDE <= text.n) {
+			unsigned found = LOOK_AT(p, i);
+			if (found != 0)
+				return found == W_PARAM ? i + 1 : i;
+			i++;
+		}
+	}
+	return redact_candidate_narrow(text, i);
 }
