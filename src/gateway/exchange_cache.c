@@ -69,6 +69,5 @@ exchange_caller_hash(const struct exchange *x)
 bool
 exchange_stored_head(const struct exchange *x, struct buf *out)
 {
-	uint64_t hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
-	return answer_head_write(&x->answer.headers, x->response_size, hash, out);
+	return answer_head_write(&x->answer.headers, x->response_size, x->body_hash, out);
 }

@@ -123,6 +123,8 @@ struct exchange {
 	struct buf preimage;
 	bool has_preimage;
 	struct entry_key key;
+	uint64_t
+	    body_hash; /* cache_hash of it, when there is a preimage: what is streamed is not hashed, and never a hit */
 	struct entry *entry;
 	struct entry_meta found; /* of the entry that is replayed */
 	struct reader reader;

@@ -161,7 +161,7 @@ groups(__m256i bytes, int place)
 __attribute__((target("avx2"))) static size_t
 skip_wide(struct span text, size_t i)
 {
-	const __m256i query = _mm256_set1_epi8('?'), and = _mm256_set1_epi8('&');
+	const __m256i query = _mm256_set1_epi8('?'), next = _mm256_set1_epi8('&');
 
 	for (; i + WIDE <= text.n; i += 32) {
 		const unsigned char *p = (const unsigned char *)text.p + i;
@@ -170,8 +170,8 @@ skip_wide(struct span text, size_t i)
 		    _mm256_and_si256(groups(first, 0),
 			_mm256_and_si256(groups(bytes_at(p + 1), 1), groups(bytes_at(p + 2), 2))),
 		    _mm256_setzero_si256());
-		__m256i marks =
-		    _mm256_or_si256(_mm256_cmpeq_epi8(first, query), _mm256_cmpeq_epi8(first, and));
+		__m256i marks = _mm256_or_si256(
+		    _mm256_cmpeq_epi8(first, query), _mm256_cmpeq_epi8(first, next));
 		unsigned found = ~(unsigned)_mm256_movemask_epi8(_mm256_andnot_si256(marks, none));
 		if (found != 0)
 			return i + (size_t)__builtin_ctz(found);
