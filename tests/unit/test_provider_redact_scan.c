@@ -50,7 +50,7 @@ every_parameter_is_found_at_every_place(void **state)
 
 	(void)state;
 	for (size_t at = 0; at + 3 <= SIZE; at++)
-		for (int and = 0; and< 2; and++) {
+		for (int mark = 0; mark < 2; mark++) {
 			memset(text, '.', sizeof(text));
 			text[at] = mark == 0 ? '&' : '?';
 			assert_int_equal(redact_candidate(span_of(text, SIZE), 0), at + 1);
