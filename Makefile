@@ -21,7 +21,7 @@
 #   make stall           how long the loop is held under the heaviest mix; storesize: a log of 1,000,000 records; cachesize: as many entries
 #   make slow            10,000 slow clients: memory, whether all are ended, what a normal client notices
 #   make format          clang-format over the tree
-#   make pgo             build/postern-pgo: compiled for what a training run did; a tenth less processor time a request, twice a full build
+#   make pgo             build/postern-pgo: compiled for what a training run did: about 8 % less processor time a request, twice the build
 #   make install         PREFIX=/usr/local, DESTDIR=
 #   make clean           objects and binaries; distclean: also what was fetched or set up
 #
