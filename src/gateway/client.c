@@ -273,7 +273,7 @@ client_is_guest(const struct client *c)
 	return c->place.is_guest;
 }
 
-const struct address *
+struct address
 client_local(const struct client *c)
 {
 	return stream_local(c->stream);

@@ -39,7 +39,7 @@ void client_cut(struct client *c); /* at the end of the drain */
 struct span client_peer_text(const struct client *c); /* the peer's IP address */
 const struct address *client_peer(const struct client *c);
 bool client_is_guest(const struct client *c); /* beyond limits.connections: see admit.c */
-const struct address *client_local(const struct client *c);
+struct address client_local(const struct client *c);
 /* Of this connection's last credential, for the cache's scope and the log's key_id. */
 struct client_memos {
 	struct memo scope, key_id;

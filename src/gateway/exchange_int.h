@@ -28,8 +28,8 @@
 #include "cache/flight.h"
 #include "cache/policy.h"
 #include "cache/preimage.h"
+#include "crypto/seal.h"
 #include "gateway/exchange.h"
-#include "gateway/reader.h"
 #include "gateway/route.h"
 #include "gateway/tap.h"
 #include "http/message.h"
@@ -44,6 +44,7 @@
 
 struct digest;
 struct json_doc;
+struct reader;
 struct split;
 struct tunnel;
 struct upstream;
@@ -114,6 +115,7 @@ struct exchange {
 	struct buf body;     /* held, or waiting to be sent on */
 	struct buf uploaded; /* what a streamed body had, for the log */
 	bool is_held, is_body_done;
+	bool is_slim;          /* what only the beginning needs is gone */
 	bool is_websocket;     /* to be forwarded as an upgrade: neither cached nor pooled */
 	struct tunnel *tunnel; /* in the arena, once the provider has switched */
 	uint64_t request_size;
@@ -127,8 +129,8 @@ struct exchange {
 	    body_hash; /* cache_hash of it, when there is a preimage: what is streamed is not hashed, and never a hit */
 	struct entry *entry;
 	struct entry_meta found; /* of the entry that is replayed */
-	struct reader reader;
-	bool is_sealed; /* with: */
+	struct reader *reader;   /* in the arena */
+	bool is_sealed;          /* with: */
 	struct seal_key seal_key;
 	struct flight *flight;  /* that it leads */
 	struct follower follow; /* of the one it follows */

@@ -7,6 +7,7 @@
 #include "base/reserve.h"
 #include "crypto/crypto.h"
 #include "gateway/gateway_int.h"
+#include "gateway/reader.h"
 #include "gateway/setup.h"
 #include "json/json.h"
 #include "obs/metric.h"
@@ -31,7 +32,8 @@ clear(struct exchange *x)
 	digest_free(x);
 	json_free(x->doc);
 	meter_free(x->meter.meter);
-	reader_fini(&x->reader);
+	if (x->reader != NULL)
+		reader_fini(x->reader);
 	zeroize(&x->seal_key, sizeof(x->seal_key));
 	if (x->entry != NULL)
 		entry_release(x->entry);

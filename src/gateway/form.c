@@ -6,6 +6,7 @@
 #include "gateway/exchange_int.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
+#include "gateway/reader.h"
 #include "http/gunzip.h"
 #include "json/canon.h"
 #include "json/json.h"
@@ -152,10 +153,11 @@ look_up_other_form(struct exchange *x)
 	struct entry *e = find_other(x, &preimage, &key);
 	bool ok = e != NULL && answer_head_read(entry_headers(e), &head);
 	if (ok) {
-		reader_init(&x->reader, e, x->is_sealed ? &x->seal_key : NULL, &key,
+		struct reader reader;
+		reader_init(&reader, e, x->is_sealed ? &x->seal_key : NULL, &key,
 		    buf_view(&preimage), head.size);
-		ok = convert(x, &x->reader);
-		reader_fini(&x->reader);
+		ok = convert(x, &reader);
+		reader_fini(&reader);
 	}
 	buf_fini(&preimage);
 	if (!ok) {

@@ -39,13 +39,13 @@ is_own_address(void *ctx, const struct stream *s)
 {
 	const struct gateway *g = ctx;
 	const struct address *to = stream_peer(s);
+	struct address local = stream_local(s);
 
 	for (size_t i = 0; i < g->n_listeners; i++) {
 		const struct address *a = listener_address(g->listeners[i]);
 		if (address_kind(a) == ADDRESS_UNIX || address_port(a) != address_port(to))
 			continue;
-		if (address_eq_ip(a, to) ||
-		    (is_unspecified(a) && address_eq_ip(stream_local(s), to)))
+		if (address_eq_ip(a, to) || (is_unspecified(a) && address_eq_ip(&local, to)))
 			return true;
 	}
 	return false;

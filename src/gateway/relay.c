@@ -283,6 +283,20 @@ finish(struct exchange *x)
 	attempt_leave(x);
 }
 
+/* A stream may be open for minutes. Behind the head of an answer no other attempt follows, so only the log may ask for
+ * the request's body again. */
+static void
+slim(struct exchange *x)
+{
+	x->is_slim = true;
+	buf_fini(&x->out);
+	buf_shrink(&x->body);
+	if (x->flight == NULL) /* else who looks for it reads the preimage here */
+		buf_shrink(&x->preimage);
+	if (x->is_held && x->split == NULL && !x->log_wishes.payload)
+		buf_fini(&x->body);
+}
+
 void
 relay_batch(struct exchange *x)
 {
@@ -299,6 +313,8 @@ relay_batch(struct exchange *x)
 	relay_flush(x);
 	if (x->up == NULL)
 		return;
+	if (!x->is_slim && x->out_framing != BODY_LENGTH)
+		slim(x);
 	if (x->client != NULL && client_backlog(x->client) > high_water(x)) {
 		/* The provider may not be blamed for a client that reads slowly. */
 		timer_stop(x->g->loop, &x->timer);

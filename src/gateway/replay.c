@@ -5,6 +5,7 @@
 #include "gateway/exchange_int.h"
 #include "gateway/forward.h"
 #include "gateway/gateway_int.h"
+#include "gateway/reader.h"
 
 #include <string.h>
 
@@ -26,7 +27,7 @@ put_head(struct exchange *x)
 		.age_s = age_s > 0 ? age_s : 0,
 		.overhead_us = (int64_t)(x->replied_us - x->ready_us),
 		.framing = BODY_LENGTH,
-		.length = x->reader.size,
+		.length = x->reader->size,
 		.is_http10 = x->head.minor == 0,
 		.keep_alive = x->is_kept_alive},
 	    &x->out);
@@ -35,7 +36,8 @@ put_head(struct exchange *x)
 static enum step_result
 fall_through(struct exchange *x)
 {
-	reader_fini(&x->reader);
+	if (x->reader != NULL)
+		reader_fini(x->reader);
 	entry_release(x->entry);
 	x->entry = NULL;
 	x->is_stale = false;
@@ -63,10 +65,13 @@ begin(struct exchange *x, struct span *first)
 		return E_CORRUPT;
 	x->found = *entry_meta(x->entry);
 	x->status = x->found.status;
-	reader_init(&x->reader, x->entry, x->is_sealed ? &x->seal_key : NULL, &x->key,
+	x->reader = arena_alloc(&x->arena, sizeof(*x->reader));
+	if (x->reader == NULL)
+		return E_NOMEM;
+	reader_init(x->reader, x->entry, x->is_sealed ? &x->seal_key : NULL, &x->key,
 	    buf_view(&x->preimage), stored.size);
 	*first = SPAN_NONE;
-	return stored.size > 0 ? reader_piece(&x->reader, first) : E_OK;
+	return stored.size > 0 ? reader_piece(x->reader, first) : E_OK;
 }
 
 /* Writes one piece. The last one stays in the box, to go out behind the record, or in the tail if the client has not
@@ -74,8 +79,8 @@ begin(struct exchange *x, struct span *first)
 static enum step_result
 put_piece(struct exchange *x, struct span piece)
 {
-	x->response_size = x->reader.given;
-	bool is_last = x->reader.given == x->reader.size;
+	x->response_size = x->reader->given;
+	bool is_last = x->reader->given == x->reader->size;
 	if (is_last && client_backlog(x->client) > 0) {
 		relay_flush(x);
 		x->has_tail = buf_put_span(&x->tail, piece);
@@ -104,13 +109,13 @@ step_replay(struct exchange *x)
 	}
 	if (x->has_tail && client_backlog(x->client) > 0)
 		return STEP_WAIT;
-	uint64_t begun = x->reader.given;
-	while (x->reader.given < x->reader.size) {
+	uint64_t begun = x->reader->given;
+	while (x->reader->given < x->reader->size) {
 		if (client_backlog(x->client) > high_water(x))
 			return STEP_WAIT;
-		if (x->reader.given - begun >= TURN_BYTES)
+		if (x->reader->given - begun >= TURN_BYTES)
 			return exchange_yield(x);
-		if (reader_piece(&x->reader, &piece) != E_OK)
+		if (reader_piece(x->reader, &piece) != E_OK)
 			return lose_entry(x);
 		if (put_piece(x, piece) == STEP_WAIT)
 			return STEP_WAIT;

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "gateway/exchange_int.h"
 #include "gateway/gateway_int.h"
+#include "gateway/reader.h"
 #include "provider/redact.h"
 
 /* Answers above are sealed by a worker: at some 400 MB/s the loop would stand. */

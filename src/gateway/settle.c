@@ -118,11 +118,12 @@ put_local(struct exchange *x)
 {
 	struct local_reply reply = {
 	    .status = 404, .content_type = "text/plain", .refused = E_NOT_FOUND};
+	struct address local = client_local(x->client);
 	buf_init(&reply.body, 1024 * 1024);
 	x->g->parts.local(x->g->parts.local_ctx,
 	    &(struct local_request){.head = &x->head,
 		.target = x->target,
-		.local = client_local(x->client),
+		.local = &local,
 		.is_admin_listener = client_is_admin_listener(x->client)},
 	    &reply);
 	if (reply.refused != E_OK) {

@@ -9,6 +9,7 @@
 #include "crypto/crypto.h"
 #include "gateway/client.h"
 #include "gateway/gateway_int.h"
+#include "gateway/reader.h"
 #include "gateway/setup.h"
 #include "gateway/upstream.h"
 

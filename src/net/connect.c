@@ -91,7 +91,7 @@ connected(struct stream *s)
 	struct opening *o = s->opening;
 
 	s->detail = "";
-	(void)stream_note_addresses(s); /* who has gone already is noticed by reading */
+	(void)stream_note_peer(s); /* who has gone already is noticed by reading */
 	if (o->tls == NULL) {
 		stream_opened(s);
 		return;
@@ -142,7 +142,7 @@ stream_connect(
 {
 	struct stream *s = stream_new(l);
 
-	s->ev = *ev;
+	s->ev = ev;
 	s->ctx = ctx;
 	s->is_adopted = true;
 	s->opening = opening_new(to);
@@ -159,8 +159,8 @@ stream_opened(struct stream *s)
 	s->opening = NULL;
 	if (s->listener != NULL)
 		listener_hand_over(s->listener, s);
-	else if (s->ev.opened != NULL)
-		s->ev.opened(s->ctx);
+	else if (s->ev->opened != NULL)
+		s->ev->opened(s->ctx);
 	if (s->phase == PHASE_OPEN)
 		stream_schedule(s);
 }

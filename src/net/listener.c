@@ -102,7 +102,7 @@ take_one(struct listener *l)
 	stream_init_socket(s, address_kind(&l->address));
 	/* One that has gone while it waited still has bytes to read, and no address: nobody may take
 	 * it for a local one. */
-	if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || !stream_note_addresses(s)) {
+	if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || !stream_note_peer(s)) {
 		stream_close(s);
 		return;
 	}
@@ -207,7 +207,7 @@ stream_adopt(struct stream *s, const struct stream_events *ev, void *ctx)
 {
 	CHK(!s->is_adopted);
 	s->is_adopted = true;
-	s->ev = *ev;
+	s->ev = ev;
 	s->ctx = ctx;
 }
 

@@ -35,7 +35,7 @@ struct listener_options {
 };
 
 /* Called for each accepted stream, before anything was read. The callee must at once call
- * stream_adopt with its events (and read_start), or stream_close after adopting. *ev is copied. */
+ * stream_adopt with its events (and read_start), or stream_close after adopting. *ev must outlive the stream. */
 typedef void (*accept_fn)(void *ctx, struct stream *s);
 void stream_adopt(struct stream *s, const struct stream_events *ev, void *ctx);
 void *stream_take_seat(struct stream *s);

@@ -52,6 +52,8 @@ stream_set_tx(struct stream *s, enum stream_tx to)
 
 /* ---- making ---- */
 
+static const struct stream_events no_events; /* until there is an owner */
+
 struct stream *
 stream_new(struct loop *l)
 {
@@ -60,6 +62,7 @@ stream_new(struct loop *l)
 	s->loop = l;
 	s->low_water = LOW_WATER_DEFAULT;
 	s->detail = "";
+	s->ev = &no_events;
 	s->is_gone = true;
 	buf_init(&s->kept, KEPT_MAX);
 	buf_init(&s->queue, SIZE_MAX / 4);
@@ -79,18 +82,14 @@ stream_init_socket(struct stream *s, enum address_kind kind)
 }
 
 bool
-stream_note_addresses(struct stream *s)
+stream_note_peer(struct stream *s)
 {
 	struct sockaddr_storage sa;
 	struct sockaddr *any = (struct sockaddr *)(void *)&sa;
 	socklen_t n = sizeof(sa);
 	uv_os_fd_t fd;
 
-	if (uv_fileno(&s->uv.handle, &fd) != 0 || getsockname(fd, any, &n) != 0)
-		return false;
-	address_from_sockaddr(&s->local, any, n);
-	n = sizeof(sa);
-	if (getpeername(fd, any, &n) != 0)
+	if (uv_fileno(&s->uv.handle, &fd) != 0 || getpeername(fd, any, &n) != 0)
 		return false;
 	address_from_sockaddr(&s->peer, any, n);
 	return true;
@@ -101,13 +100,14 @@ stream_note_addresses(struct stream *s)
 static void
 reap(struct stream *s)
 {
-	if (s->ev.closed != NULL)
-		s->ev.closed(s->ctx);
+	if (s->ev->closed != NULL)
+		s->ev->closed(s->ctx);
 	opening_free(s->opening);
 	tls_free(s->tls);
 	buf_fini(&s->kept);
 	buf_fini(&s->queue);
 	free(s->batch);
+	free(s->writing);
 	free(s);
 }
 
@@ -200,8 +200,8 @@ stream_tell_end(struct stream *s)
 	stream_set_rx(s, RX_ENDED);
 	if (s->listener != NULL)
 		listener_lost(s->listener, s);
-	else if (s->ev.ended != NULL)
-		s->ev.ended(s->ctx, (enum err)s->end);
+	else if (s->ev->ended != NULL)
+		s->ev->ended(s->ctx, (enum err)s->end);
 }
 
 /* ---- closing ---- */
@@ -271,10 +271,21 @@ stream_peer(const struct stream *s)
 	return &s->peer;
 }
 
-const struct address *
+struct address
 stream_local(const struct stream *s)
 {
-	return &s->local;
+	struct sockaddr_storage sa = {0};
+	struct sockaddr *any = (struct sockaddr *)(void *)&sa;
+	socklen_t n = sizeof(sa);
+	struct address local;
+	uv_os_fd_t fd;
+
+	if (!s->has_socket || uv_fileno(&s->uv.handle, &fd) != 0 || getsockname(fd, any, &n) != 0) {
+		sa.ss_family = AF_INET; /* 0.0.0.0 is nobody's */
+		n = sizeof(struct sockaddr_in);
+	}
+	address_from_sockaddr(&local, any, n);
+	return local;
 }
 
 bool

@@ -64,7 +64,7 @@ struct stream_target {
 	unsigned tls_ms;
 };
 
-/* Never NULL; failure arrives as `ended`. Copies what it needs from `to`, and *ev. A time of 0 is
+/* Never NULL; failure arrives as `ended`. Copies what it needs from `to`; *ev must outlive the stream. A time of 0 is
  * no limit. */
 struct stream *stream_connect(
     struct loop *l, const struct stream_target *to, const struct stream_events *ev, void *ctx);
@@ -111,7 +111,7 @@ enum stream_peer stream_peer_now(const struct stream *s);
 
 /* Of the socket; of unix: empty path. IPv4 inside IPv6 is shown as IPv4. */
 const struct address *stream_peer(const struct stream *s);
-const struct address *stream_local(const struct stream *s);
+struct address stream_local(const struct stream *s); /* asks the kernel */
 bool stream_is_tls(const struct stream *s);
 /* For the program's log: what failed underneath ("certificate has expired"), "" if nothing did. */
 const char *stream_detail(const struct stream *s);

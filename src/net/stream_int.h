@@ -64,12 +64,9 @@ struct stream {
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
 	} uv;
-	union {
-		uv_write_t write;
-		uv_shutdown_t shutdown;
-	} req;
+	uv_shutdown_t shutdown;
 	struct loop *loop;
-	struct stream_events ev;
+	const struct stream_events *ev;
 	void *ctx;
 	struct defer pump;
 	struct defer more; /* armed: has read its share, and goes on when others have had theirs */
@@ -84,6 +81,7 @@ struct stream {
 	struct buf queue;          /* written, behind the batch */
 	struct held *held;         /* written in this turn, before the queue; NULL: nothing */
 	char *batch;
+	uv_write_t *writing; /* its request; with it */
 	size_t batch_n, batch_off, slice;
 	size_t low_water;
 	size_t read_bytes;  /* from the socket, since it was empty or waited in `more` */
@@ -100,10 +98,10 @@ struct stream {
 	bool has_socket;   /* the handle was initialised and not closed */
 	bool is_gone;      /* the handle is closed, or never was */
 	bool is_adopted;
-	struct address peer, local;
+	struct address peer;
 };
 
-_Static_assert(sizeof(struct stream) - sizeof(uv_pipe_t) < 900, "an idle connection is cheap");
+_Static_assert(sizeof(struct stream) - sizeof(uv_pipe_t) < 560, "an idle connection is cheap");
 
 /* stream.c */
 struct stream *stream_new(struct loop *l);
@@ -117,7 +115,7 @@ void stream_arm(struct stream *s);
 /* Nothing more will be read. detail NULL leaves what is there. Told by stream_tell_end or the pump. */
 void stream_end_with(struct stream *s, enum err why, const char *detail);
 void stream_tell_end(struct stream *s);
-bool stream_note_addresses(struct stream *s); /* false: the peer has gone already */
+bool stream_note_peer(struct stream *s); /* false: it has gone already */
 
 /* stream_read.c */
 void stream_received(struct stream *s, struct span plain);

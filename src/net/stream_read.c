@@ -32,7 +32,7 @@ offer(struct stream *s, struct span bytes)
 	s->wait_more = false;
 	s->rearmed = false;
 	s->in_read = true;
-	used = s->ev.read(s->ctx, bytes);
+	used = s->ev->read(s->ctx, bytes);
 	s->in_read = false;
 	CHK(used <= bytes.n);
 	if (s->mode == READ_ON && used < bytes.n) {

@@ -1,6 +1,6 @@
 /*
  * Writing: small pieces are held until the turn ends (hold.c), then the kernel is tried; what it does not take is copied
- * behind a queue of which one batch at a time is libuv's. The request is part of the stream; the fast path allocates nothing.
+ * behind a queue of which one batch at a time is libuv's. The fast path allocates nothing.
  */
 #include <stdlib.h>
 
@@ -66,8 +66,8 @@ tell_if_low(struct stream *s)
 	if (!s->want_drained || stream_backlog(s) > s->low_water)
 		return;
 	s->want_drained = false;
-	if (s->ev.drained != NULL)
-		s->ev.drained(s->ctx);
+	if (s->ev->drained != NULL)
+		s->ev->drained(s->ctx);
 }
 
 /* After the end was told a failure has no other voice: the writer that waits for room gets it, and
@@ -86,8 +86,8 @@ stream_tell_clogged(struct stream *s)
 	if (!s->is_clogged)
 		return;
 	s->is_clogged = false;
-	if (s->phase == PHASE_OPEN && s->ev.clogged != NULL && stream_backlog(s) > 0)
-		s->ev.clogged(s->ctx);
+	if (s->phase == PHASE_OPEN && s->ev->clogged != NULL && stream_backlog(s) > 0)
+		s->ev->clogged(s->ctx);
 }
 
 /* ---- queue and batch ---- */
@@ -99,7 +99,9 @@ static void
 drop_batch(struct stream *s)
 {
 	free(s->batch);
+	free(s->writing);
 	s->batch = NULL;
+	s->writing = NULL;
 	s->batch_n = s->batch_off = s->slice = 0;
 }
 
@@ -150,8 +152,13 @@ send_slice(struct stream *s)
 
 	s->slice = left < WRITE_SLICE ? left : WRITE_SLICE;
 	b = uv_buf_init(s->batch + s->batch_off, (unsigned)s->slice);
-	s->req.write.data = s;
-	r = uv_write(&s->req.write, &s->uv.stream, &b, 1, on_written);
+	if (s->writing == NULL)
+		s->writing = malloc(sizeof(*s->writing));
+	r = UV_ENOMEM;
+	if (s->writing != NULL) {
+		s->writing->data = s;
+		r = uv_write(s->writing, &s->uv.stream, &b, 1, on_written);
+	}
 	if (r != 0) {
 		drop_batch(s);
 		stream_write_failed(s, uv_strerror(r));
@@ -304,7 +311,7 @@ finish_writing(struct stream *s)
 			return;
 	}
 	stream_set_tx(s, TX_DONE);
-	r = uv_shutdown(&s->req.shutdown, &s->uv.stream, on_shutdown);
+	r = uv_shutdown(&s->shutdown, &s->uv.stream, on_shutdown);
 	if (r != 0)
 		stream_write_failed(s, uv_strerror(r));
 }

@@ -33,8 +33,10 @@ struct meter {
 	bool is_borrowed; /* the body is the caller's */
 	bool is_finished;
 	struct buf body;
-	struct sse sse;
-	struct split split;
+	union {
+		struct sse sse;     /* MODE_SSE */
+		struct split split; /* MODE_SPLIT */
+	};
 	struct gunzip *gunzip; /* NULL: not compressed */
 	bool is_damaged;       /* the compressed bytes were */
 };

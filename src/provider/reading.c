@@ -34,6 +34,7 @@ reading_model(struct reading *r, struct json_val model)
 	/* A name that does not fit the buffer is nobody's model. */
 	if (r->result.model.n > 0 || !json_str(model, &name) || !buf_put_span(&r->model, name))
 		return;
+	buf_shrink(&r->model); /* a stream holds it to its end */
 	r->result.model = buf_view(&r->model);
 }
 

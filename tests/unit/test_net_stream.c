@@ -732,7 +732,8 @@ both_addresses_are_known(void **state)
 	assert_int_equal(getsockname(c->peer, (struct sockaddr *)(void *)&sa, &n), 0);
 	assert_true(address_from_sockaddr(&a, (struct sockaddr *)(void *)&sa, n));
 	assert_memory_equal(stream_peer(c->e->s), &a, sizeof(a));
-	assert_memory_equal(stream_local(c->e->s), listener_address(c->door.l), sizeof(a));
+	a = stream_local(c->e->s);
+	assert_memory_equal(&a, listener_address(c->door.l), sizeof(a));
 	assert_false(stream_is_tls(c->e->s));
 	couple_free(c);
 }
