@@ -80,7 +80,7 @@ client_arm(struct client *c)
 		list_append(&c->g->restful, &c->place.rest);
 	c->flushed_before = c->written - stream_backlog(c->stream);
 	if (w == WAIT_NOTHING)
-		timer_stop(c->g->loop, &c->timer);
+		timer_park(&c->timer);
 	else
 		timer_start(c->g->loop, &c->timer, wait_ms(c), on_client_timeout, c);
 }

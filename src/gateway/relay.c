@@ -294,7 +294,7 @@ slim(struct exchange *x)
 	if (x->flight == NULL) /* else who looks for it reads the preimage here */
 		buf_shrink(&x->preimage);
 	if (x->is_held && x->split == NULL && !x->log_wishes.payload)
-		buf_fini(&x->body);
+		warm_give(&x->g->warm, &x->body);
 }
 
 void

@@ -285,7 +285,7 @@ take_idle(struct pool *p, const struct origin *o)
 		}
 		list_remove(&u->link);
 		p->n_idle--;
-		timer_stop(p->loop, &u->idle_timer);
+		timer_park(&u->idle_timer);
 		u->state = UP_READY;
 		u->is_reused = true;
 		u->has_answered = u->is_complete = u->may_keep = false;

@@ -27,17 +27,21 @@ uint64_t loop_now_ms(const struct loop *l); /* cached once a turn; deadlines onl
  * its upstream are two. */
 unsigned loop_descriptor_budget(void);
 
-/* One-shot timers, thousands of them cheaply: one heap over one kernel timer. Zeroed = not armed. */
+/* One-shot timers, thousands of them cheaply: one heap over one kernel timer. Zeroed = not armed. To start one anew with
+ * a later time is cheap, to park it as well: it will not fire, but keeps its place until it is started again, or stopped,
+ * which it must be before its storage goes. */
 typedef void (*timer_fn)(void *ctx);
 struct timer {
 	uint64_t due_ms;
-	uint32_t slot; /* place in the heap + 1; 0: not armed */
+	uint32_t slot;    /* place in the heap + 1; 0: not armed, nor parked */
+	uint32_t started; /* how often the kernel's had fired */
 	timer_fn fn;
 	void *ctx;
 };
 void timer_start(
     struct loop *l, struct timer *t, uint64_t after_ms, timer_fn fn, void *ctx); /* re-arms */
 void timer_stop(struct loop *l, struct timer *t);                                /* idempotent */
+void timer_park(struct timer *t);                                                /* idempotent */
 
 /* Runs fn once, at the end of this turn of the loop, after all I/O callbacks. A second
  * defer_start before it ran is one call. This is where objects free themselves. */

@@ -36,6 +36,7 @@
 #define LOOP_FED_A_TURN (LOOP_READ_IN_ALL / LOOP_READ_A_TURN)
 /* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: with 8 MB to log each takes 10 ms. */
 #define LOOP_TIMERS_A_TURN 4
+#define LOOP_LOOKS_A_TURN 256  /* at timers that turn out to be due later, or never */
 #define LOOP_ACCEPTS_A_TURN 32 /* of a listener; about 20 us each */
 
 struct stream;
@@ -47,6 +48,12 @@ struct held {
 	uint32_t at, n;
 };
 
+/* A timer's, in the heap: see timer.c. */
+struct place {
+	uint64_t look_ms;
+	struct timer *timer;
+};
+
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
@@ -54,11 +61,12 @@ struct loop {
 	uv_idle_t idle; /* runs while something is deferred, so that the poll does not block */
 	uv_timer_t tick;
 	struct list deferred;
-	struct list hungry;  /* deferred until it is their turn to read */
-	size_t read_left;    /* in this turn */
-	uint64_t turn;       /* their number */
-	struct timer **heap; /* by due_ms; heap[0] is next */
+	struct list hungry; /* deferred until it is their turn to read */
+	size_t read_left;   /* in this turn */
+	uint64_t turn;      /* their number */
+	struct place *heap; /* by look_ms; heap[0] is next */
 	uint32_t timers, timer_room;
+	uint32_t ticks;
 	uint64_t tick_due;        /* when `tick` will fire; 0: stopped */
 	uint64_t turn_began_ns;   /* 0: not yet */
 	unsigned works;           /* in flight */

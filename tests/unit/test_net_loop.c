@@ -89,6 +89,35 @@ stopping_is_idempotent_and_a_zeroed_timer_is_not_armed(void **state)
 	loop_free(l);
 }
 
+/* One that is moved keeps its place in the heap, one that is parked too: neither may fire by it. */
+static void
+timers_that_were_moved_or_parked_fire_by_their_last_time_alone(void **state)
+{
+	static struct bell bells[TIMERS];
+	struct loop *l = loop_new();
+
+	(void)state;
+	memset(bells, 0, sizeof(bells));
+	order = (struct order){0};
+	for (unsigned i = 0; i < TIMERS; i++) {
+		bells[i].loop = l;
+		set(&bells[i], i % 7);
+		set(&bells[i], i % 2 == 0 ? 7 + i * 7919 % 40 : 1000000);
+		if (i % 2 != 0)
+			set(&bells[i], i * 7919 % 40);
+		if (i % 3 == 0)
+			timer_park(&bells[i].t);
+		if (i % 9 == 0)
+			set(&bells[i], i * 31 % 40);
+	}
+	loop_run(l);
+	for (unsigned i = 0; i < TIMERS; i++) {
+		assert_int_equal(bells[i].rung, i % 9 == 0 || i % 3 != 0);
+		assert_int_equal(bells[i].t.slot, 0);
+	}
+	loop_free(l);
+}
+
 static void
 a_stopped_first_timer_does_not_keep_the_loop(void **state)
 {
@@ -109,7 +138,7 @@ struct again {
 	struct timer t;
 	struct loop *loop;
 	int left;
-	unsigned turns;
+	struct timer others[20];
 };
 
 static void
@@ -119,6 +148,8 @@ ring_again(void *ctx)
 
 	if (--a->left > 0)
 		timer_start(a->loop, &a->t, 0, ring_again, a);
+	for (size_t i = 0; i < COUNT_OF(a->others) && a->left == 0; i++)
+		timer_stop(a->loop, &a->others[i]);
 }
 
 static void
@@ -129,6 +160,8 @@ a_timer_of_no_time_waits_for_the_next_turn(void **state)
 	uv_metrics_t m;
 
 	(void)state;
+	for (size_t i = 0; i < COUNT_OF(a.others); i++)
+		timer_start(l, &a.others[i], 1000000, ring_again, &a);
 	timer_start(l, &a.t, 0, ring_again, &a);
 	loop_run(l);
 	assert_int_equal(a.left, 0);
@@ -391,6 +424,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(timers_fire_in_order_and_never_early),
 	    cmocka_unit_test(stopping_is_idempotent_and_a_zeroed_timer_is_not_armed),
+	    cmocka_unit_test(timers_that_were_moved_or_parked_fire_by_their_last_time_alone),
 	    cmocka_unit_test(a_stopped_first_timer_does_not_keep_the_loop),
 	    cmocka_unit_test(a_timer_of_no_time_waits_for_the_next_turn),
 	    cmocka_unit_test(a_timer_may_stop_another_that_is_due),

@@ -457,6 +457,35 @@ timers_that_are_due_at_once_are_spread_over_turns(void **state)
 	loop_free(l);
 }
 
+/* Half of them are parked, half are due later: as many as one turn looks at, then one more. */
+static void
+timers_that_are_not_due_after_all_are_looked_at_over_turns(void **state)
+{
+	for (size_t more = 0; more < 2; more++) {
+		struct loop *l = loop_new();
+		struct timer timers[LOOP_LOOKS_A_TURN + 1] = {0};
+		size_t all = LOOP_LOOKS_A_TURN + more;
+		unsigned n = 0, turns = 0;
+
+		UNUSED(state);
+		for (size_t i = 0; i < all; i++) {
+			timer_start(l, &timers[i], 5, count_one, &n);
+			if (i % 2 == 0)
+				timer_start(l, &timers[i], 1000000, count_one, &n);
+			else
+				timer_park(&timers[i]);
+		}
+		while (l->heap[0].look_ms < loop_now_ms(l) + 1000)
+			turns += uv_run(&l->uv, UV_RUN_ONCE) != 0 && l->ticks > 0;
+		assert_int_equal(turns, 1 + more);
+		assert_int_equal(n, 0);
+		assert_int_equal(l->timers, (all + 1) / 2);
+		for (size_t i = 0; i < all; i++)
+			timer_stop(l, &timers[i]);
+		loop_free(l);
+	}
+}
+
 static void
 a_crowd_is_accepted_over_turns(void **state)
 {
@@ -514,6 +543,7 @@ main(void)
 	    cmocka_unit_test(a_crowd_of_sockets_shares_a_turn),
 	    cmocka_unit_test(who_says_little_does_not_wait_behind_the_crowd),
 	    cmocka_unit_test(timers_that_are_due_at_once_are_spread_over_turns),
+	    cmocka_unit_test(timers_that_are_not_due_after_all_are_looked_at_over_turns),
 	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
 	};
 
