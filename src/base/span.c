@@ -77,12 +77,12 @@ span_find_by(struct span s, struct span needle, char rare)
 
 	CHK(ahead < needle.n);
 	for (size_t at = 0; at + needle.n <= s.n; at++) {
-		struct span places = span_of(s.p + at + ahead, s.n - at - needle.n + 1);
-		size_t hop = span_find(places, rare);
+		const char *from = s.p + at + ahead;
+		const char *hit = memchr(from, rare, s.n - at - needle.n + 1);
 
-		if (hop == places.n)
+		if (hit == NULL)
 			break;
-		at += hop;
+		at += (size_t)(hit - from);
 		if (memcmp(s.p + at, needle.p, needle.n) == 0)
 			return at;
 	}

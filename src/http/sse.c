@@ -154,26 +154,33 @@ add_to_line(struct sse *s, struct span part, bool is_end)
 static size_t
 line_length(struct span s, size_t lf)
 {
-	return span_find(span_head(s, lf), '\r');
+	return lf == 0 ? 0 : span_find(span_head(s, lf), '\r');
+}
+
+/* Half of all lines are the empty one behind an event. */
+static size_t
+next_lf(struct span s)
+{
+	return s.n > 0 && s.p[0] == '\n' ? 0 : span_find(s, '\n');
 }
 
 static void
 feed_lines(struct sse *s, struct span bytes)
 {
-	size_t lf = span_find(bytes, '\n'), n;
+	size_t lf = next_lf(bytes), n;
 
 	while (bytes.n > 0) {
 		if (s->after_cr && lf == 0) {
 			s->after_cr = false;
 			bytes = span_skip(bytes, 1);
-			lf = span_find(bytes, '\n');
+			lf = next_lf(bytes);
 			continue;
 		}
 		n = line_length(bytes, lf);
 		add_to_line(s, span_head(bytes, n), n < bytes.n);
 		s->after_cr = n < bytes.n && bytes.p[n] == '\r';
 		bytes = span_skip(bytes, n + 1);
-		lf = n < lf ? lf - n - 1 : span_find(bytes, '\n');
+		lf = n < lf ? lf - n - 1 : next_lf(bytes);
 	}
 }
 
