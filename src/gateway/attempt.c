@@ -20,6 +20,8 @@
 
 static bool start_attempt(struct exchange *x, bool fresh);
 
+_Static_assert(UPSTREAM_LOW_WATER < HIGH_WATER_SHORT, "who is held back is told to go on");
+
 static const struct span crlf = {"\r\n", 2};
 static const struct span last_chunk = {"0\r\n\r\n", 5};
 
@@ -116,12 +118,19 @@ send_request(struct exchange *x)
 }
 
 bool
+attempt_wants_more(const struct exchange *x)
+{
+	bool is_waiting = !x->is_request_sent || x->up == NULL;
+	return (is_waiting ? buf_len(&x->body) : upstream_backlog(x->up)) < high_water(x);
+}
+
+bool
 attempt_send_body(struct exchange *x, struct span bytes)
 {
 	if (!x->is_request_sent || x->up == NULL) {
 		if (!buf_put_span(&x->body, bytes))
 			exchange_fail(x, E_OVERLOADED, NULL);
-		return buf_len(&x->body) < high_water(x);
+		return attempt_wants_more(x);
 	}
 	if (x->is_body_chunked && bytes.n > 0) {
 		char line[CHUNK_LINE_SIZE];
@@ -133,7 +142,7 @@ attempt_send_body(struct exchange *x, struct span bytes)
 	}
 	if (!x->is_head_sent)
 		exchange_watch_idle(x, x->setup->config->upstream.first_byte_ms);
-	return upstream_backlog(x->up) < high_water(x);
+	return attempt_wants_more(x);
 }
 
 void

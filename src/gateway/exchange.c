@@ -96,7 +96,7 @@ refuse(struct exchange *x, enum err why, const char *hint)
 size_t
 high_water(const struct exchange *x)
 {
-	return gateway_pressure(x->g) == PRESSURE_NONE ? HIGH_WATER : HIGH_WATER / 8;
+	return gateway_pressure(x->g) == PRESSURE_NONE ? HIGH_WATER : HIGH_WATER_SHORT;
 }
 
 /* ---- route ---- */

@@ -90,9 +90,10 @@ exchange_body(struct exchange *x, struct span bytes)
 		if (may_hold(x) && buf_put_span(&x->body, bytes))
 			return true;
 		stop_holding(x);
-		bool wants_more = attempt_send_body(x, bytes);
+		attempt_send_body(x, bytes);
 		exchange_pump(x);
-		return wants_more;
+		/* On a pooled connection all of it is out by now, and nobody would call the client again. */
+		return x->is_over || attempt_wants_more(x);
 	}
 	if (buf_len(&x->uploaded) > KEEP_BYTES && gateway_pressure(x->g) != PRESSURE_NONE)
 		x->uploaded.max = buf_len(&x->uploaded);

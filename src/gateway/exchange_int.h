@@ -50,7 +50,8 @@ struct tunnel;
 struct upstream;
 
 #define HIGH_WATER (256 * 1024)
-#define KEEP_BYTES (64 * 1024) /* buffers above are given back when the exchange ends */
+#define HIGH_WATER_SHORT (HIGH_WATER / 8) /* when memory is short */
+#define KEEP_BYTES (64 * 1024)            /* buffers above are given back when the exchange ends */
 #define TURN_BYTES                                                                                 \
 	(128 *                                                                                     \
 	    1024) /* of an answer that is there, written in one turn of the loop: the kernel might take megabytes */
@@ -201,7 +202,9 @@ MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
 uint64_t exchange_caller_hash(const struct exchange *x);
 /* attempt.c */
 enum step_result step_attempt(struct exchange *x);
-bool attempt_send_body(struct exchange *x, struct span bytes); /* false: enough for now */
+/* False: enough for now; `ready` or `drained` of the upstream lets the client go on. */
+bool attempt_wants_more(const struct exchange *x);
+bool attempt_send_body(struct exchange *x, struct span bytes); /* says the same */
 void attempt_end_body(struct exchange *x);
 void attempt_drop(struct exchange *x); /* gives the upstream connection up */
 /* When nothing more is wanted of it: after a whole answer the connection may be used again. */

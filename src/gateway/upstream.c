@@ -9,7 +9,6 @@
 #include "tls/context.h"
 
 #define IDLE_MAX 4096 /* pooled connections, all origins together */
-#define LOW_WATER (64 * 1024)
 
 static void
 free_pool_if_done(struct pool *p)
@@ -228,7 +227,7 @@ on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
 	if (u->proxy != NULL)
 		to.tls = NULL; /* begins inside the tunnel */
 	u->stream = stream_connect(u->pool->loop, &to, &stream_ops, u);
-	stream_set_low_water(u->stream, LOW_WATER);
+	stream_set_low_water(u->stream, UPSTREAM_LOW_WATER);
 }
 
 struct pool *

@@ -24,6 +24,9 @@ struct resolver;
 struct stream;
 struct tls_ctx;
 
+/* `drained` comes for a backlog that was above it: who stops writing stops no sooner. */
+#define UPSTREAM_LOW_WATER (16 * 1024)
+
 struct upstream_events {
 	void (*ready)(void *ctx); /* connected; not for a pooled one (upstream_is_ready at once) */
 	/* The head of an answer, informational ones (1xx) too. The head lives in the arena given. */
@@ -33,7 +36,7 @@ struct upstream_events {
 	/* After the events of one piece of input: write out what they gave. */
 	void (*batch)(void *ctx);
 	void (*failed)(void *ctx, enum err why); /* at most once; nothing but `batch` after it */
-	void (*drained)(void *ctx);              /* the request's backlog fell */
+	void (*drained)(void *ctx); /* the request's backlog fell to the low-water mark */
 };
 
 struct origin {
