@@ -290,7 +290,7 @@ enum canon_result
 canon_write(const struct json_doc *d, const struct span *ignore, size_t n_ignore, struct buf *out)
 {
 	struct canon c = {.out = out, .ignore = ignore, .n_ignore = n_ignore};
-	enum canon_result r = write_value(&c, yyjson_doc_get_root(d->yy));
+	enum canon_result r = write_value(&c, yyjson_doc_get_root(doc_of(d)));
 
 	return r == CANON_OK && c.is_lossy ? CANON_LOSSY : r;
 }

@@ -49,19 +49,14 @@ fill_holes(yyjson_doc *doc, const struct reduced *r)
 	}
 }
 
-/* Takes yy, and the text that it was read from in place. NULL: neither is left. */
 static struct json_doc *
-doc_new(yyjson_doc *yy, char *text)
+unless_too_deep(yyjson_doc *doc)
 {
-	struct json_doc *d = yy == NULL || is_too_deep(yy) ? NULL : malloc(sizeof(*d));
-
-	if (d != NULL) {
-		*d = (struct json_doc){.yy = yy, .text = text};
-		return d;
+	if (doc != NULL && is_too_deep(doc)) {
+		yyjson_doc_free(doc);
+		doc = NULL;
 	}
-	yyjson_doc_free(yy);
-	free(text);
-	return NULL;
+	return (struct json_doc *)(void *)doc;
 }
 
 struct json_doc *
@@ -69,42 +64,49 @@ json_parse(struct span text)
 {
 	char *p = (char *)(uintptr_t)text.p; /* copied before anything is changed */
 
-	return doc_new(yyjson_read_opts(p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL), NULL);
+	return unless_too_deep(yyjson_read_opts(p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL));
+}
+
+/* The doc's values point into the reduced text: it frees it as it would its own copy. */
+static yyjson_doc *
+read_reduced(struct reduced *r)
+{
+	yyjson_doc *doc = yyjson_read_opts(
+	    r->text.p, r->n, YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_INSITU, NULL, NULL);
+	size_t n;
+
+	if (doc == NULL)
+		return NULL;
+	fill_holes(doc, r);
+	CHK(doc->str_pool == NULL);
+	doc->str_pool = buf_take(&r->text, &n);
+	return doc;
 }
 
 struct json_doc *
 json_parse_view(struct span text, bool keeps_escapes)
 {
 	struct reduced r;
-	yyjson_doc *yy = NULL;
-	size_t n;
+	yyjson_doc *doc = NULL;
 
 	if (text.n < VIEW_TEXT_MIN)
 		return json_parse(text);
 	if (reduce(text, keeps_escapes ? REDUCE_ESCAPED : REDUCE_PLAIN, &r))
-		yy = yyjson_read_opts(
-		    r.text.p, r.n, YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_INSITU, NULL, NULL);
-	if (yy != NULL)
-		fill_holes(yy, &r);
-	struct json_doc *d = doc_new(yy, buf_take(&r.text, &n));
+		doc = read_reduced(&r);
 	reduced_fini(&r);
-	return d;
+	return unless_too_deep(doc);
 }
 
 void
 json_free(struct json_doc *d)
 {
-	if (d == NULL)
-		return;
-	yyjson_doc_free(d->yy);
-	free(d->text);
-	free(d);
+	yyjson_doc_free(doc_of(d));
 }
 
 struct json_val
 json_root(const struct json_doc *d)
 {
-	return (struct json_val){d == NULL ? NULL : yyjson_doc_get_root(d->yy)};
+	return (struct json_val){yyjson_doc_get_root(doc_of(d))};
 }
 
 enum json_type

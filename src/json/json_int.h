@@ -8,11 +8,6 @@
 
 #include "json/json.h"
 
-struct json_doc {
-	yyjson_doc *yy;
-	char *text; /* yyjson's values point into it */
-};
-
 /* A bit that yyjson keeps free: the string stands as it was written, with escapes, and that is its canonical spelling. */
 #define TAG_AS_WRITTEN 0x20
 
@@ -21,6 +16,12 @@ static inline yyjson_val *
 val_of(struct json_val v)
 {
 	return (yyjson_val *)(uintptr_t)v.v;
+}
+
+static inline yyjson_doc *
+doc_of(const struct json_doc *d)
+{
+	return (yyjson_doc *)(uintptr_t)d;
 }
 
 static inline struct span

@@ -177,8 +177,8 @@ copy_new(struct op *op, const struct entry_new *n)
 	op->new.preimage = taken(n->preimage_buf, n->preimage) > 0
 	    ? take(op, n->preimage_buf, &op->preimage)
 	    : keep(&to, n->preimage);
-	op->new.body = taken(n->body_buf, n->body) > 0 ? take(op, n->body_buf, &op->body)
-						       : keep(&to, n->body);
+	op->new.body =
+	    taken(n->body_buf, n->body) > 0 ? take(op, n->body_buf, &op->body) : keep(&to, n->body);
 }
 
 enum err
@@ -196,8 +196,8 @@ entries_put(struct entries *e, const struct entry_new *n)
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;
 	}
-	op = op_new(e, OP_PUT,
-	    size - taken(n->preimage_buf, n->preimage) - taken(n->body_buf, n->body));
+	op = op_new(
+	    e, OP_PUT, size - taken(n->preimage_buf, n->preimage) - taken(n->body_buf, n->body));
 	if (op == NULL) {
 		metric_add(M_CACHE_FAILED, 1);
 		return E_FULL;
