@@ -40,7 +40,7 @@ fill_bodies(struct exchange *x, struct journal_entry *e)
 	if (has_stored && memcmp(x->found.record, none.b, sizeof(none.b)) != 0) {
 		/* The bodies are those of the exchange that filled the cache: named, not written again. */
 		memcpy(e->record.body_record.b, x->found.record, sizeof(x->found.record));
-		if (stored.request_hash == x->body_hash)
+		if (stored.request_hash == exchange_body_hash(x))
 			request = SPAN_NONE;
 		reply = SPAN_NONE;
 	}

@@ -261,10 +261,10 @@ prepare(void *ctx)
 	x->has_preimage = exchange_preimage(x, form_of(x), &x->preimage) == PREIMAGE_OK;
 	if (!x->has_preimage)
 		x->plan = (struct cache_plan){0};
-	else {
+	else
 		x->key = preimage_key(x->g->parts.cache_keys, buf_view(&x->preimage));
-		x->body_hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
-	}
+	if (x->has_preimage && x->is_working)
+		(void)exchange_body_hash(x); /* so that the loop need not */
 }
 
 static void

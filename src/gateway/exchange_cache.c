@@ -66,8 +66,17 @@ exchange_caller_hash(const struct exchange *x)
 		.scope_memo = scope_memo_of(x)});
 }
 
-bool
-exchange_stored_head(const struct exchange *x, struct buf *out)
+uint64_t
+exchange_body_hash(struct exchange *x)
 {
-	return answer_head_write(&x->answer.headers, x->response_size, x->body_hash, out);
+	if (!x->has_body_hash)
+		x->body_hash = cache_hash(x->g->parts.cache_keys, buf_view(&x->body));
+	x->has_body_hash = true;
+	return x->body_hash;
+}
+
+bool
+exchange_stored_head(struct exchange *x, struct buf *out)
+{
+	return answer_head_write(&x->answer.headers, x->response_size, exchange_body_hash(x), out);
 }

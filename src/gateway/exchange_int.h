@@ -126,8 +126,8 @@ struct exchange {
 	struct buf preimage;
 	bool has_preimage;
 	struct entry_key key;
-	uint64_t
-	    body_hash; /* cache_hash of it, when there is a preimage: what is streamed is not hashed, and never a hit */
+	bool has_body_hash;
+	uint64_t body_hash;
 	struct entry *entry;
 	struct entry_meta found; /* of the entry that is replayed */
 	struct reader *reader;   /* in the arena */
@@ -198,7 +198,9 @@ enum preimage_result exchange_preimage(const struct exchange *x, struct span for
 /* Of an item of the batch that it is, but for the item itself. */
 enum preimage_result exchange_item_base(const struct exchange *x, struct buf *out);
 /* What a cache entry or a flight keeps of the answer's head. */
-MUST_CHECK bool exchange_stored_head(const struct exchange *x, struct buf *out);
+MUST_CHECK bool exchange_stored_head(struct exchange *x, struct buf *out);
+/* cache_hash of the held body, made once. */
+uint64_t exchange_body_hash(struct exchange *x);
 uint64_t exchange_caller_hash(const struct exchange *x);
 /* attempt.c */
 enum step_result step_attempt(struct exchange *x);
