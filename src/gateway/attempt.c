@@ -17,6 +17,7 @@
 
 #define INFORMATIONAL_MAX 8
 #define WARN_EVERY_MS 1000
+#define UNREAD_MS 100 /* for us to read what has come */
 
 static bool start_attempt(struct exchange *x, bool fresh);
 
@@ -57,6 +58,11 @@ static void
 on_upstream_timeout(void *ctx)
 {
 	struct exchange *x = ctx;
+	/* A process that was not run for so long (a stop, a crowded machine) finds the time-out due and the answer unread. */
+	if (x->up != NULL && upstream_has_input(x->up)) {
+		exchange_watch_idle(x, UNREAD_MS);
+		return;
+	}
 	count_failure(E_UPSTREAM_TIMEOUT);
 	attempt_drop(x);
 	fail_attempt(x, E_UPSTREAM_TIMEOUT);

@@ -374,6 +374,12 @@ upstream_backlog(const struct upstream *u)
 	return u->stream == NULL ? 0 : stream_backlog(u->stream);
 }
 
+bool
+upstream_has_input(const struct upstream *u)
+{
+	return u->state == UP_READY && stream_has_input(u->stream);
+}
+
 void
 upstream_read_stop(struct upstream *u)
 {

@@ -66,7 +66,8 @@ bool upstream_is_reused(const struct upstream *u);
 bool upstream_has_answered(const struct upstream *u); /* any byte of the answer was seen */
 bool upstream_write(struct upstream *u, const struct span *parts, size_t n);
 size_t upstream_backlog(const struct upstream *u);
-void upstream_read_stop(struct upstream *u); /* back-pressure */
+bool upstream_has_input(const struct upstream *u); /* something has come that was not told yet */
+void upstream_read_stop(struct upstream *u);       /* back-pressure */
 void upstream_read_start(struct upstream *u);
 /* Inside `head` of a 101: what follows are bytes without form, told to `ev` from now on: `body` and `batch`; `complete` is
  * the peer's proper end, `failed` a cut. Never pooled again. */

@@ -2,6 +2,7 @@
 import { test, describe, before, beforeEach } from 'node:test';
 import { setTimeout as elapse } from 'node:timers/promises'; // here time itself is what is tested
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { startProvider, startRaw } from './lib/provider.mjs';
 import { connect, request } from './lib/client.mjs';
 import { gatewayFor } from './lib/gateway.mjs';
@@ -324,8 +325,10 @@ describe('a provider that takes its time', () => {
     c.close();
   });
 
+  // This process is both client and provider: the time-out must be longer than it may be busy with either.
   test('a slow client is not the provider\'s fault', async () => {
-    const c = await connect(gateway);
+    const own = await limited({}, { idle: '2s' });
+    const c = await connect(own);
     const reply = c.request({ path: '/openai/v1/files/slow/content' });
     const rq = await provider.next();
     const SIZE = 30_000_000;
@@ -334,13 +337,40 @@ describe('a provider that takes its time', () => {
     const flood = rq.write(Buffer.alloc(SIZE));
     await reply.head();
     c.socket.pause();
-    await elapse(700); // longer than upstream.idle
+    await elapse(3000); // longer than upstream.idle
     c.socket.resume();
     rq.done();
     await reply.whole(20_000);
     await flood;
     assert.equal(reply.length, SIZE);
     c.close();
+    await own.stop();
+  });
+
+  test('nor is it that the gateway stood still: what has come is read before the time is up', async () => {
+    const own = await limited({}, { first_byte: '1s', idle: '1s' });
+    for (const part of ['the head', 'the body']) {
+      const c = await connect(own);
+      const reply = c.request({ path: `/openai/v1/files/${part.length}/content` });
+      const rq = await provider.next();
+      const head = () => rq.head(200, { 'Content-Length': 4 });
+      if (part === 'the body') {
+        head();
+        await reply.head();
+      }
+      process.kill(own.pid, 'SIGSTOP');
+      await waitFor(() => /\) T /.test(fs.readFileSync(`/proc/${own.pid}/stat`, 'utf8')), 'it stands still');
+      if (part === 'the head') head();
+      await rq.write('late');
+      rq.done();
+      await elapse(1500); // longer than the time-out
+      process.kill(own.pid, 'SIGCONT');
+      await reply.whole();
+      assert.equal(reply.status, 200, part);
+      assert.equal(reply.text, 'late', part);
+      c.close();
+    }
+    await own.stop();
   });
 
   test('upstream.tls: a server that never answers the handshake: 504', async () => {
