@@ -38,9 +38,9 @@ struct provider {
 struct conn {
 	uv_tcp_t tcp;
 	uv_timer_t pace;
-	long paced;            /* events of the stream that were written */
+	long paced;           /* events of the stream that were written */
 	const uv_buf_t *owed; /* with a delay */
-	int open;   /* handles that are not closed yet */
+	int open;             /* handles that are not closed yet */
 	llhttp_t parser;
 	struct provider *provider;
 	char url[256];
