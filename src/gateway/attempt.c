@@ -19,6 +19,8 @@
 #define WARN_EVERY_MS 1000
 #define UNREAD_MS 100 /* for us to read what has come */
 
+#define SMALL_BODY 8192 /* with its head still held (net/hold.c) */
+
 static bool start_attempt(struct exchange *x, bool fresh);
 
 _Static_assert(UPSTREAM_LOW_WATER < HIGH_WATER_SHORT, "who is held back is told to go on");
@@ -173,13 +175,18 @@ on_ready(void *ctx)
 		client_read_more(x->client);
 }
 
+static bool
+is_whole(const struct exchange *x)
+{
+	return x->is_held || x->head.framing == BODY_NONE;
+}
+
 /* A pooled connection may have been closed by the provider just as we wrote: once more on a fresh one,
  * if not a byte of an answer came and we still have all of the request. */
 static bool
 may_try_again(const struct exchange *x)
 {
-	bool is_whole = x->is_held || x->head.framing == BODY_NONE;
-	return upstream_is_reused(x->up) && !upstream_has_answered(x->up) && is_whole &&
+	return upstream_is_reused(x->up) && !upstream_has_answered(x->up) && is_whole(x) &&
 	    !x->has_answer;
 }
 
@@ -309,6 +316,15 @@ static const struct upstream_events upstream_ops = {
 
 /* ---- the step ---- */
 
+/* A small request that is whole waits for the end of the turn before it goes out, and can be sent again. */
+static enum pool_choice
+choose(const struct exchange *x, bool fresh)
+{
+	if (fresh || x->is_websocket)
+		return POOL_FRESH;
+	return is_whole(x) && buf_len(&x->body) <= SMALL_BODY ? POOL_ANY : POOL_QUIET;
+}
+
 static bool
 start_attempt(struct exchange *x, bool fresh)
 {
@@ -337,7 +353,7 @@ start_attempt(struct exchange *x, bool fresh)
 	    &(struct upstream_timeouts){.connect_ms = (unsigned)cf->upstream.connect_ms,
 		.tls_ms = (unsigned)cf->upstream.tls_ms,
 		.idle_ms = (unsigned)cf->upstream.pool_idle_ms},
-	    fresh || x->is_websocket);
+	    choose(x, fresh));
 	upstream_attach(x->up, &upstream_ops, x, &x->arena, x->head.method);
 	if (upstream_is_ready(x->up) && !send_request(x)) {
 		exchange_fail(x, E_OVERLOADED, NULL);

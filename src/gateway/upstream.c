@@ -53,7 +53,10 @@ destroy(struct upstream *u)
 	if (u->query != NULL)
 		resolve_cancel(u->query);
 	u->query = NULL;
-	if (u->stream != NULL)
+	/* Nobody wants the answer any more, so what was not asked yet is not asked. */
+	if (u->stream != NULL && !stream_has_sent(u->stream) && stream_forget(u->stream))
+		stream_abort(u->stream);
+	else if (u->stream != NULL)
 		stream_close(u->stream);
 	else
 		defer_start(u->pool->loop, &u->defer, free_later, u);
@@ -123,10 +126,16 @@ on_upstream_read(void *ctx, struct span bytes)
 		return bytes.n;
 	}
 	if (u->state == UP_IDLE || u->ev == NULL || u->is_complete) {
-		/* Bytes that nobody asked for: whatever they are, they are not an answer. */
+		/* Bytes that nobody asked for: whatever they are, they are not an answer (CVE-2026-48931). */
 		u->may_keep = false;
 		if (u->state == UP_IDLE)
 			destroy(u);
+		return bytes.n;
+	}
+	/* Staged for whoever asks next. On a new connection it may be a refusal of the connection. */
+	if (u->is_reused && !stream_has_sent(u->stream)) {
+		stream_forget(u->stream);
+		upstream_fail(u, E_UPSTREAM_CLOSED);
 		return bytes.n;
 	}
 	u->has_answered = true;
@@ -182,6 +191,7 @@ on_upstream_opened(void *ctx)
 		return;
 	}
 	u->state = UP_READY;
+	stream_mark(u->stream);
 	metric_add(M_UPSTREAM_CONNECTS, 1);
 	stream_read_start(u->stream);
 	if (u->ev != NULL)
@@ -270,15 +280,14 @@ is_for(const struct upstream *u, const struct origin *o)
 }
 
 static struct upstream *
-take_idle(struct pool *p, const struct origin *o)
+take_idle(struct pool *p, const struct origin *o, enum pool_choice which)
 {
 	LIST_EACH(node, &p->idle)
 	{
 		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
 		if (!is_for(u, o))
 			continue;
-		/* What came before we asked is no answer (CVE-2026-48931). */
-		if (stream_has_input(u->stream)) {
+		if (which == POOL_QUIET && stream_has_input(u->stream)) {
 			destroy(u);
 			continue;
 		}
@@ -287,6 +296,7 @@ take_idle(struct pool *p, const struct origin *o)
 		timer_park(&u->idle_timer);
 		u->state = UP_READY;
 		u->is_reused = true;
+		stream_mark(u->stream);
 		u->has_answered = u->is_complete = u->may_keep = false;
 		metric_add(M_UPSTREAM_REUSED, 1);
 		return u;
@@ -310,9 +320,10 @@ start_resolving(struct upstream *u, const struct proxy_way *proxy)
 }
 
 struct upstream *
-pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t, bool fresh)
+pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t,
+    enum pool_choice which)
 {
-	struct upstream *u = fresh ? NULL : take_idle(p, o);
+	struct upstream *u = which == POOL_FRESH ? NULL : take_idle(p, o, which);
 	if (u != NULL)
 		return u;
 	if (p->n_open >= p->most_open && !list_is_empty(&p->idle))

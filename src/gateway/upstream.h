@@ -56,9 +56,15 @@ struct pool *pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *c
 void pool_close_idle(struct pool *p);
 void pool_free(struct pool *p); /* all leases must be back; the connections close on their own */
 
-/* fresh: never a pooled one. head_arena receives the answer's head. */
-struct upstream *pool_lease(
-    struct pool *p, const struct origin *o, const struct upstream_timeouts *t, bool fresh);
+/* What has come on a pooled connection before anything was asked on it is no answer. */
+enum pool_choice {
+	POOL_ANY, /* it fails when something comes before the request has gone out: for one that can be sent again */
+	POOL_QUIET, /* the kernel is asked first whether something has come */
+	POOL_FRESH  /* never a pooled one */
+};
+/* head_arena receives the answer's head. */
+struct upstream *pool_lease(struct pool *p, const struct origin *o,
+    const struct upstream_timeouts *t, enum pool_choice which);
 void upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
     struct arena *head_arena, enum method method);
 bool upstream_is_ready(const struct upstream *u);

@@ -55,6 +55,16 @@ stream_hold(struct stream *s, const struct span *parts, size_t n)
 	return true;
 }
 
+bool
+stream_forget(struct stream *s)
+{
+	if (s->held == NULL)
+		return false;
+	s->held->owner = NULL;
+	s->held = NULL;
+	return true;
+}
+
 void
 stream_flush(struct stream *s)
 {
@@ -62,8 +72,7 @@ stream_flush(struct stream *s)
 	if (h == NULL)
 		return;
 	struct span bytes = span_of(s->loop->held_room + h->at, h->n);
-	s->held = NULL;
-	h->owner = NULL;
+	stream_forget(s);
 	if (s->tx == TX_FAILED)
 		return;
 	stream_write_now(s, &bytes, 1);

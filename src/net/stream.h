@@ -82,6 +82,12 @@ void stream_set_low_water(struct stream *s, size_t bytes); /* default 64 KB */
 bool stream_write(struct stream *s, const struct span *parts, size_t n);
 /* What is held goes to the kernel now: for who decides by the backlog whether to close. */
 void stream_flush(struct stream *s);
+/* Whether anything written since stream_mark has gone out, if only into the queue: what comes while nothing has is no
+ * answer to it. */
+void stream_mark(struct stream *s);
+bool stream_has_sent(const struct stream *s);
+/* What is held is never sent: true if there was something. Then stream_abort. */
+bool stream_forget(struct stream *s);
 /* After the backlog is out: FIN (and close_notify before it). No writes after this. */
 void stream_shutdown(struct stream *s);
 

@@ -230,6 +230,7 @@ stream_write_now(struct stream *s, const struct span *parts, size_t n)
 {
 	size_t done = 0;
 
+	s->has_sent = true;
 	if (s->batch == NULL && buf_len(&s->queue) == 0)
 		done = try_now(s, parts, n);
 	if (s->tx == TX_FAILED)
@@ -261,6 +262,18 @@ stream_try_last(struct stream *s, struct span bytes)
 }
 
 /* ---- the owner ---- */
+
+void
+stream_mark(struct stream *s)
+{
+	s->has_sent = false;
+}
+
+bool
+stream_has_sent(const struct stream *s)
+{
+	return s->has_sent;
+}
 
 bool
 stream_write(struct stream *s, const struct span *parts, size_t n)

@@ -21,7 +21,7 @@ struct fixture {
 	struct arena head;
 	int provider; /* listens */
 	uint16_t port;
-	int ready, failed;
+	int ready, failed, heads, complete;
 	enum err why;
 };
 
@@ -40,7 +40,39 @@ on_failed(void *ctx, enum err why)
 	f->why = why;
 }
 
-static const struct upstream_events events = {.ready = on_ready, .failed = on_failed};
+static void
+on_head(void *ctx, const struct response_head *head)
+{
+	((struct fixture *)ctx)->heads++;
+	assert_int_equal(head->status, 200);
+}
+
+static void
+on_complete(void *ctx)
+{
+	((struct fixture *)ctx)->complete++;
+}
+
+static void
+on_body(void *ctx, struct span bytes)
+{
+	UNUSED(ctx);
+	UNUSED(bytes);
+}
+
+static void
+on_batch(void *ctx)
+{
+	UNUSED(ctx);
+}
+
+static const struct upstream_events events = {.ready = on_ready,
+    .failed = on_failed,
+    .head = on_head,
+    .body = on_body,
+    .drained = on_batch,
+    .complete = on_complete,
+    .batch = on_batch};
 
 static bool
 is_own(void *ctx, const struct stream *s)
@@ -82,17 +114,25 @@ fixture_free(struct fixture *f)
 	free(f);
 }
 
-/* A connection to that name, or why there is none; the caller gives it back. */
 static struct upstream *
-lease(struct fixture *f, const char *host, bool allow_private)
+lease_one(struct fixture *f, const char *host, bool allow_private, enum pool_choice which)
 {
 	const struct origin o = {
 	    .host = span_str(host), .port = f->port, .allow_private = allow_private};
 	const struct upstream_timeouts t = {.connect_ms = 5000, .tls_ms = 5000, .idle_ms = 5000};
-	struct upstream *u = pool_lease(f->pool, &o, &t, false);
+	struct upstream *u = pool_lease(f->pool, &o, &t, which);
 
-	f->ready = f->failed = 0;
+	f->ready = f->failed = f->heads = f->complete = 0;
 	upstream_attach(u, &events, f, &f->head, METHOD_GET);
+	return u;
+}
+
+/* A connection to that name, or why there is none; the caller gives it back. */
+static struct upstream *
+lease(struct fixture *f, const char *host, bool allow_private)
+{
+	struct upstream *u = lease_one(f, host, allow_private, POOL_ANY);
+
 	RUN_UNTIL(f->loop, f->ready + f->failed > 0);
 	return u;
 }
@@ -200,6 +240,140 @@ a_name_that_is_none_says_so(void **state)
 	fixture_free(f);
 }
 
+/* ---- what comes on a pooled connection before anything was asked (CVE-2026-48931) ---- */
+
+static const char asks[] = "GET / HTTP/1.1\r\nhost: one.test\r\n\r\n";
+static const char answer[] = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/* Asked and answered once; the provider's end of the connection that is in the pool now. */
+static int
+pooled(struct fixture *f)
+{
+	struct span all = span_str(asks);
+	struct upstream *u = lease(f, "one.test", true);
+	int fd = accepted(f);
+	char in[256];
+
+	assert_true(fd >= 0);
+	assert_true(upstream_write(u, &all, 1));
+	RUN_UNTIL(f->loop, recv(fd, in, sizeof(in), MSG_PEEK | MSG_DONTWAIT) == (ssize_t)all.n);
+	assert_int_equal(recv(fd, in, sizeof(in), MSG_DONTWAIT), all.n);
+	peer_send(fd, answer);
+	RUN_UNTIL(f->loop, f->complete == 1);
+	upstream_return(u, true);
+	return fd;
+}
+
+struct asker {
+	uv_poll_t poll;
+	struct fixture *f;
+	struct upstream *u;
+	enum pool_choice which;
+};
+
+static void
+ask(uv_poll_t *p, int status, int events_seen)
+{
+	struct asker *a = p->data;
+	struct span all = span_str(asks);
+
+	UNUSED(status);
+	UNUSED(events_seen);
+	uv_poll_stop(p);
+	a->u = lease_one(a->f, "one.test", true, a->which);
+	if (upstream_is_ready(a->u))
+		assert_true(upstream_write(a->u, &all, 1));
+}
+
+/* A client asks, the provider speaks without being asked, and both are found in the same turn, the client first. */
+static struct upstream *
+ask_while_it_speaks(struct fixture *f, int fd, enum pool_choice which)
+{
+	struct asker a = {.f = f, .which = which, .poll.data = &a};
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(uv_poll_init(&f->loop->uv, &a.poll, ends[0]), 0);
+	assert_int_equal(uv_poll_start(&a.poll, UV_READABLE, ask), 0);
+	run_turns(f->loop, 2);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	peer_send(fd, answer);
+	RUN_UNTIL(f->loop, a.u != NULL);
+	uv_close((uv_handle_t *)&a.poll, NULL);
+	run_turns(f->loop, 2);
+	close(ends[0]);
+	close(ends[1]);
+	return a.u;
+}
+
+/* How many bytes of a request have come there. */
+static ssize_t
+heard(int fd)
+{
+	char in[256];
+	ssize_t n = recv(fd, in, sizeof(in), MSG_DONTWAIT);
+
+	return n < 0 ? 0 : n;
+}
+
+static void
+what_was_staged_is_no_answer_and_the_request_stays_here(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	int fd = pooled(f);
+	struct upstream *u = ask_while_it_speaks(f, fd, POOL_ANY);
+
+	UNUSED(state);
+	assert_true(upstream_is_reused(u));
+	assert_int_equal(f->failed, 1);
+	assert_int_equal(f->why, E_UPSTREAM_CLOSED);
+	assert_false(upstream_has_answered(u)); /* so it is asked again, on a new one */
+	upstream_cancel(u);
+	run_turns(f->loop, 5);
+	assert_int_equal(f->heads + f->complete, 0);
+	assert_int_equal(heard(fd), 0);
+	close(fd);
+	fixture_free(f);
+}
+
+static void
+who_wants_a_quiet_one_gets_a_new_one(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	int fd = pooled(f);
+	struct upstream *u = ask_while_it_speaks(f, fd, POOL_QUIET);
+
+	UNUSED(state);
+	assert_false(upstream_is_reused(u));
+	RUN_UNTIL(f->loop, f->ready == 1);
+	assert_int_equal(f->failed + f->heads, 0);
+	upstream_cancel(u);
+	close(accepted(f));
+	close(fd);
+	fixture_free(f);
+}
+
+/* Who leaves in the turn in which he asked has asked nobody. */
+static void
+what_was_not_sent_yet_is_not_sent_after_a_cancel(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	struct span all = span_str(asks);
+	int fd = pooled(f);
+	struct upstream *u = lease_one(f, "one.test", true, POOL_ANY);
+
+	UNUSED(state);
+	assert_true(upstream_write(u, &all, 1));
+	upstream_cancel(u);
+	run_turns(f->loop, 5);
+	assert_int_equal(heard(fd), 0);
+	close(fd);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -209,6 +383,9 @@ main(void)
 	    cmocka_unit_test(one_answer_is_checked_and_connected_to),
 	    cmocka_unit_test(numbers_in_disguise_are_not_connected_to),
 	    cmocka_unit_test(a_name_that_is_none_says_so),
+	    cmocka_unit_test(what_was_staged_is_no_answer_and_the_request_stays_here),
+	    cmocka_unit_test(who_wants_a_quiet_one_gets_a_new_one),
+	    cmocka_unit_test(what_was_not_sent_yet_is_not_sent_after_a_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
