@@ -115,7 +115,7 @@ describe('the head of a request', () => {
 
 describe('time', () => {
   let gateway;
-  const TIMES = { header_timeout: '300ms', body_idle: '300ms', keepalive_idle: '300ms', write_stall: '400ms' };
+  const TIMES = { header_timeout: '1s', body_idle: '1s', keepalive_idle: '1s', write_stall: '1s' }; // longer than a busy machine lets one wait
   before(async () => {
     gateway = await limited(TIMES);
   });
@@ -125,7 +125,7 @@ describe('time', () => {
     await f();
     return performance.now() - since;
   };
-  const about = (ms, least) => assert.ok(ms >= least - 20 && ms < least + 1500 * SLOW, `${ms} ms`);
+  const about = (ms, least) => assert.ok(ms >= least - 20 && ms < least + 5000 * SLOW, `${ms} ms`);
 
   test('limits.header_timeout: a head that does not end is 408 and the end', async () => {
     const c = await connect(gateway);
@@ -133,7 +133,7 @@ describe('time', () => {
     about(await took(async () => {
       c.send('GET /openai/v1/models HTTP/1.1\r\nHost: x\r\n');
       await reply.whole();
-    }), 300);
+    }), 1000);
     assert.equal(reply.status, 408);
     assert.equal(reply.header('postern-error'), 'request-timeout');
     await c.closed();
@@ -150,7 +150,7 @@ describe('time', () => {
         await elapse(50);
       }
     })();
-    about(await took(() => reply.whole()), 300);
+    about(await took(() => reply.whole()), 1000);
     isOver = true;
     assert.equal(reply.status, 408);
     await trickle;
@@ -174,7 +174,7 @@ describe('time', () => {
       about(await took(async () => {
         c.send(`POST ${p} HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: 100\r\ncf-aig-event-id: stall ${type}\r\n\r\n{"model"`);
         await reply.whole();
-      }), 300);
+      }), 1000);
       assert.equal(reply.status, 408);
       assert.equal(reply.header('postern-error'), 'body-stall');
       await c.closed();
@@ -193,27 +193,27 @@ describe('time', () => {
     const step = Math.ceil(body.length / 8);
     const ms = await took(async () => {
       for (let i = 0; i < body.length; i += step) {
-        await elapse(80);
+        await elapse(200);
         c.send(body.slice(i, i + step));
       }
       await reply.whole();
     });
     assert.equal(reply.status, 200);
-    assert.ok(ms > 400, `${ms} ms`);
+    assert.ok(ms > 1200, `${ms} ms`);
     c.close();
   });
 
   test('limits.keepalive_idle: a connection that asks nothing more is ended, quietly', async () => {
     const c = await connect(gateway);
     assert.equal((await c.request({ path: '/openai/v1/models' }).whole()).status, 200);
-    about(await took(() => c.closed()), 300);
+    about(await took(() => c.closed()), 1000);
     assert.equal(c.extra.length, 0, 'no 408: nothing was asked');
     assert.equal(c.error, undefined);
   });
 
   test('limits.keepalive_idle: one that never asked anything, too', async () => {
     const c = await connect(gateway);
-    about(await took(() => c.closed()), 300);
+    about(await took(() => c.closed()), 1000);
     assert.equal(c.extra.length, 0);
   });
 
@@ -221,7 +221,7 @@ describe('time', () => {
     const c = await connect(gateway);
     const reply = c.request({ path: CHAT, body: chatRequest('patience') });
     const rq = await provider.next();
-    await elapse(700); // twice as long as any of the limits
+    await elapse(2000); // twice as long as any of the limits
     rq.json(completion());
     assert.equal((await reply.whole()).status, 200);
     c.close();
@@ -274,7 +274,7 @@ describe('connections', () => {
 describe('a provider that takes its time', () => {
   let gateway;
   before(async () => {
-    gateway = await limited({}, { first_byte: '300ms', idle: '300ms', connect: '300ms', tls: '300ms', pool_idle: '200ms' });
+    gateway = await limited({}, { first_byte: '1s', idle: '1s', connect: '1s', tls: '1s', pool_idle: '200ms' });
   });
 
   test('upstream.first_byte: 504, before anything was sent', async () => {
@@ -304,7 +304,7 @@ describe('a provider that takes its time', () => {
     rq.stream().send(': begun\n\n');
     await reply.has('begun');
     await reply.cut();
-    assert.ok(performance.now() - since > 280, `${performance.now() - since} ms`);
+    assert.ok(performance.now() - since > 950, `${performance.now() - since} ms`);
     await rq.aborted();
     const record = await gateway.log(reply);
     assert.equal(record.truncated, true);
@@ -317,7 +317,7 @@ describe('a provider that takes its time', () => {
     const s = (await provider.next()).stream();
     for (let i = 0; i < 8; i++) {
       s.send(': still there\n\n');
-      await elapse(80);
+      await elapse(200);
     }
     s.send('data: [DONE]\n\n');
     s.end();
@@ -390,13 +390,16 @@ describe('a provider that takes its time', () => {
   });
 
   test('one that hangs does not delay another', async () => {
-    provider.answer = (rq) => rq.text.includes('hang') || rq.json(completion());
-    const hanging = Array.from({ length: 20 }, (_, i) => request(gateway, { path: CHAT, body: chatRequest(`hang ${i}`) }));
-    for (let i = 0; i < 5; i++) {
-      const since = performance.now();
-      assert.equal((await request(gateway, { path: CHAT, body: chatRequest(`quick ${i}`) })).status, 200);
-      assert.ok(performance.now() - since < 250 * SLOW);
-    }
-    for (const reply of await Promise.all(hanging)) assert.equal(reply.status, 504);
+    const own = await limited({});
+    const hung = [];
+    provider.answer = (rq) => (rq.text.includes('hang') ? hung.push(rq) : rq.json(completion()));
+    let isOver = false;
+    const hanging = Promise.all(Array.from({ length: 20 }, (_, i) => request(own, { path: CHAT, body: chatRequest(`hang ${i}`), ms: 60_000 }))).finally(() => (isOver = true));
+    await waitFor(() => hung.length === 20, 'all of them hang');
+    for (let i = 0; i < 5; i++) assert.equal((await request(own, { path: CHAT, body: chatRequest(`quick ${i}`) })).status, 200);
+    assert.equal(isOver, false);
+    for (const rq of hung) rq.json(completion());
+    for (const reply of await hanging) assert.equal(reply.status, 200);
+    await own.stop();
   });
 });
