@@ -204,6 +204,14 @@ world_nothing(void *ctx)
 	UNUSED(ctx);
 }
 
+static inline uint64_t
+world_nearer(uint64_t due, uint64_t ms)
+{
+	if (due == UINT64_MAX)
+		return due; /* parked */
+	return due > ms ? due - ms : 0;
+}
+
 /* All deadlines come nearer; the order in the heap stays. */
 static inline void
 world_advance(struct world *w, uint64_t ms)
@@ -211,9 +219,10 @@ world_advance(struct world *w, uint64_t ms)
 	struct timer t = {.slot = 0};
 
 	for (uint32_t i = 0; i < w->loop->timers; i++) {
-		uint64_t due = w->loop->heap[i]->due_ms;
+		struct place *p = &w->loop->heap[i];
 
-		w->loop->heap[i]->due_ms = due > ms ? due - ms : 0;
+		p->look_ms = world_nearer(p->look_ms, ms);
+		p->timer->due_ms = world_nearer(p->timer->due_ms, ms);
 	}
 	timer_start(w->loop, &t, 0, world_nothing, NULL); /* arms the kernel's timer anew */
 	uv_update_time(&w->loop->uv);
