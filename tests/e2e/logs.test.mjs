@@ -43,15 +43,15 @@ describe('filters', () => {
   test('duration, tokens, cached', async () => {
     const body = fresh();
     provider.answer = async (rq) => {
-      await new Promise((done) => setTimeout(done, 120));
+      await new Promise((done) => setTimeout(done, 1000));
       rq.json(b.completion());
     };
     const slow = (await ask(body)).header('cf-aig-log-id');
     const quick = (await ask(body)).header('cf-aig-log-id');
     const both = [quick, slow];
     const found = async (...args) => ids(await gateway.logs('--limit', '1000', ...args)).filter((id) => both.includes(id));
-    assert.deepEqual(await found('--min-duration', '120ms'), [slow]);
-    assert.deepEqual(await found('--max-duration', '119ms'), [quick]);
+    assert.deepEqual(await found('--min-duration', '990ms'), [slow]);
+    assert.deepEqual(await found('--max-duration', '989ms'), [quick]);
     assert.deepEqual(await found('--min-tokens', '29', '--max-tokens', '29'), both);
     assert.deepEqual(await found('--min-tokens', '30'), []);
     assert.deepEqual(await found('--cached'), [quick]);

@@ -183,7 +183,7 @@ describe('a proxy that does not do it: 502 or 504, and not a byte of the request
       const provider = await startHttps(pki.leaf);
       const proxy = await startProxy({ to: provider.port });
       proxy.answer = answer;
-      const gateway = await behind(`http://u:pr0xy@127.0.0.1:${proxy.port}`, { upstream: { connect: '400ms', tls: '400ms' } });
+      const gateway = await behind(`http://u:pr0xy@127.0.0.1:${proxy.port}`, { upstream: { connect: '1500ms', tls: '1500ms' } });
       const reply = await ask(gateway);
       assert.equal(reply.status, status, reply.text);
       assert.equal(reply.header('postern-error'), word);

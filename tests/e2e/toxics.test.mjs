@@ -110,7 +110,7 @@ for (const isTls of [false, true]) {
 
     test('timeout: a line on which nothing passes any more is given up', async () => {
       clean();
-      const hasty = await gatewayFor(origin, { config: { upstream: { ...(isTls && { ca: pki.ca }), first_byte: '400ms' } } });
+      const hasty = await gatewayFor(origin, { config: { upstream: { ...(isTls && { ca: pki.ca }), first_byte: '1500ms' } } });
       assert.equal((await request(hasty, { path: '/openai/v1/warm' })).status, 200); // the connection is there
       origin.add({ type: 'timeout', timeout: 0 });
       const reply = await request(hasty, { path: '/openai/v1/lost' });

@@ -64,7 +64,7 @@ describe('a provider that fails, connected', () => {
   let provider, gateway;
   before(async () => {
     provider = await startProvider();
-    gateway = await gatewayFor(provider, { config: { upstream: { first_byte: '700ms', idle: '700ms', pool_idle: 0 } } }); // no retries of pooled ones
+    gateway = await gatewayFor(provider, { config: { upstream: { first_byte: '1500ms', idle: '1500ms', pool_idle: 0 } } }); // no retries of pooled ones
   });
   const ask = (c, body) => c.request({ path: CHAT, body, headers: { Authorization: `Bearer ${KEY}` } });
 
