@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -262,6 +263,22 @@ end_init(struct end *e, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+/* A quick fuzzer uses up the ports of a minute: then it waits for one. */
+static inline int
+world_connect(const struct sockaddr_in *to)
+{
+	const struct timespec moment = {.tv_nsec = 100 * 1000 * 1000};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHK(fd >= 0);
+	for (int tries = 1200; connect(fd, (const struct sockaddr *)to, sizeof(*to)) != 0;
+	    tries--) {
+		CHK(errno == EADDRNOTAVAIL && tries > 0);
+		nanosleep(&moment, NULL);
+	}
+	return fd;
+}
+
 static inline void
 end_connect(struct world *w, struct end *e)
 {
@@ -272,8 +289,7 @@ end_connect(struct world *w, struct end *e)
 
 	if (e->fd >= 0 || e->in.max != 0 || w->is_draining)
 		return;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	fd = world_connect(&a);
 	CHK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
 	end_init(e, fd);
 }
