@@ -26,7 +26,7 @@ const GROWTH_MOST = process.env.MODE === 'asan' ? 64 * MB : 4 * MB;
 const IDLE_DESCRIPTORS = 2, SEGMENT_DESCRIPTORS = 6;
 
 const configOf = ({ provider, toxics, sockets }) => ({
-  upstream: { connect: '1s', first_byte: '2s', idle: '2s', pool_idle: '1s' },
+  upstream: { connect: '5s', first_byte: '10s', idle: '10s', pool_idle: '1s' }, // longer than a busy machine lets the provider wait for a processor
   limits: { body: '1MB', keepalive_idle: '20s' },
   cache: { max_size: '64MB' }, // so that it evicts
   log: { max_size: '50GB', payload_max_size: '256MB' },
@@ -106,7 +106,6 @@ test(`${SECS} s of a random mixture: as many records as requests, memory and des
   const fdsBefore = descriptors(gateway);
   await run(soak, config);
   for (const [what, n] of Object.entries(soak.outcomes).toSorted()) t.diagnostic(`${what} ${n}`);
-  assert.deepEqual(soak.failures, []);
 
   providers.toxics.clear();
   await waitFor(async () => (await metrics(gateway)).postern_exchanges_active <= 1, 'no exchange is left but the one that asks', 30_000);
@@ -124,5 +123,6 @@ test(`${SECS} s of a random mixture: as many records as requests, memory and des
   assert.ok(soak.samples.length >= 12, `${soak.samples.length} samples`);
   assert.ok(anon.last - anon.first <= GROWTH_MOST, `memory grew by ${mb(anon.last - anon.first)}`);
   assert.ok(fds.last - fds.first <= WORKERS * 2, `descriptors grew from ${fds.first} to ${fds.last}`);
+  assert.deepEqual(soak.failures, []); // last: the figures are wanted all the same
   await gateway.stop();
 });
