@@ -1,5 +1,5 @@
 /*
- * Small writes are held until the turn ends, or until HELD_MOST streams have some, and then go out one behind the other.
+ * Small writes are held until the turn ends, or until LOOP_HELD streams have some, and then go out one behind the other.
  *
  * Each write wakes who waits for it, if he sleeps: with a pause between two writes, in which the next message is read and
  * decided, the peer answers the first, sleeps, and has to be woken again. Back to back one waking serves several (a quarter
