@@ -12,7 +12,7 @@
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
-#define BACKLOG 1024
+#define BACKLOG 4096 /* where the kernel (net.core.somaxconn) lets us */
 #define KEEPALIVE_IDLE                                                                             \
 	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
 #define KEEPALIVE_INTERVAL 10
@@ -74,14 +74,14 @@ has_room(struct listener *l)
 	return !l->is_paused && has_memory(l) && handshakes_have_room(&l->shaking);
 }
 
-/* A crowd is spread over turns, as libuv would take all that wait in one. */
+/* A crowd is spread over turns. */
 static bool
 has_time(struct listener *l)
 {
 	if (l->turn != l->loop->turn)
 		l->accepted_now = 0;
 	l->turn = l->loop->turn;
-	return l->accepted_now < LOOP_ACCEPTS_A_TURN;
+	return l->accepted_now < LOOP_ACCEPTS_A_TURN + l->loop->reads_before / 2;
 }
 
 static void
@@ -93,16 +93,30 @@ give_to_owner(struct listener *l, struct stream *s)
 		stream_schedule(s);
 }
 
+static int
+open_socket(struct stream *s, int fd)
+{
+	int r = s->uv.handle.type == UV_TCP ? uv_tcp_open(&s->uv.tcp, fd)
+					    : uv_pipe_open(&s->uv.pipe, fd);
+
+	if (r != 0)
+		close(fd);
+	return r;
+}
+
+/* fd: -1 for the one that libuv has accepted. */
 static void
-take_one(struct listener *l)
+take_one(struct listener *l, int fd)
 {
 	struct stream *s = stream_new(l->loop);
+	int r;
 
 	l->accepted_now++;
 	stream_init_socket(s, address_kind(&l->address));
+	r = fd < 0 ? uv_accept(&l->uv.stream, &s->uv.stream) : open_socket(s, fd);
 	/* One that has gone while it waited still has bytes to read, and no address: nobody may take
 	 * it for a local one. */
-	if (uv_accept(&l->uv.stream, &s->uv.stream) != 0 || !stream_note_peer(s)) {
+	if (r != 0 || !stream_note_peer(s)) {
 		stream_close(s);
 		return;
 	}
@@ -119,6 +133,21 @@ take_one(struct listener *l)
 	handshakes_add(&l->shaking, s);
 }
 
+/* libuv accepts one a turn: the last of a crowd would wait for as many turns, each longer than the one before. */
+static void
+take_more(struct listener *l)
+{
+	uv_os_fd_t waiting;
+	int fd;
+
+	while (has_time(l) && has_room(l) && uv_fileno(&l->uv.handle, &waiting) == 0) {
+		fd = accept4(waiting, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return; /* nobody, or no descriptor: libuv sheds load then, at the next poll */
+		take_one(l, fd);
+	}
+}
+
 static void
 on_connection(uv_stream_t *h, int status)
 {
@@ -128,7 +157,8 @@ on_connection(uv_stream_t *h, int status)
 	if (status < 0)
 		return; /* libuv sheds load itself when descriptors run out */
 	if (has_time(l) && has_room(l)) {
-		take_one(l);
+		take_one(l, -1);
+		take_more(l);
 		return;
 	}
 	l->is_parked = true;
@@ -144,7 +174,7 @@ take_parked(void *ctx)
 	if (!l->is_parked || !has_room(l))
 		return;
 	l->is_parked = false;
-	take_one(l);
+	take_one(l, -1);
 }
 
 static void
@@ -476,7 +506,7 @@ let_go(void *ctx)
 
 	if (l->is_parked) {
 		l->is_parked = false;
-		take_one(l);
+		take_one(l, -1);
 	}
 	uv_close(&l->uv.handle, on_listener_closed);
 }

@@ -93,7 +93,11 @@ on_check(uv_check_t *h)
 
 	loop_turn_begin(l);
 	l->turn++;
-	l->handshake_steps = 0;
+	l->handshake_steps = l->finish_steps = 0;
+	l->reads_before = l->reads;
+	l->reads = 0;
+	l->deferred_began_ns = clock_mono_ns();
+	l->polled_ns = l->deferred_began_ns - l->turn_began_ns;
 	call_deferred(l);
 	l->read_left = LOOP_READ_IN_ALL;
 	for (unsigned i = 0; i < LOOP_FED_A_TURN && !list_is_empty(&l->hungry); i++)

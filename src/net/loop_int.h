@@ -23,8 +23,14 @@
 	16 /* streams whose small writes wait for the end of the turn: the first waits for so many others */
 #define LOOP_HELD_BYTES (64u << 10)
 #define LOOP_SIGNALS 8
-/* About a millisecond of processor each: more would be felt by everyone else. The rest waits a turn. */
-#define LOOP_HANDSHAKES_A_TURN 4
+/*
+ * Newcomers against those who are served. So many come in a turn, however little else there is to do: more would be felt by everyone
+ * else. A turn that serves many anyway has more of them, lest they wait for the square of their number: handshakes and
+ * their ends until they have taken as long as its reads, accepts half as many as the turn before had reads.
+ */
+#define LOOP_HANDSHAKES_A_TURN 4 /* about half a millisecond of processor each */
+#define LOOP_FINISHES_A_TURN 16  /* second flights of clients, whose requests wait behind them */
+#define LOOP_ACCEPTS_A_TURN 32   /* of a listener; about 20 us each */
 /*
  * Of one socket, and of all. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked
  * at, are 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has more waits in
@@ -36,8 +42,7 @@
 #define LOOP_FED_A_TURN (LOOP_READ_IN_ALL / LOOP_READ_A_TURN)
 /* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: with 8 MB to log each takes 10 ms. */
 #define LOOP_TIMERS_A_TURN 4
-#define LOOP_LOOKS_A_TURN 256  /* at timers that turn out to be due later, or never */
-#define LOOP_ACCEPTS_A_TURN 32 /* of a listener; about 20 us each */
+#define LOOP_LOOKS_A_TURN 256 /* at timers that turn out to be due later, or never */
 
 struct stream;
 struct watched_signal;
@@ -67,11 +72,14 @@ struct loop {
 	struct place *heap; /* by look_ms; heap[0] is next */
 	uint32_t timers, timer_room;
 	uint32_t ticks;
-	uint64_t tick_due;        /* when `tick` will fire; 0: stopped */
-	uint64_t turn_began_ns;   /* 0: not yet */
-	unsigned works;           /* in flight */
-	unsigned own_closed;      /* handles of ours that closed, in loop_free */
-	unsigned handshake_steps; /* done in this turn */
+	uint64_t tick_due;                      /* when `tick` will fire; 0: stopped */
+	uint64_t turn_began_ns;                 /* 0: not yet */
+	unsigned works;                         /* in flight */
+	unsigned own_closed;                    /* handles of ours that closed, in loop_free */
+	unsigned handshake_steps, finish_steps; /* done in this turn */
+	unsigned reads, reads_before; /* of the sockets, in this turn's poll and the last one's */
+	uint64_t polled_ns,
+	    deferred_began_ns; /* how long this turn's reads took; what came then began */
 	struct watched_signal *signals[LOOP_SIGNALS];
 	struct held held[LOOP_HELD];
 	uint32_t n_held, held_bytes;
@@ -87,6 +95,13 @@ loop_turn_begin(struct loop *l)
 {
 	if (l->turn_began_ns == 0)
 		l->turn_began_ns = clock_mono_ns();
+}
+
+/* What is not served yet has taken less of this turn than what is. */
+static inline bool
+loop_has_time_for_newcomers(const struct loop *l)
+{
+	return clock_mono_ns() - l->deferred_began_ns < l->polled_ns;
 }
 
 void loop_flush(struct loop *l); /* hold.c: what is held goes to the kernel */

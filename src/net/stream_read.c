@@ -174,6 +174,7 @@ count_read(struct stream *s, size_t n, size_t asked)
 {
 	struct loop *l = s->loop;
 
+	l->reads++;
 	l->read_left -= n < l->read_left ? n : l->read_left;
 	s->read_bytes = n < asked ? 0 : s->read_bytes + n;
 }

@@ -40,8 +40,21 @@ handshake_done(struct stream *s)
 	stream_opened(s);
 }
 
-/* A handshake costs a millisecond of processor: a burst of them is spread over turns, so that
- * those who have one are still served. */
+/* A burst of handshakes is spread over turns, so that those who have one are still served. Who has our first flight is nearly
+ * one of them, and does not wait behind those who come. What costs us as a client is the second step, the provider's chain. */
+static bool
+has_turn(struct stream *s)
+{
+	struct loop *l = s->loop;
+	unsigned *steps = s->is_answered ? &l->finish_steps : &l->handshake_steps;
+	unsigned most = s->is_answered ? LOOP_FINISHES_A_TURN : LOOP_HANDSHAKES_A_TURN;
+
+	if (*steps >= most && !loop_has_time_for_newcomers(l))
+		return false;
+	++*steps;
+	return true;
+}
+
 void
 stream_tls_step(struct stream *s)
 {
@@ -49,13 +62,13 @@ stream_tls_step(struct stream *s)
 
 	if (!s->step_due || s->rx != RX_OPEN)
 		return;
-	if (s->loop->handshake_steps >= LOOP_HANDSHAKES_A_TURN) {
+	if (!has_turn(s)) {
 		stream_schedule(s);
 		return;
 	}
-	s->loop->handshake_steps++;
 	s->step_due = false;
 	r = tls_handshake(s->tls);
+	s->is_answered = s->is_answered || (s->listener != NULL && tls_output(s->tls).n > 0);
 	stream_tls_flush(s); /* an alert too */
 	if (s->asked_ms == 0)
 		s->asked_ms =

@@ -509,6 +509,28 @@ a_crowd_is_accepted_over_turns(void **state)
 	loop_free(l);
 }
 
+/* Else the last of a crowd waits for the square of its number, while its first ask and ask again. */
+static void
+a_turn_accepts_half_as_many_more_as_the_one_before_read(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	int fds[LOOP_ACCEPTS_A_TURN + 11];
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	for (size_t i = 0; i < COUNT_OF(fds); i++)
+		fds[i] = peer_connect(listener_address(d.l));
+	l->reads_before = 20;
+	uv_run(&l->uv, UV_RUN_ONCE);
+	assert_int_equal(d.n, LOOP_ACCEPTS_A_TURN + 10);
+	RUN_UNTIL(l, d.n == COUNT_OF(fds));
+	for (size_t i = 0; i < COUNT_OF(fds); i++)
+		close(fds[i]);
+	door_close(&d);
+	loop_free(l);
+}
+
 static int
 start_clock(void **state)
 {
@@ -545,6 +567,7 @@ main(void)
 	    cmocka_unit_test(timers_that_are_due_at_once_are_spread_over_turns),
 	    cmocka_unit_test(timers_that_are_not_due_after_all_are_looked_at_over_turns),
 	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
+	    cmocka_unit_test(a_turn_accepts_half_as_many_more_as_the_one_before_read),
 	};
 
 	return cmocka_run_group_tests(tests, start_clock, let_clock_go);
