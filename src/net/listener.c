@@ -1,22 +1,15 @@
 #include "net/listener.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/reserve.h"
+#include "net/bind_int.h"
 #include "net/handshakes_int.h"
 #include "net/listener_int.h"
 #include "net/stream_int.h"
 
-#define BACKLOG 4096 /* where the kernel (net.core.somaxconn) lets us */
-#define KEEPALIVE_IDLE                                                                             \
-	30 /* then 3 probes, 10 s apart: a peer that vanished is noticed in a minute */
-#define KEEPALIVE_INTERVAL 10
-#define KEEPALIVE_PROBES 3
+#define BACKLOG 4096    /* where the kernel (net.core.somaxconn) lets us */
 #define NO_MEMORY_MS 50 /* until it is looked again whether there is some */
 
 /*
@@ -24,12 +17,7 @@
  * listening socket alone. `is_parked` remembers it.
  */
 struct listener {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_tcp_t tcp;
-		uv_pipe_t pipe;
-	} uv;
+	union listening uv;
 	struct loop *loop;
 	struct tls_ctx *tls;
 	accept_fn accepted;
@@ -45,8 +33,7 @@ struct listener {
 	void (*idle)(void *ctx);
 	struct defer later; /* takes the parked one, or reaps */
 	struct timer again; /* when there was no memory */
-	struct stat file;   /* of a Unix socket: removed only while it is ours */
-	bool has_file;
+	struct bound_file file;
 	struct address address;
 };
 
@@ -250,127 +237,7 @@ stream_take_seat(struct stream *s)
 	return seat;
 }
 
-/* ---- binding ---- */
-
-/* Accepted sockets inherit these on Linux: no system calls for each connection. */
-static int
-set_tcp_options(uv_os_fd_t fd)
-{
-	static const struct {
-		int level, name, value;
-	} options[] = {
-	    {IPPROTO_TCP, TCP_NODELAY, 1},
-	    {SOL_SOCKET, SO_KEEPALIVE, 1},
-	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
-	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
-	    {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-	};
-
-	for (size_t i = 0; i < COUNT_OF(options); i++) {
-		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value,
-			sizeof(options[i].value)) != 0)
-			return uv_translate_sys_error(errno);
-	}
-	return 0;
-}
-
-static int
-bind_tcp(struct listener *l)
-{
-	uv_os_fd_t fd;
-	int r = uv_tcp_bind(&l->uv.tcp, address_sockaddr(&l->address), 0); /* has SO_REUSEADDR */
-
-	if (r != 0)
-		return r;
-	r = uv_fileno(&l->uv.handle, &fd);
-	return r == 0 ? set_tcp_options(fd) : r;
-}
-
-/* Somebody listens on that file, or it is no socket. */
-static bool
-is_taken(const struct address *a)
-{
-	struct stat st;
-	bool refused;
-	int fd;
-
-	if (lstat(address_path(a), &st) != 0)
-		return false;
-	if (!S_ISSOCK(st.st_mode))
-		return true;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return true;
-	refused = connect(fd, address_sockaddr(a), a->len) != 0 && errno == ECONNREFUSED;
-	close(fd);
-	return !refused;
-}
-
-/* The mode is set on the socket before it has a name: there is no moment with another one, but for
- * what the umask takes away, which the chmod gives back. */
-static int
-bind_unix(struct listener *l, unsigned mode)
-{
-	const char *path = address_path(&l->address);
-	int fd, r;
-
-	if (is_taken(&l->address))
-		return UV_EADDRINUSE;
-	unlink(path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return uv_translate_sys_error(errno);
-	if (fchmod(fd, mode) != 0 || bind(fd, address_sockaddr(&l->address), l->address.len) != 0)
-		goto close_fd;
-	if (chmod(path, mode) != 0 || lstat(path, &l->file) != 0)
-		goto remove_file;
-	l->has_file = true;
-	r = uv_pipe_open(&l->uv.pipe, fd);
-	if (r == 0)
-		return 0;
-	errno = -r;
-remove_file:
-	l->has_file = false;
-	r = uv_translate_sys_error(errno);
-	unlink(path);
-	close(fd);
-	return r;
-close_fd:
-	r = uv_translate_sys_error(errno);
-	close(fd);
-	return r;
-}
-
-/* Its options are set again: who opened it may have had other ideas. */
-static int
-take_socket(struct listener *l, const struct listener_options *o)
-{
-	int r;
-
-	if (address_kind(&l->address) != ADDRESS_UNIX) {
-		r = uv_tcp_open(&l->uv.tcp, o->fd);
-		if (r == 0)
-			return set_tcp_options(o->fd);
-	} else {
-		r = uv_pipe_open(&l->uv.pipe, o->fd);
-		l->has_file = r == 0 && lstat(address_path(&l->address), &l->file) == 0;
-		if (r == 0)
-			return 0;
-	}
-	close(o->fd);
-	return r;
-}
-
-static void
-read_back_address(struct listener *l)
-{
-	struct sockaddr_storage sa;
-	int n = sizeof(sa);
-
-	if (address_kind(&l->address) != ADDRESS_UNIX &&
-	    uv_tcp_getsockname(&l->uv.tcp, (struct sockaddr *)(void *)&sa, &n) == 0)
-		address_from_sockaddr(&l->address, (struct sockaddr *)(void *)&sa, (socklen_t)n);
-}
+/* ---- opening ---- */
 
 struct listener *
 listener_open(struct loop *loop, const struct address *a, const struct listener_options *o,
@@ -394,10 +261,7 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 	else
 		CHK(uv_tcp_init(&loop->uv, &l->uv.tcp) == 0);
 	l->uv.handle.data = l;
-	if (o->is_inherited)
-		r = take_socket(l, o);
-	else
-		r = is_unix ? bind_unix(l, o->unix_mode) : bind_tcp(l);
+	r = bind_listening(&l->uv, &l->address, o, &l->file);
 	if (r == 0)
 		r = uv_listen(&l->uv.stream, BACKLOG, on_connection);
 	if (r != 0) {
@@ -405,7 +269,7 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 		listener_close(l);
 		return NULL;
 	}
-	read_back_address(l);
+	bind_read_back(&l->uv, &l->address);
 	return l;
 }
 
@@ -471,18 +335,6 @@ on_listener_closed(uv_handle_t *h)
 		defer_start(l->loop, &l->later, reap, l);
 }
 
-/* Another server may have put its own file there in the meantime (takeover). */
-static void
-remove_file(struct listener *l)
-{
-	struct stat now;
-
-	if (l->has_file && !l->keeps_file && !l->is_released &&
-	    lstat(address_path(&l->address), &now) == 0 && now.st_ino == l->file.st_ino &&
-	    now.st_dev == l->file.st_dev)
-		unlink(address_path(&l->address));
-}
-
 int
 listener_fd(const struct listener *l)
 {
@@ -525,7 +377,8 @@ listener_close(struct listener *l)
 {
 	defer_stop(&l->later);
 	timer_stop(l->loop, &l->again);
-	remove_file(l);
+	if (!l->keeps_file && !l->is_released)
+		bound_file_remove(&l->file, &l->address);
 	l->is_over = true;
 	if (!uv_is_closing(&l->uv.handle))
 		uv_close(&l->uv.handle, on_listener_closed);
