@@ -1,19 +1,37 @@
 #include "gateway/refuse.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "gateway/forward.h"
 #include "obs/metric.h"
+
+const char *
+refusal_advice(enum err why, bool is_local)
+{
+	switch (err_row(why)->status) {
+	case 405:
+		return is_local ? "allow: GET, HEAD\r\n"
+				: "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+	case 503:
+		return "retry-after: 5\r\n";
+	default:
+		return "";
+	}
+}
 
 bool
 refuse_bare(enum err why, struct buf *out)
 {
 	struct buf body;
-	char date[DATE_LINE_SIZE];
+	char date[DATE_LINE_SIZE], fields[160];
+	int n = snprintf(fields, sizeof(fields), "content-type: application/json\r\n%s",
+	    refusal_advice(why, false));
 	buf_init(&body, 4096);
 	bool ok = refusal_body(REFUSAL_OPENAI, why, SPAN_NONE, &body);
 	ok = ok &&
 	    own_response(err_row(why)->status, date_line(clock_wall_ms(), date),
-		SPAN_LIT("content-type: application/json\r\n"),
+		span_of(fields, (size_t)n),
 		&(struct gateway_fields){.age_s = -1,
 		    .overhead_us = -1,
 		    .error_word = err_row(why)->word,

@@ -41,11 +41,9 @@ is_misunderstood(const struct exchange *x)
 static void
 put_own_answer(struct exchange *x, const char *content_type, struct span body)
 {
-	char fields[128];
-	/* Whoever asks again should not do it at once. */
-	bool is_unavailable = x->is_refusal && x->status == 503;
+	char fields[160];
 	int n = snprintf(fields, sizeof(fields), "content-type: %s\r\n%s", content_type,
-	    is_unavailable ? "retry-after: 5\r\n" : "");
+	    x->is_refusal ? refusal_advice(x->why, x->is_local) : "");
 	const char *word = x->is_refusal ? err_row(x->why)->word : NULL;
 	x->is_kept_alive = client_may_keep(x->client) && !is_misunderstood(x);
 	x->response_size = body.n;

@@ -597,7 +597,9 @@ describe('the pages of the server itself', () => {
 
   test('HEAD is fine, POST is not', async () => {
     assert.equal((await get('/-/healthz', { method: 'HEAD' })).status, 200);
-    assert.equal((await get('/-/healthz', { method: 'POST' })).status, 405);
+    const refused = await get('/-/healthz', { method: 'POST' });
+    assert.equal(refused.status, 405);
+    assert.equal(refused.header('allow'), 'GET, HEAD');
   });
 
   test('metrics: Prometheus text, every series described, values numbers', async () => {

@@ -604,6 +604,7 @@ describe('what is not a request is refused, and never forwarded', () => {
       await reply.whole();
       assert.equal(reply.status, status);
       assert.ok(reply.header('postern-error'));
+      assert.equal(reply.header('allow'), status === 405 ? 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' : undefined); // RFC 9110 15.5.6
       assert.equal(reply.header('connection'), 'close');
       await c.closed();
       assert.equal(provider.requests.length, 0);
