@@ -12,6 +12,7 @@ C := $(wildcard $(SRC:%=$D/%))
 O := $(patsubst $B/src/%,$B/obj/%.o,$(basename $C))
 $B/lib/lib$(NAME).a: $O
 	@rm -f $@ && $(AR) rcs $@ $^
+$B/obj/mbedtls/library/gcm.o: override CF += -O3 -include mbedtls_wide.h
 $B/obj/%.o: $B/src/%.c
 	@mkdir -p $(@D) && $(CC) $(CF) -c $< -o $@
 $B/obj/%.o: $B/src/%.S
