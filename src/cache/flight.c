@@ -1,12 +1,18 @@
 #include "cache/flight.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/chk.h"
 #include "base/map.h"
+#include "net/loop.h"
+
+/* Each may end its exchange when it is told: so many do not hold the loop for longer than a few milliseconds. */
+#define TOLD_A_TURN 64
 
 struct flights {
+	struct loop *loop;
 	struct map by_key;
 	uint64_t total, bytes;
 };
@@ -15,6 +21,7 @@ struct flights {
  * 1. in by_key while it can be joined: not ended, dropped == 0.
  * 2. is_bare: nobody has followed yet, `body` is empty and the leader has the `passed` bytes.
  * 3. freed when the leader has ended it and no follower is left.
+ * 4. followers: those who do not know the newest (told != news) stand before those who do.
  */
 struct flight {
 	struct map_node node;
@@ -22,6 +29,9 @@ struct flight {
 	struct entry_key key;
 	struct span preimage; /* the leader's, while it is listed */
 	struct list followers;
+	struct defer telling;
+	unsigned news; /* how often there was something to tell */
+	bool is_telling;
 	enum flight_state state;
 	bool is_listed;
 	int status;
@@ -34,9 +44,10 @@ struct flight {
 };
 
 struct flights *
-flights_new(uint64_t total)
+flights_new(struct loop *l, uint64_t total)
 {
 	struct flights *fs = xcalloc(1, sizeof(*fs));
+	fs->loop = l;
 	map_init(&fs->by_key);
 	fs->total = total;
 	return fs;
@@ -113,9 +124,10 @@ flight_close(struct flight *f)
 static void
 free_if_left(struct flight *f)
 {
-	if (f->leader.ctx != NULL || !list_is_empty(&f->followers))
+	if (f->leader.ctx != NULL || !list_is_empty(&f->followers) || f->is_telling)
 		return;
 	unlist(f);
+	defer_stop(&f->telling);
 	f->all->bytes -= buf_len(&f->body);
 	buf_fini(&f->body);
 	buf_fini(&f->fields);
@@ -124,14 +136,51 @@ free_if_left(struct flight *f)
 
 /* ---- the leader ---- */
 
-static void
-tell(struct flight *f)
+static struct follower *
+first(const struct flight *f)
 {
-	LIST_EACH(node, &f->followers)
-	{
-		struct follower *m = CONTAINER_OF(node, struct follower, link);
+	return CONTAINER_OF(f->followers.next, struct follower, link);
+}
+
+static bool
+has_told_all(const struct flight *f)
+{
+	return list_is_empty(&f->followers) || first(f)->told == f->news;
+}
+
+/* Some who do not know the newest. What the last of them does when he leaves does not take the flight from under this: the caller
+ * looks with free_if_left. */
+static void
+tell(struct flight *f, unsigned most)
+{
+	f->is_telling = true;
+	for (; most > 0 && !has_told_all(f); most--) {
+		struct follower *m = first(f);
+		m->told = f->news;
+		list_remove(&m->link);
+		list_append(&f->followers, &m->link);
 		m->moved(m->ctx);
 	}
+	f->is_telling = false;
+}
+
+static void
+tell_some(void *ctx)
+{
+	struct flight *f = ctx;
+	tell(f, TOLD_A_TURN);
+	if (!has_told_all(f))
+		defer_start(f->all->loop, &f->telling, tell_some, f);
+	free_if_left(f);
+}
+
+static void
+tell_later(struct flight *f)
+{
+	if (list_is_empty(&f->followers))
+		return;
+	f->news++;
+	defer_start(f->all->loop, &f->telling, tell_some, f);
 }
 
 void
@@ -142,7 +191,7 @@ flight_answer(struct flight *f, int status, struct span fields, const uint8_t re
 	if (!buf_put_span(&f->fields, fields))
 		unlist(f);
 	f->state = FLIGHT_ANSWERED;
-	tell(f);
+	tell_later(f);
 }
 
 static void
@@ -163,12 +212,18 @@ window(const struct flight *f)
 	return limit > f->body.max ? f->body.max : limit;
 }
 
+static bool
+has_room(const struct flight *f, size_t n)
+{
+	return buf_len(&f->body) + n <= window(f);
+}
+
 /* Makes room by letting the oldest bytes go. */
 static void
 make_room(struct flight *f, size_t n)
 {
 	uint64_t held = buf_len(&f->body), limit = window(f);
-	if (held + n > limit)
+	if (!has_room(f, n))
 		drop_first(f, held + n - limit < held ? held + n - limit : held);
 }
 
@@ -190,8 +245,14 @@ void
 flight_put(struct flight *f, struct span bytes)
 {
 	if (!f->is_bare) {
+		if (!has_room(f, bytes.n)) /* nobody loses what he was not told of */
+			tell(f, UINT_MAX);
+		if (f->leader.ctx == NULL) { /* it has ended with the last who followed */
+			free_if_left(f);
+			return;
+		}
 		hold(f, bytes);
-		tell(f);
+		tell_later(f);
 		return;
 	}
 	f->passed += bytes.n;
@@ -228,7 +289,7 @@ end(struct flight *f, enum flight_state how)
 {
 	f->state = how;
 	unlist(f);
-	tell(f);
+	tell_later(f);
 	f->leader.ctx = NULL;
 	free_if_left(f);
 }
@@ -261,6 +322,7 @@ void
 flight_join(struct flight *f, struct follower *m, void (*moved)(void *ctx), void *ctx)
 {
 	m->flight = f;
+	m->told = f->news;
 	m->moved = moved;
 	m->ctx = ctx;
 	list_append(&f->followers, &m->link);

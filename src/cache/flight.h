@@ -9,8 +9,9 @@
  *            holds nothing, if its leader can show what has passed.
  * Ownership  the leader and each follower hold the flight; the last to leave frees it. A follower's node is the
  *            caller's storage.
- * Re-entrancy `moved` is called inside flight_answer, flight_put, flight_complete and flight_fail, once for each follower;
- *            it may leave the flight. `lonely` is called inside flight_leave.
+ * Telling    `moved` is called at the end of the turn, once for all that came in it, and of many followers for some a turn.
+ * Re-entrancy but inside flight_put when its bytes push out others that somebody has not been told of. `moved` may leave the
+ *            flight. `lonely` is called inside flight_leave.
  */
 #ifndef CACHE_FLIGHT_H
 #define CACHE_FLIGHT_H
@@ -24,17 +25,19 @@
 
 struct flights;
 struct flight;
+struct loop;
 
 struct follower {
 	struct list link;
 	struct flight *flight; /* NULL: in none */
+	unsigned told;         /* of the flight's news */
 	void (*moved)(void *ctx);
 	void *ctx;
 };
 
 enum flight_state { FLIGHT_OPEN, FLIGHT_ANSWERED, FLIGHT_COMPLETE, FLIGHT_FAILED };
 
-struct flights *flights_new(uint64_t total);
+struct flights *flights_new(struct loop *l, uint64_t total);
 void flights_free(struct flights *fs); /* no flight is left */
 uint64_t flights_bytes(const struct flights *fs);
 

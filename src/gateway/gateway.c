@@ -59,7 +59,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->loop = parts->loop;
 	g->setup = parts->setup;
 	g->pool = pool_new(parts->loop, parts->resolver, is_own_address, g);
-	g->flights = flights_new(FLIGHTS_BYTES);
+	g->flights = flights_new(g->loop, FLIGHTS_BYTES);
 	g->revoked = revoked_new();
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
 	g->listening = config_ref(parts->setup->config);

@@ -88,6 +88,22 @@ describe('one flight', () => {
     assert.equal(provider.requests.length, 1);
   });
 
+  test('events that came together go to a follower as one piece, not each by itself', async () => {
+    const { rq, stream, follower } = await pair();
+    const events = Array.from({ length: 100 }, (_, i) => event(`n${i}`));
+    const before = follower.pieces.length;
+    rq.socket.cork();
+    events.forEach((e) => stream.send(e));
+    stream.send('data: [DONE]\n\n');
+    rq.socket.uncork();
+    await follower.has('[DONE]');
+    stream.end();
+    await follower.whole();
+    assert.equal(follower.text, [event('a'), ...events, 'data: [DONE]\n\n'].join(''));
+    // one, unless a socket on the way cut it
+    assert.ok(follower.pieces.length - before <= 10, `${follower.pieces.length - before} pieces`);
+  });
+
   test('a leader whose client leaves goes on for who follows', async () => {
     const { body, stream, one, leader, follower } = await pair();
     one.abort();

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "cache/flight.h"
+#include "net/loop.h"
 
+static struct loop *loop;
 static struct flights *fs;
 static const struct entry_key key_a = {{1}}, key_b = {{2}};
 static const uint8_t record[16] = {9};
@@ -26,6 +28,22 @@ on_lonely(void *ctx)
 {
 	(void)ctx;
 	lonely_calls++;
+}
+
+static void
+on_turned(void *ctx)
+{
+	(void)ctx;
+	loop_stop(loop);
+}
+
+/* Runs what was deferred until now. */
+static void
+turn(void)
+{
+	struct defer end = {0};
+	defer_start(loop, &end, on_turned, NULL);
+	loop_run(loop);
 }
 
 /* Takes all that is there, as a client that keeps up. */
@@ -101,6 +119,7 @@ a_follower_gets_what_was_there_then_the_live_tail(void **state)
 	struct flight *f = open_flight(100);
 	flight_join(f, &early.m, on_moved, &early);
 	flight_answer(f, 200, SPAN_LIT("fields"), record);
+	turn();
 	assert_int_equal(early.moves, 1);
 	assert_int_equal(flight_status(f), 200);
 	assert_true(span_eq(flight_fields(f), SPAN_LIT("fields")));
@@ -109,6 +128,7 @@ a_follower_gets_what_was_there_then_the_live_tail(void **state)
 	on_moved(&late);
 	assert_memory_equal(late.got, "abc", 3);
 	flight_put(f, SPAN_LIT("de"));
+	turn();
 	assert_memory_equal(early.got, "abcde", 5);
 	assert_memory_equal(late.got, "abcde", 5);
 	flight_complete(f, &meta);
@@ -157,6 +177,7 @@ it_holds_nothing_until_somebody_asks_for_it(void **state)
 	shown = SPAN_NONE; /* it is not asked for again */
 	flight_join(f, &late.m, on_moved, &late);
 	flight_put(f, SPAN_LIT("fgh"));
+	turn();
 	assert_memory_equal(late.got, "abcdefgh", 8);
 	assert_int_equal(flight_size(f), 8);
 	flight_complete(f, &(struct entry_meta){.status = 200});
@@ -198,6 +219,8 @@ past_its_window_nobody_joins_and_who_lags_is_cut(void **state)
 	assert_non_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
 	flight_put(f, SPAN_LIT("x"));
 	assert_null(flight_find(fs, &key_a, SPAN_LIT("preimage")));
+	assert_int_equal(quick.taken, 10); /* what would have gone */
+	turn();
 	assert_int_equal(quick.taken, 11);
 	assert_false(quick.is_cut);
 	struct span v;
@@ -267,17 +290,102 @@ followers_may_leave_while_they_are_told(void **state)
 	flight_join(f, &b.m, on_moved, &b);
 	flight_join(f, &c.m, on_moved, &c);
 	flight_answer(f, 200, SPAN_NONE, record);
+	turn();
 	assert_int_equal(a.moves + b.moves + c.moves, 3);
 	c.leaves_when_moved = true;
-	flight_fail(f); /* the last one leaves inside: the flight is freed once */
+	flight_fail(f);
+	assert_non_null(c.m.flight);
+	turn(); /* the last one leaves inside: the flight is freed once */
 	assert_null(c.m.flight);
+}
+
+static void
+what_comes_in_one_turn_is_told_once(void **state)
+{
+	struct one a = {0};
+	(void)state;
+	struct flight *f = open_flight(100);
+	flight_join(f, &a.m, on_moved, &a);
+	flight_answer(f, 200, SPAN_NONE, record);
+	flight_put(f, SPAN_LIT("abc"));
+	flight_put(f, SPAN_LIT("de"));
+	assert_int_equal(a.moves, 0);
+	turn();
+	assert_int_equal(a.moves, 1);
+	assert_memory_equal(a.got, "abcde", 5);
+	turn();
+	assert_int_equal(a.moves, 1);
+	flight_complete(f, &(struct entry_meta){.status = 200});
+	flight_leave(&a.m); /* before it was told */
+	turn();
+	assert_int_equal(a.moves, 1);
+}
+
+/* In turns, so that a thousand ends do not hold the loop; news in between reach all, each once. */
+static void
+many_followers_are_told_some_in_each_turn(void **state)
+{
+	enum { MANY = 150 };
+	static struct one many[MANY];
+	(void)state;
+	struct flight *f = open_flight(100);
+	for (int i = 0; i < MANY; i++)
+		flight_join(f, &many[i].m, on_moved, &many[i]);
+	flight_answer(f, 200, SPAN_NONE, record);
+	turn();
+	assert_int_equal(many[63].moves, 1);
+	assert_int_equal(many[64].moves, 0);
+	flight_put(f, SPAN_LIT("abc"));
+	turn();
+	assert_int_equal(many[63].moves, 1);
+	assert_int_equal(many[64].moves, 1);
+	assert_int_equal(many[127].taken, 3);
+	turn();
+	turn();
+	assert_int_equal(many[63].taken, 3);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(many[i].taken, 3);
+		many[i].leaves_when_moved = true;
+	}
+	flight_fail(f);
+	for (int i = 0; i < 3; i++)
+		turn();
+	assert_null(many[MANY - 1].m.flight);
+	assert_int_equal(flights_bytes(fs), 0);
+}
+
+static struct flight *led;
+
+static void
+on_lonely_fail(void *ctx)
+{
+	(void)ctx;
+	flight_fail(led);
+}
+
+/* Bytes that push out others are told at once, and that may be the end of all who want them. */
+static void
+a_leader_may_end_it_when_its_followers_leave_inside_a_put(void **state)
+{
+	static int leader;
+	struct one a = {.leaves_when_moved = true};
+	(void)state;
+	led = flight_open(fs, &key_a, SPAN_LIT("preimage"), 4,
+	    &(struct leader){.lonely = on_lonely_fail, .ctx = &leader});
+	flight_join(led, &a.m, on_moved, &a);
+	flight_put(led, SPAN_LIT("abc"));
+	flight_put(led, SPAN_LIT("de"));
+	assert_int_equal(a.moves, 1);
+	assert_null(a.m.flight);
+	assert_int_equal(flights_bytes(fs), 0);
 }
 
 static int
 setup(void **state)
 {
 	(void)state;
-	fs = flights_new(1000);
+	loop = loop_new();
+	fs = flights_new(loop, 1000);
 	return 0;
 }
 
@@ -286,6 +394,7 @@ teardown(void **state)
 {
 	(void)state;
 	flights_free(fs);
+	loop_free(loop);
 	return 0;
 }
 
@@ -302,6 +411,9 @@ main(void)
 	    cmocka_unit_test(all_flights_together_are_capped),
 	    cmocka_unit_test(the_leader_hears_that_nobody_follows_any_more),
 	    cmocka_unit_test(followers_may_leave_while_they_are_told),
+	    cmocka_unit_test(what_comes_in_one_turn_is_told_once),
+	    cmocka_unit_test(many_followers_are_told_some_in_each_turn),
+	    cmocka_unit_test(a_leader_may_end_it_when_its_followers_leave_inside_a_put),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
