@@ -59,6 +59,7 @@ gateway_new(const struct gateway_parts *parts)
 	g->loop = parts->loop;
 	g->setup = parts->setup;
 	g->pool = pool_new(parts->loop, parts->resolver, is_own_address, g);
+	pool_keep(g->pool, parts->setup->config->limits.connections);
 	g->flights = flights_new(g->loop, FLIGHTS_BYTES);
 	g->revoked = revoked_new();
 	id_source_init(&g->ids, parts->id_seed, &parts->id_floor);
@@ -232,6 +233,7 @@ gateway_swap_setup(struct gateway *g, struct setup *s)
 {
 	setup_unref(g->setup);
 	g->setup = s;
+	pool_keep(g->pool, s->config->limits.connections);
 	if (g->certificates != NULL)
 		certificates_reload(g->certificates, s->config);
 }

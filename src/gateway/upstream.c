@@ -8,7 +8,7 @@
 #include "obs/metric.h"
 #include "tls/context.h"
 
-#define IDLE_MAX 4096 /* pooled connections, all origins together */
+#define KEPT_LEAST 256 /* however few clients there may be: their providers may be many */
 
 static void
 free_pool_if_done(struct pool *p)
@@ -60,6 +60,13 @@ destroy(struct upstream *u)
 		stream_close(u->stream);
 	else
 		defer_start(u->pool->loop, &u->defer, free_later, u);
+}
+
+static void
+destroy_longest_idle(struct pool *p)
+{
+	if (!list_is_empty(&p->idle))
+		destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
 }
 
 void
@@ -250,7 +257,16 @@ pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx)
 	p->own_ctx = ctx;
 	p->most_open = loop_descriptor_budget() / 2;
 	list_init(&p->idle);
+	pool_keep(p, KEPT_LEAST);
 	return p;
+}
+
+void
+pool_keep(struct pool *p, size_t most)
+{
+	if (most < KEPT_LEAST)
+		most = KEPT_LEAST;
+	p->most_idle = most < p->most_open ? most : p->most_open;
 }
 
 void
@@ -326,8 +342,8 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	struct upstream *u = which == POOL_FRESH ? NULL : take_idle(p, o, which);
 	if (u != NULL)
 		return u;
-	if (p->n_open >= p->most_open && !list_is_empty(&p->idle))
-		destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
+	if (p->n_open >= p->most_open)
+		destroy_longest_idle(p);
 	u = xcalloc(1, sizeof(*u));
 	u->pool = p;
 	p->n_open++;
@@ -430,10 +446,12 @@ upstream_return(struct upstream *u, bool request_complete)
 {
 	struct pool *p = u->pool;
 	if (u->state != UP_READY || u->is_tunnel || !u->is_complete || !u->may_keep ||
-	    !request_complete || p->is_freed || p->n_idle >= IDLE_MAX) {
+	    !request_complete || p->is_freed) {
 		destroy(u);
 		return;
 	}
+	if (p->n_idle >= p->most_idle)
+		destroy_longest_idle(p);
 	u->ev = NULL;
 	u->state = UP_IDLE;
 	list_push(&p->idle, &u->link);

@@ -53,6 +53,9 @@ struct upstream_timeouts {
 /* Whether that connection leads back to this very server: it fails with E_LOOP. */
 typedef bool (*own_fn)(void *ctx, const struct stream *s);
 struct pool *pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx);
+/* So many idle ones at most, all origins together; 256 at least, and half the descriptor budget at most. For who gives them
+ * back: as many as there may be clients, else each of these would connect anew again and again. */
+void pool_keep(struct pool *p, size_t most);
 void pool_close_idle(struct pool *p);
 void pool_free(struct pool *p); /* all leases must be back; the connections close on their own */
 

@@ -20,6 +20,7 @@ struct pool {
 	size_t n_idle;
 	size_t n_open;
 	size_t most_open; /* from here on the longest idle one goes for each new one */
+	size_t most_idle; /* likewise for each that becomes idle */
 	bool is_freed;
 };
 

@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
 #include <cmocka.h>
 
 #include "base/arena.h"
@@ -245,12 +248,11 @@ a_name_that_is_none_says_so(void **state)
 static const char asks[] = "GET / HTTP/1.1\r\nhost: one.test\r\n\r\n";
 static const char answer[] = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/* Asked and answered once; the provider's end of the connection that is in the pool now. */
+/* Asked and answered once; the provider's end. */
 static int
-pooled(struct fixture *f)
+answered(struct fixture *f, struct upstream *u)
 {
 	struct span all = span_str(asks);
-	struct upstream *u = lease(f, "one.test", true);
 	int fd = accepted(f);
 	char in[256];
 
@@ -260,6 +262,16 @@ pooled(struct fixture *f)
 	assert_int_equal(recv(fd, in, sizeof(in), MSG_DONTWAIT), all.n);
 	peer_send(fd, answer);
 	RUN_UNTIL(f->loop, f->complete == 1);
+	return fd;
+}
+
+/* The provider's end of the connection that is in the pool now. */
+static int
+pooled(struct fixture *f)
+{
+	struct upstream *u = lease(f, "one.test", true);
+	int fd = answered(f, u);
+
 	upstream_return(u, true);
 	return fd;
 }
@@ -374,6 +386,73 @@ what_was_not_sent_yet_is_not_sent_after_a_cancel(void **state)
 	fixture_free(f);
 }
 
+/* ---- how many are kept ---- */
+
+/* So many at a time, then given back: how many of them stay open. Those that do not are the first that were given back. */
+static size_t
+kept_of(struct fixture *f, size_t n)
+{
+	struct upstream **u = xcalloc(n, sizeof(struct upstream *));
+	int *fds = xcalloc(n, sizeof(int));
+	size_t closed = 0;
+	char c;
+
+	for (size_t i = 0; i < n; i++) {
+		u[i] = lease(f, "one.test", true);
+		fds[i] = answered(f, u[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		upstream_return(u[i], true);
+	run_turns(f->loop, 10);
+	while (closed < n && recv(fds[closed], &c, 1, MSG_DONTWAIT) == 0)
+		closed++;
+	for (size_t i = 0; i < n; i++) {
+		assert_true(i < closed || recv(fds[i], &c, 1, MSG_DONTWAIT) == -1);
+		close(fds[i]);
+	}
+	run_turns(f->loop, 10); /* the rest end with that */
+	free(fds);
+	free(u);
+	return n - closed;
+}
+
+static void
+as_many_unused_ones_are_kept_as_there_may_be_clients(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+
+	UNUSED(state);
+	pool_keep(f->pool, 300);
+	assert_int_equal(kept_of(f, 300), 300);
+	assert_int_equal(kept_of(f, 301), 300);
+	pool_keep(f->pool, 1);
+	assert_int_equal(kept_of(f, 256), 256);
+	assert_int_equal(kept_of(f, 257), 256);
+	fixture_free(f);
+}
+
+static void
+unused_ones_are_at_most_half_the_descriptors(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	struct rlimit lim, few;
+
+	UNUSED(state);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	few = lim;
+	few.rlim_cur = 64 + 2 * 3;
+	pool_free(f->pool);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	f->pool = pool_new(f->loop, f->resolver, is_own, f);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	pool_keep(f->pool, 10000);
+	assert_int_equal(kept_of(f, 3), 3);
+	assert_int_equal(kept_of(f, 4), 3);
+	fixture_free(f);
+}
+
 int
 main(void)
 {
@@ -386,6 +465,8 @@ main(void)
 	    cmocka_unit_test(what_was_staged_is_no_answer_and_the_request_stays_here),
 	    cmocka_unit_test(who_wants_a_quiet_one_gets_a_new_one),
 	    cmocka_unit_test(what_was_not_sent_yet_is_not_sent_after_a_cancel),
+	    cmocka_unit_test(as_many_unused_ones_are_kept_as_there_may_be_clients),
+	    cmocka_unit_test(unused_ones_are_at_most_half_the_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
