@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define WRITE_BYTES (64 * 1024)
+
 /* The stored fields behind the hash of the request that stored them. */
 static bool
 put_head(struct exchange *x)
@@ -50,6 +52,7 @@ fall_through(struct exchange *x)
 static enum step_result
 lose_entry(struct exchange *x)
 {
+	relay_flush(x);
 	x->why = E_CORRUPT;
 	x->ended_in = STEP_REPLAY;
 	x->is_truncated = true;
@@ -74,7 +77,15 @@ begin(struct exchange *x, struct span *first)
 	return stored.size > 0 ? reader_piece(x->reader, first) : E_OK;
 }
 
-/* Writes one piece. The last one stays in the box, to go out behind the record, or in the tail if the client has not
+/* A call of the kernel for each piece of 16 KB would cost more than its bytes. What a sealed entry gives lives only until it
+ * gives more. */
+static bool
+is_worth_writing(const struct exchange *x)
+{
+	return x->is_sealed || box_bytes(x) >= WRITE_BYTES || box_parts(x) == PIECES;
+}
+
+/* Writes pieces, some at once. The last ones stay in the box, to go out behind the record, or in the tail if the client has not
  * read what came before: its view does not live that long. */
 static enum step_result
 put_piece(struct exchange *x, struct span piece)
@@ -87,7 +98,7 @@ put_piece(struct exchange *x, struct span piece)
 		return STEP_WAIT;
 	}
 	CHK(box_put(x, piece, true));
-	if (!is_last)
+	if (!is_last && is_worth_writing(x))
 		relay_flush(x);
 	return STEP_MORE;
 }
@@ -113,8 +124,10 @@ step_replay(struct exchange *x)
 	while (x->reader->given < x->reader->size) {
 		if (client_backlog(x->client) > high_water(x))
 			return STEP_WAIT;
-		if (x->reader->given - begun >= TURN_BYTES)
+		if (x->reader->given - begun >= TURN_BYTES) {
+			relay_flush(x); /* the views end with the turn */
 			return exchange_yield(x);
+		}
 		if (reader_piece(x->reader, &piece) != E_OK)
 			return lose_entry(x);
 		if (put_piece(x, piece) == STEP_WAIT)

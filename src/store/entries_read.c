@@ -17,6 +17,7 @@ struct entry {
 	/* Of the disk, if it is in the head: a view as long as the owner's turn is this one. */
 	struct span body;
 	uint64_t turn;
+	uint32_t checked; /* in that turn: chunks before this one are known to be whole */
 	char bytes[];
 };
 
@@ -168,14 +169,16 @@ is_same_preimage(struct entries *e, const struct entry_view *v, struct span want
 /* Damage is better found now, while it can still be a miss. Of a very large body only the
  * beginning is looked at: the loop has others to serve. */
 static bool
-is_body_whole(struct entries *e, const struct entry_head *h)
+is_body_whole(struct entries *e, const struct entry_head *h, uint32_t *checked)
 {
 	uint32_t i = entry_preimage_chunks(h), end = entry_chunks(h);
 
+	*checked = 0;
 	if (h->has_body)
 		return true;
 	if (end - i > CHECKED_BYTES / h->chunk)
 		end = i + CHECKED_BYTES / h->chunk;
+	*checked = end;
 	for (; i < end; i++) {
 		MDB_val value;
 		struct span bytes;
@@ -188,14 +191,18 @@ is_body_whole(struct entries *e, const struct entry_head *h)
 }
 
 static struct entry *
-entry_of_view(struct entries *e, const struct entry_view *v)
+entry_of_view(struct entries *e, const struct entry_view *v, uint32_t checked)
 {
 	struct entry *en = malloc(sizeof(*en) + v->headers.n);
 
 	if (en == NULL)
 		return NULL;
-	*en = (struct entry){
-	    .owner = e, .head = v->head, .meta = v->head.meta, .body = v->body, .turn = e->turn};
+	*en = (struct entry){.owner = e,
+	    .head = v->head,
+	    .meta = v->head.meta,
+	    .body = v->body,
+	    .turn = e->turn,
+	    .checked = checked};
 	if (v->headers.n > 0)
 		memcpy(en->bytes, v->headers.p, v->headers.n);
 	en->headers = span_of(en->bytes, v->headers.n);
@@ -216,6 +223,7 @@ static struct entry *
 find_stored(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
 {
 	struct entry_view v;
+	uint32_t checked;
 	bool is_there;
 
 	if (!begin_reading(e, true))
@@ -232,12 +240,12 @@ find_stored(struct entries *e, const struct entry_key *k, struct span preimage, 
 	}
 	if (!is_same_preimage(e, &v, preimage))
 		return NULL;
-	if (!is_body_whole(e, &v.head)) {
+	if (!is_body_whole(e, &v.head, &checked)) {
 		entries_remove(e, k);
 		return NULL;
 	}
 	visited_set(e, k);
-	return entry_of_view(e, &v);
+	return entry_of_view(e, &v, checked);
 }
 
 struct entry *
@@ -281,6 +289,16 @@ inline_body(struct entry *en)
 	return E_OK;
 }
 
+/* What entry_find has looked at need not be added up again in the same turn: it is the same snapshot. */
+static bool
+decode_chunk(const struct entry *en, uint32_t i, struct span value, struct span *bytes)
+{
+	if (en->turn != en->owner->turn || i >= en->checked)
+		return entry_chunk_decode(en->head.generation, i, value, bytes);
+	*bytes = span_skip(value, sizeof(uint64_t));
+	return true;
+}
+
 static enum err
 chunk_at(struct entry *en, uint64_t offset, struct span *piece)
 {
@@ -293,7 +311,7 @@ chunk_at(struct entry *en, uint64_t offset, struct span *piece)
 
 	if (rc != 0)
 		return env_err(rc);
-	if (!entry_chunk_decode(en->head.generation, i, span_of_val(value), &bytes) ||
+	if (!decode_chunk(en, i, span_of_val(value), &bytes) ||
 	    bytes.n != (left < size ? left : size)) {
 		entries_remove(en->owner, &en->head.key);
 		return E_CORRUPT;
