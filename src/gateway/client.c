@@ -302,6 +302,12 @@ client_write(struct client *c, const struct span *parts, size_t n)
 	return ok;
 }
 
+void
+client_hurry(struct client *c)
+{
+	stream_hurry(c->stream);
+}
+
 size_t
 client_backlog(const struct client *c)
 {

@@ -47,6 +47,8 @@ struct client_memos {
 struct client_memos *client_memos(struct client *c);
 bool client_is_admin_listener(const struct client *c);
 bool client_write(struct client *c, const struct span *parts, size_t n);
+void client_hurry(
+    struct client *c); /* what was written now (stream_hurry): the caller has work to do */
 size_t client_backlog(const struct client *c);
 void client_read_more(struct client *c); /* the exchange has room for more of the body again */
 /* A 101 was written: what was sent ahead, and all that comes, goes to exchange_body as it is; a FIN is exchange_body_end with

@@ -225,6 +225,7 @@ relay_flush(struct exchange *x)
 	if (x->client != NULL) {
 		x->sent_bytes += box_bytes(x);
 		client_write(x->client, x->box->parts, x->box->n);
+		client_hurry(x->client);
 	}
 	feed_taps(x);
 	box_empty(x);

@@ -57,8 +57,11 @@ end_turn(struct loop *l)
 static void
 on_prepare(uv_prepare_t *h)
 {
-	loop_flush(h->data);
-	end_turn(h->data);
+	struct loop *l = h->data;
+
+	loop_flush(l);
+	l->has_hurried = false;
+	end_turn(l);
 }
 
 static void

@@ -83,6 +83,7 @@ struct loop {
 	struct watched_signal *signals[LOOP_SIGNALS];
 	struct held held[LOOP_HELD];
 	uint32_t n_held, held_bytes;
+	bool has_hurried; /* somebody, in this turn */
 	/* One for all connections: what a read leaves unused is copied into the stream. */
 	char read[LOOP_READ_BYTES];
 	char plain[LOOP_READ_BYTES];

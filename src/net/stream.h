@@ -82,6 +82,9 @@ void stream_set_low_water(struct stream *s, size_t bytes); /* default 64 KB */
 bool stream_write(struct stream *s, const struct span *parts, size_t n);
 /* What is held goes to the kernel now: for who decides by the backlog whether to close. */
 void stream_flush(struct stream *s);
+/* The same for the first who asks in a turn of the loop, and nothing for others: for who has work to do behind a write that
+ * somebody waits for. */
+void stream_hurry(struct stream *s);
 /* Whether anything written since stream_mark has gone out, if only into the queue: what comes while nothing has is no
  * answer to it. */
 void stream_mark(struct stream *s);

@@ -380,6 +380,31 @@ small_writes_are_held_until_the_turn_ends_and_allocate_nothing(void **state)
 	couple_free(c);
 }
 
+/* The first of a turn that hurries; the next turn has a first again. */
+static void
+one_in_a_turn_may_hurry(void **state)
+{
+	struct couple *c = couple_new();
+	int late = peer_connect(listener_address(c->door.l));
+	char in[32];
+
+	UNUSED(state);
+	RUN_UNTIL(c->loop, c->door.n == 2);
+	for (int turn = 0; turn < 2; turn++) {
+		uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+		assert_true(end_write(c->e, "soon", 4));
+		CALL(stream_hurry(c->e->s));
+		assert_int_equal(recv(c->peer, in, sizeof(in), MSG_DONTWAIT), 4);
+		assert_true(end_write(&c->door.ends[1], "later", 5));
+		CALL(stream_hurry(c->door.ends[1].s));
+		assert_int_equal(recv(late, in, sizeof(in), MSG_DONTWAIT), -1);
+		uv_run(&c->loop->uv, UV_RUN_NOWAIT);
+		assert_int_equal(recv(late, in, sizeof(in), MSG_DONTWAIT), 5);
+	}
+	close(late);
+	couple_free(c);
+}
+
 /* One more than may hold, each twice and in turn: nothing is lost, and the order of each is kept. */
 static void
 many_streams_hold_side_by_side(void **state)
@@ -758,6 +783,7 @@ main(void)
 	    cmocka_unit_test(partial_writes_keep_the_order_and_drained_comes_at_the_low_mark),
 	    cmocka_unit_test(the_backlog_moves_with_every_byte_the_kernel_takes),
 	    cmocka_unit_test(small_writes_are_held_until_the_turn_ends_and_allocate_nothing),
+	    cmocka_unit_test(one_in_a_turn_may_hurry),
 	    cmocka_unit_test(many_streams_hold_side_by_side),
 	    cmocka_unit_test(a_full_hold_is_sent),
 	    cmocka_unit_test(what_was_held_and_does_not_fit_clogs),
