@@ -11,6 +11,7 @@
 #include "http/message.h"
 #include "http/target.h"
 #include "journal/payload.h"
+#include "journal/record_int.h"
 #include "journal/sealed.h"
 #include "json/json.h"
 #include "obs/metric.h"
@@ -65,12 +66,15 @@ journal_free(struct journal *j)
 	free(j);
 }
 
-/* A peer's text, cut and redacted, in the arena. Empty when there is no room for it. */
+/* A peer's text, cut and redacted, in the arena. Empty when there is no room for it. A word of ours hides nothing. */
 static struct span
 clean(struct journal *j, struct span text, size_t max, struct arena *a)
 {
+	int word;
 	if (text.n == 0)
 		return SPAN_NONE;
+	if (record_word_find(text, &word) && record_word(word, &text))
+		return text;
 	buf_reset(&j->text);
 	if (!text_redact(span_head(text, max), &j->text))
 		return SPAN_NONE;
@@ -80,12 +84,12 @@ clean(struct journal *j, struct span text, size_t max, struct arena *a)
 static struct span
 clean_path(struct journal *j, const struct target *t, struct arena *a)
 {
+	if (t->query.p == NULL)
+		return clean(j, t->path, PATH_MAX_BYTES, a);
 	buf_reset(&j->text);
-	if (!text_redact(span_head(t->path, PATH_MAX_BYTES), &j->text))
-		return SPAN_NONE;
-	if (t->query.p != NULL &&
-	    (!buf_putc(&j->text, '?') ||
-		!query_redact(span_head(t->query, PATH_MAX_BYTES), &j->text)))
+	if (!text_redact(span_head(t->path, PATH_MAX_BYTES), &j->text) ||
+	    !buf_putc(&j->text, '?') ||
+	    !query_redact(span_head(t->query, PATH_MAX_BYTES), &j->text))
 		return SPAN_NONE;
 	return arena_dup(a, buf_view(&j->text));
 }

@@ -1,54 +1,82 @@
 #include "journal/record_int.h"
 
 #include <stdio.h>
+#include <string.h>
 
-#define W(s) {"" s, sizeof(s) - 1}
+/* `before`: the number of the word before it that is as long, -1 if there is none. */
+#define W(s, before) {{"" s, sizeof(s) - 1}, before}
 
 /* Their numbers are on disk: add at the end, take none away. */
-static const struct span words[] = {
-    W("ok"),
-    W("--"),
-    W("POST"),
-    W("GET"),
-    W("default"),
-    W("application/json"),
-    W("application/json; charset=utf-8"),
-    W("application/json; charset=UTF-8"),
-    W("text/event-stream"),
-    W("text/event-stream; charset=utf-8"),
-    W("127.0.0.1"),
-    W("::1"),
-    W("openai"),
-    W("api.openai.com"),
-    W("/openai/v1/chat/completions"),
-    W("/openai/v1/responses"),
-    W("/openai/v1/embeddings"),
-    W("/openai/chat/completions"),
-    W("/openai/responses"),
-    W("/openai/embeddings"),
-    W("anthropic"),
-    W("api.anthropic.com"),
-    W("/anthropic/v1/messages"),
-    W("google-ai-studio"),
-    W("generativelanguage.googleapis.com"),
-    W("/v1/chat/completions"),
-    W("/v1/responses"),
-    W("/v1/embeddings"),
-    W("/v1/messages"),
+static const struct {
+	struct span text;
+	int before;
+} words[] = {
+    W("ok", -1),
+    W("--", 0),
+    W("POST", -1),
+    W("GET", -1),
+    W("default", -1),
+    W("application/json", -1),
+    W("application/json; charset=utf-8", -1),
+    W("application/json; charset=UTF-8", 6),
+    W("text/event-stream", -1),
+    W("text/event-stream; charset=utf-8", -1),
+    W("127.0.0.1", -1),
+    W("::1", 3),
+    W("openai", -1),
+    W("api.openai.com", -1),
+    W("/openai/v1/chat/completions", -1),
+    W("/openai/v1/responses", -1),
+    W("/openai/v1/embeddings", -1),
+    W("/openai/chat/completions", -1),
+    W("/openai/responses", 8),
+    W("/openai/embeddings", -1),
+    W("anthropic", 10),
+    W("api.anthropic.com", 18),
+    W("/anthropic/v1/messages", -1),
+    W("google-ai-studio", 5),
+    W("generativelanguage.googleapis.com", -1),
+    W("/v1/chat/completions", 15),
+    W("/v1/responses", -1),
+    W("/v1/embeddings", 13),
+    W("/v1/messages", -1),
 };
 _Static_assert(COUNT_OF(words) <= 256, "a number is one byte");
+
+/* The number + 1 of the last word of a length. */
+static const unsigned char last_of[] = {
+    [2] = 2,
+    [3] = 12,
+    [4] = 3,
+    [6] = 13,
+    [7] = 5,
+    [9] = 21,
+    [12] = 29,
+    [13] = 27,
+    [14] = 28,
+    [16] = 24,
+    [17] = 22,
+    [18] = 20,
+    [20] = 26,
+    [21] = 17,
+    [22] = 23,
+    [24] = 18,
+    [27] = 15,
+    [31] = 8,
+    [32] = 10,
+    [33] = 25,
+};
 
 bool
 record_word_find(struct span text, int *number)
 {
-	for (size_t i = 0; i < COUNT_OF(words); i++) {
-		if (words[i].n == text.n && words[i].p[0] == text.p[0] &&
-		    memcmp(words[i].p, text.p, text.n) == 0) {
-			*number = (int)i;
-			return true;
-		}
-	}
-	return false;
+	int i = text.n < COUNT_OF(last_of) ? last_of[text.n] - 1 : -1;
+
+	while (i >= 0 && memcmp(words[i].text.p, text.p, text.n) != 0)
+		i = words[i].before;
+	if (i >= 0)
+		*number = i;
+	return i >= 0;
 }
 
 bool
@@ -56,7 +84,7 @@ record_word(int number, struct span *text)
 {
 	if ((size_t)number >= COUNT_OF(words))
 		return false;
-	*text = words[number];
+	*text = words[number].text;
 	return true;
 }
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "journal/record.h"
+#include "journal/record_int.h"
 #include "json/json.h"
 
 static struct record
@@ -238,6 +238,28 @@ a_typical_record_is_under_300_bytes(void **state)
 	buf_fini(&b);
 }
 
+/* Each by its number, and nothing that is only as long. */
+static void
+every_word_is_found_again(void **state)
+{
+	struct span word;
+	char other[64];
+	int count = 0, number = -1;
+
+	(void)state;
+	for (; record_word(count, &word); count++) {
+		assert_true(record_word_find(word, &number));
+		assert_int_equal(number, count);
+		assert_true(word.n < sizeof(other));
+		memcpy(other, word.p, word.n);
+		other[word.n - 1] ^= 1;
+		assert_false(record_word_find(span_of(other, word.n), &number));
+	}
+	assert_true(count >= 29); /* of a log that was written before */
+	for (size_t n = 0; n < sizeof(other); n++)
+		assert_false(record_word_find(span_of(memset(other, '~', n), n), &number));
+}
+
 static void
 a_cut_or_foreign_record_is_refused_at_every_length(void **state)
 {
@@ -341,6 +363,7 @@ main(void)
 	    cmocka_unit_test(csv_cells_are_quoted_and_no_formulas),
 	    cmocka_unit_test(csv_has_a_name_for_every_cell),
 	    cmocka_unit_test(a_typical_record_is_under_300_bytes),
+	    cmocka_unit_test(every_word_is_found_again),
 	    cmocka_unit_test(a_cut_or_foreign_record_is_refused_at_every_length),
 	    cmocka_unit_test(json_has_cloudflares_names_and_ours),
 	    cmocka_unit_test(unknown_cost_is_null_and_a_hit_costs_nothing),
