@@ -63,12 +63,26 @@ cache_wishes_read(const struct headers *h, struct cache_wishes *out, const char 
 	return E_OK;
 }
 
+/* By the request itself, whatever the mode. */
+static bool
+is_asked_for(const struct cache_wishes *w)
+{
+	return w->key.n > 0 || (w->has_ttl && w->ttl_s > 0);
+}
+
+bool
+cache_may_plan(
+    const struct config_gateway *g, const struct cache_wishes *w, const struct endpoint *e)
+{
+	return !w->no_store && e->is_cacheable && (g->cache.mode != CACHE_OFF || is_asked_for(w));
+}
+
 static bool
 mode_admits(
     const struct config_gateway *g, const struct cache_wishes *w, const struct request_facts *facts)
 {
-	if (w->key.n > 0 || (w->has_ttl && w->ttl_s > 0))
-		return true; /* asked for by the request itself, whatever the mode */
+	if (is_asked_for(w))
+		return true;
 	switch (g->cache.mode) {
 	case CACHE_ALL:
 		return true;
@@ -85,8 +99,8 @@ cache_plan_make(const struct config_gateway *g, const struct cache_wishes *w,
     const struct endpoint *e, const struct request_facts *facts, bool has_body_key)
 {
 	struct cache_plan plan = {0};
-	if (w->no_store || !e->is_cacheable || facts->is_stateful ||
-	    (!has_body_key && w->key.n == 0) || !mode_admits(g, w, facts))
+	if (!cache_may_plan(g, w, e) || facts->is_stateful || (!has_body_key && w->key.n == 0) ||
+	    !mode_admits(g, w, facts))
 		return plan;
 	plan.ttl_ms = w->has_ttl ? w->ttl_s * 1000 : g->cache.ttl_ms;
 	if (!w->has_ttl && plan.ttl_ms == 0 && w->key.n > 0)

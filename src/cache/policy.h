@@ -33,6 +33,9 @@ struct cache_plan {
 	bool may_store;
 	uint64_t ttl_ms; /* of what is stored; > 0 when may_store */
 };
+/* False: nothing is read or stored for it, whatever its body says. */
+bool cache_may_plan(
+    const struct config_gateway *g, const struct cache_wishes *w, const struct endpoint *e);
 /* has_body_key: the body has a canonical or raw form that can be a key. */
 struct cache_plan cache_plan_make(const struct config_gateway *g, const struct cache_wishes *w,
     const struct endpoint *e, const struct request_facts *facts, bool has_body_key);

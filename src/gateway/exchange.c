@@ -280,10 +280,24 @@ prepared(void *ctx)
 	exchange_pump(x);
 }
 
+/* Where the cache has no part in it the log wants to know the model, and nobody anything else. */
+static bool
+is_soon_prepared(struct exchange *x)
+{
+	if (cache_may_plan(x->route.gateway, &x->wishes, &x->endpoint))
+		return false;
+	x->facts.model = x->endpoint.model;
+	return !x->is_held || x->facts.model.n > 0 ||
+	    json_peek_str(
+		span_head(buf_view(&x->body), OFF_LOOP_BYTES), SPAN_LIT("model"), &x->facts.model);
+}
+
 static enum step_result
 step_prepare(struct exchange *x)
 {
 	x->step = STEP_LOOKUP;
+	if (is_soon_prepared(x))
+		return STEP_MORE;
 	if (buf_len(&x->body) <= OFF_LOOP_BYTES) {
 		prepare(x);
 		return STEP_MORE;
@@ -306,7 +320,7 @@ step_prepare(struct exchange *x)
 static void
 forget_document(struct exchange *x)
 {
-	if (x->split != NULL || x->doc == NULL)
+	if (x->split != NULL)
 		return;
 	x->facts.model = arena_dup(&x->arena, x->facts.model);
 	json_free(x->doc);

@@ -36,6 +36,12 @@ struct json_doc *json_parse(struct span text);
 #define JSON_VIEW_MIN 64
 #define JSON_VIEW_ESCAPED_MIN 1024
 struct json_doc *json_parse_view(struct span text, bool keeps_escapes);
+/* The string that is the first member of that name in the object that text is, as it stands there, for who wants to know nothing
+ * else: what comes before it is skipped, not judged, and what follows is not looked at. `name` is of letters. False, *out
+ * untouched, where only parsing tells: it is not there, no string, not of plain ASCII, or behind a longer name with escapes. */
+bool json_peek_str(struct span text, struct span name, struct span *out);
+/* The same of an object: its text, for json_parse to judge. */
+bool json_peek_object(struct span text, struct span name, struct span *out);
 void json_free(struct json_doc *d);
 struct json_val json_root(const struct json_doc *d);
 

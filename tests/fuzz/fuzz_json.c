@@ -81,6 +81,16 @@ check_view(struct span text, bool keeps_escapes)
 	buf_fini(&b);
 }
 
+/* What is found without parsing is what parsing finds. */
+static void
+check_peek(const struct json_doc *d, struct span text)
+{
+	struct span found, said;
+
+	if (json_peek_str(text, SPAN_LIT("a"), &found) && d != NULL)
+		CHK(json_str(json_get(json_root(d), "a"), &said) && span_eq(found, said));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -91,6 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (d != NULL)
 		check_document(d, text);
+	check_peek(d, text);
 	json_free(d);
 	stretch(span_head(text, MAX / JSON_VIEW_ESCAPED_MIN / 2), &longer);
 	check_view(buf_view(&longer), false);

@@ -145,6 +145,31 @@ skipping_does_not_read_but_stores(void **state)
 	assert_true(!p.may_store && !p.may_read);
 }
 
+/* No plan is made of what it refuses, whatever the body says; and it refuses no more than that. */
+static void
+what_the_body_cannot_change_is_known_before(void **state)
+{
+	static const enum cache_mode modes[] = {CACHE_OFF, CACHE_ALL, CACHE_DETERMINISTIC};
+	static const struct request_facts bodies[] = {
+	    {.is_stream = false}, {.is_deterministic = true}};
+	const struct cache_wishes wishes[] = {{.skip = false}, {.no_store = true},
+	    {.has_ttl = true}, {.has_ttl = true, .ttl_s = 1}, {.key = SPAN_LIT("k")}};
+	size_t admitted = 0;
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(modes) * COUNT_OF(wishes); i++) {
+		struct config_gateway g = gateway(modes[i % COUNT_OF(modes)]);
+		const struct cache_wishes *w = &wishes[i / COUNT_OF(modes)];
+		bool may = cache_may_plan(&g, w, &chat), is_planned = false;
+		for (size_t j = 0; j < COUNT_OF(bodies); j++)
+			is_planned |= cache_plan_make(&g, w, &chat, &bodies[j], true).may_store;
+		assert_true(may || !is_planned);
+		assert_true(is_planned || !may || (w->has_ttl && w->ttl_s == 0));
+		admitted += may;
+	}
+	assert_int_equal(admitted,
+	    10); /* two modes of three with no wish or a ttl of 0, all with a ttl or a key */
+}
+
 static void
 a_body_without_a_form_needs_a_custom_key(void **state)
 {
@@ -215,6 +240,7 @@ main(void)
 	    cmocka_unit_test(modes_admit_what_they_say),
 	    cmocka_unit_test(a_key_without_any_ttl_has_cloudflares_five_minutes),
 	    cmocka_unit_test(skipping_does_not_read_but_stores),
+	    cmocka_unit_test(what_the_body_cannot_change_is_known_before),
 	    cmocka_unit_test(a_body_without_a_form_needs_a_custom_key),
 	    cmocka_unit_test(only_whole_good_answers_of_bounded_size_are_stored),
 	    cmocka_unit_test(the_providers_word_counts_only_when_asked_for),
