@@ -55,6 +55,9 @@ hang_taps(struct exchange *x, const struct response_head *head)
 	    meter_new(&x->endpoint, head->status, headers_value(&head->headers, H_CONTENT_TYPE),
 		headers_value(&head->headers, H_CONTENT_ENCODING));
 	if (m != NULL) {
+		/* No cache asks whether the answer is a good one, and no log which model gave it. */
+		if (!x->plan.may_store && x->facts.model.n > 0)
+			meter_skim(m);
 		meter_tap_init(&x->meter, m);
 		*last = &x->meter.tap;
 		last = &x->meter.tap.next;

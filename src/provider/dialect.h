@@ -125,6 +125,9 @@ void meter_finish(struct meter *m); /* all of the body was seen */
  * compressed, or nothing is to be read of it. */
 #define METER_BORROW_MAX ((size_t)32 << 20)
 bool meter_borrow(struct meter *m);
+/* Before the end. Of a JSON answer nothing is wanted but the usage: where that is found without parsing the rest
+ * (json_peek_object) nothing else of the result is set. */
+void meter_skim(struct meter *m);
 /* is_cut: `body` is not all of it. */
 void meter_finish_with(struct meter *m, struct span body, bool is_cut);
 const struct meter_result *meter_result(const struct meter *m);

@@ -115,4 +115,5 @@ const struct dialect_ops dialect_anthropic = {
     .sampling = sampling,
     .read_answer = read_answer,
     .read_event = read_event,
+    .read_usage = anthropic_read_usage,
 };

@@ -41,6 +41,8 @@ struct dialect_ops {
 	/* A whole JSON answer, parsed. */
 	void (*read_answer)(struct reading *r, struct json_val root);
 	void (*read_event)(struct reading *r, const struct stream_event *e);
+	/* What read_answer reads of an object "usage", where one stands in root; NULL: elsewhere too. */
+	void (*read_usage)(struct reading *r, struct json_val usage);
 };
 
 extern const struct dialect_ops dialect_openai, dialect_anthropic, dialect_gemini, dialect_bedrock,

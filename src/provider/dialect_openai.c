@@ -313,4 +313,5 @@ const struct dialect_ops dialect_openai = {
     .sampling = sampling,
     .read_answer = openai_read_answer,
     .read_event = openai_read_event,
+    .read_usage = openai_read_usage,
 };

@@ -31,6 +31,7 @@ struct meter {
 	bool is_over;     /* a JSON answer longer than is held */
 	bool may_be_json; /* an array of items was expected: the first byte decides */
 	bool is_borrowed; /* the body is the caller's */
+	bool is_skimmed;
 	bool is_finished;
 	struct buf body;
 	union {
@@ -250,12 +251,38 @@ meter_borrow(struct meter *m)
 	return m->is_borrowed;
 }
 
+void
+meter_skim(struct meter *m)
+{
+	m->is_skimmed = true;
+}
+
+/* False: nothing was read. */
+static bool
+skim(struct meter *m, struct span body)
+{
+	const struct dialect_ops *ops = dialect_ops_of(m->endpoint.dialect);
+	struct span usage;
+
+	if (!m->is_skimmed || ops->read_usage == NULL ||
+	    !json_peek_object(body, SPAN_LIT("usage"), &usage))
+		return false;
+	struct json_doc *doc = json_parse(usage);
+	if (doc == NULL)
+		return false;
+	ops->read_usage(&m->reading, json_root(doc));
+	json_free(doc);
+	return true;
+}
+
 static void
 finish_json(struct meter *m, struct span body)
 {
 	struct meter_result *result = &m->reading.result;
-	struct json_doc *doc = m->is_over ? NULL : json_parse_view(body, false);
 
+	if (m->is_over || skim(m, body))
+		return;
+	struct json_doc *doc = json_parse_view(body, false);
 	if (doc == NULL)
 		return;
 	dialect_ops_of(m->endpoint.dialect)->read_answer(&m->reading, json_root(doc));

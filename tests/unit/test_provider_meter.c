@@ -281,6 +281,38 @@ what_comes_after_the_finish_is_not_read(void **state)
 	assert_int_equal(meter_result(m)->usage.tokens[USAGE_INPUT], 3);
 }
 
+/* The rest is nobody's business: it need not even be JSON. Where the usage is not where it is looked for, all is read. */
+static void
+a_skimmed_answer_says_its_usage(void **state)
+{
+	static const char *const elsewhere[] = {
+	    "{\"model\":\"m\",\"result\":{\"usage\":{\"prompt_tokens\":3}}}",
+	    "{\"model\":\"m\",\"usage\":null,\"x_groq\":{\"usage\":{\"prompt_tokens\":3}}}",
+	    "{\"a name with \\u0061n escape\":1,\"model\":\"m\",\"usage\":{\"prompt_tokens\":3}}",
+	};
+	struct endpoint e = endpoint_classify(DIALECT_OPENAI, true, SPAN_LIT(CHAT));
+
+	(void)state;
+	m = meter_new(&e, 200, SPAN_LIT(JSON), SPAN_NONE);
+	meter_skim(m);
+	meter_feed(m,
+	    SPAN_LIT("{\"choices\":[{\"text\":\"\\\"usage\\\":\",\"usage\":{}}],\"usage\":"
+		     "{\"prompt_tokens\":3},\"model\":oops"));
+	meter_finish(m);
+	assert_int_equal(meter_result(m)->usage.tokens[USAGE_INPUT], 3);
+	assert_false(meter_result(m)->is_complete);
+	for (size_t i = 0; i < COUNT_OF(elsewhere); i++) {
+		meter_free(m);
+		m = meter_new(&e, 200, SPAN_LIT(JSON), SPAN_NONE);
+		meter_skim(m);
+		meter_feed(m, span_str(elsewhere[i]));
+		meter_finish(m);
+		assert_int_equal(meter_result(m)->usage.tokens[USAGE_INPUT], 3);
+		assert_true(meter_result(m)->is_complete);
+		assert_true(span_eq(meter_result(m)->model, SPAN_LIT("m")));
+	}
+}
+
 static void
 totals_add_what_was_said(void **state)
 {
@@ -324,6 +356,7 @@ main(void)
 	    TEST(a_line_at_four_megabytes_is_read_and_a_longer_one_is_not),
 	    TEST(a_model_name_of_256_bytes_is_kept_and_a_longer_one_is_not),
 	    TEST(what_comes_after_the_finish_is_not_read),
+	    TEST(a_skimmed_answer_says_its_usage),
 	    TEST(totals_add_what_was_said),
 	};
 
