@@ -62,7 +62,7 @@ free_exchange(struct exchange *x)
 	free(x);
 }
 
-/* Once a turn, when no callback stands on the object any more. Its buffers stay warm for the next one. */
+/* At the latest at the end of the turn, when no callback stands on the object any more. Its buffers stay warm for the next one. */
 static void
 reap(void *ctx)
 {
@@ -81,6 +81,15 @@ reap(void *ctx)
 	}
 	metric_sub(M_EXCHANGES, 1);
 	gateway_shrunk(g);
+}
+
+void
+exchange_reap(struct exchange *x)
+{
+	if (x == NULL || !x->is_over || x->is_working)
+		return;
+	defer_stop(&x->reap);
+	reap(x);
 }
 
 void
