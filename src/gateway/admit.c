@@ -101,14 +101,16 @@ gateway_accepted(struct gateway *g, struct stream *s, bool is_admin)
 		turn_away(s);
 		return;
 	}
+	bool is_short = gateway_pressure(g) == PRESSURE_SHED;
 	place.is_guest = is_full(g) && !dismiss_restful(g);
-	if (gateway_pressure(g) == PRESSURE_SHED)
+	if (is_short)
 		dismiss_restful(g);
 	if (place.is_guest && g->n_guests >= GUESTS_MAX)
 		dismiss(g, client_of_guest(g->guests.next));
 	g->n_clients++;
 	g->n_guests += place.is_guest;
 	metric_add(M_CONNECTIONS, 1);
+	listeners_crowded(g->loop, is_short || is_full(g));
 	client_new(g, s, is_admin, &place);
 }
 

@@ -61,14 +61,15 @@ has_room(struct listener *l)
 	return !l->is_paused && has_memory(l) && handshakes_have_room(&l->shaking);
 }
 
-/* A crowd is spread over turns. */
+/* A crowd is spread over turns, and behind what is read in them where one more costs somebody his place. */
 static bool
 has_time(struct listener *l)
 {
 	if (l->turn != l->loop->turn)
 		l->accepted_now = 0;
 	l->turn = l->loop->turn;
-	return l->accepted_now < LOOP_ACCEPTS_A_TURN + l->loop->reads_before / 2;
+	return !l->loop->is_crowded &&
+	    l->accepted_now < LOOP_ACCEPTS_A_TURN + l->loop->reads_before / 2;
 }
 
 static void
@@ -274,6 +275,12 @@ listener_open(struct loop *loop, const struct address *a, const struct listener_
 }
 
 /* ---- the rest ---- */
+
+void
+listeners_crowded(struct loop *l, bool is_crowded)
+{
+	l->is_crowded = is_crowded;
+}
 
 const struct address *
 listener_address(const struct listener *l)

@@ -52,6 +52,9 @@ unsigned listener_handshakes(const struct listener *l); /* begun or waiting: han
 /* Stop or resume accepting (at the connection limit); idempotent. Handshakes that go on go on. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
+/* Of all listeners of the loop: one more would cost somebody his place. Until it is called with false newcomers are accepted one
+ * a turn, when all that came before in it is read: who has asked already is not taken for one who says nothing. */
+void listeners_crowded(struct loop *l, bool is_crowded);
 /* The socket, to be passed on; borrowed. */
 int listener_fd(const struct listener *l);
 bool listener_keeps_file(const struct listener *l);

@@ -77,6 +77,7 @@ struct loop {
 	unsigned works;                         /* in flight */
 	unsigned own_closed;                    /* handles of ours that closed, in loop_free */
 	unsigned handshake_steps, finish_steps; /* done in this turn */
+	bool is_crowded;                        /* listeners_crowded */
 	unsigned reads, reads_before; /* of the sockets, in this turn's poll and the last one's */
 	uint64_t polled_ns,
 	    deferred_began_ns; /* how long this turn's reads took; what came then began */

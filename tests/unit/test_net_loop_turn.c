@@ -531,6 +531,52 @@ a_turn_accepts_half_as_many_more_as_the_one_before_read(void **state)
 	loop_free(l);
 }
 
+struct order {
+	const struct door *d;
+	unsigned accepted_when_read;
+};
+
+static void
+note_accepted(void *ctx)
+{
+	struct order *o = ctx;
+
+	o->accepted_when_read = o->d->n;
+}
+
+/* Those who were accepted with something to say have said it before the next one comes, who may cost the silent ones their place. */
+static void
+in_a_crowd_one_is_accepted_behind_what_is_read(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	struct order order = {.d = &d};
+	int first, more[3];
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	first = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == 1);
+	d.ends[0].hook = note_accepted;
+	d.ends[0].hook_ctx = &order;
+	listeners_crowded(l, true);
+	for (size_t i = 0; i < COUNT_OF(more); i++)
+		more[i] = peer_connect(listener_address(d.l));
+	peer_send(first, "x");
+	uv_run(&l->uv, UV_RUN_ONCE);
+	assert_int_equal(order.accepted_when_read, 1);
+	assert_int_equal(d.n, 2);
+	uv_run(&l->uv, UV_RUN_ONCE);
+	assert_int_equal(d.n, 3);
+	listeners_crowded(l, false);
+	RUN_UNTIL(l, d.n == 4);
+	close(first);
+	for (size_t i = 0; i < COUNT_OF(more); i++)
+		close(more[i]);
+	door_close(&d);
+	loop_free(l);
+}
+
 static int
 start_clock(void **state)
 {
@@ -568,6 +614,7 @@ main(void)
 	    cmocka_unit_test(timers_that_are_not_due_after_all_are_looked_at_over_turns),
 	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
 	    cmocka_unit_test(a_turn_accepts_half_as_many_more_as_the_one_before_read),
+	    cmocka_unit_test(in_a_crowd_one_is_accepted_behind_what_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, start_clock, let_clock_go);
