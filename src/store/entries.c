@@ -57,6 +57,8 @@ map_size_for(uint64_t max_size)
 	return (max_size - ENTRIES_OVERHEAD) / MAP_UNIT * MAP_UNIT;
 }
 
+static const struct format format = {.version = ENTRIES_FORMAT, .oldest = ENTRIES_FORMAT};
+
 /* The cache is disposable: what cannot be trusted, or is of another format or size, is not asked
  * about. */
 static bool
@@ -72,8 +74,7 @@ must_wipe(const struct entries *e, bool was_clean)
 	if (!was_clean || (uint64_t)st.st_size > map_size_for(e->max_size))
 		return true;
 	file_path(path, e->dir, "format");
-	return access(path, F_OK) != 0 ||
-	    file_check_format(e->dir, ENTRIES_FORMAT, true, &f) != E_OK;
+	return access(path, F_OK) != 0 || file_check_format(e->dir, format, true, &f) != E_OK;
 }
 
 static enum err
@@ -113,7 +114,7 @@ entries_open_store(struct entries *e, bool was_clean, const struct fault *f)
 	if (err != E_OK)
 		return fault_set(
 		    f, err, "%s/%s cannot be opened: %s", e->dir, DATA_FILE, err_row(err)->text);
-	err = file_check_format(e->dir, ENTRIES_FORMAT, false, f);
+	err = file_check_format(e->dir, format, false, f);
 	if (err != E_OK) {
 		env_close(&e->env);
 		return err;

@@ -118,8 +118,19 @@ file_disk_bytes(const char *path)
 	return lstat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
+static enum err
+write_format(const char *path, unsigned version, const struct fault *f)
+{
+	char text[32];
+	size_t n = (size_t)snprintf(text, sizeof(text), "%u\n", version);
+
+	if (file_replace(path, text, n) == E_OK)
+		return E_OK;
+	return fault_set(f, E_IO, "%s: %s", path, strerror(errno));
+}
+
 enum err
-file_check_format(const char *dir, unsigned version, bool is_readonly, const struct fault *f)
+file_check_format(const char *dir, struct format ours, bool is_readonly, const struct fault *f)
 {
 	char path[FILE_PATH_SIZE], text[32];
 	uint64_t found = 0;
@@ -128,24 +139,21 @@ file_check_format(const char *dir, unsigned version, bool is_readonly, const str
 
 	file_path(path, dir, "format");
 	e = file_read(path, text, sizeof(text), &n);
-	if (e == E_EOF && is_readonly)
-		return E_OK;
-	if (e == E_EOF) {
-		n = (size_t)snprintf(text, sizeof(text), "%u\n", version);
-		if (file_replace(path, text, n) == E_OK)
-			return E_OK;
-		return fault_set(f, E_IO, "%s: %s", path, strerror(errno));
-	}
+	if (e == E_EOF)
+		return is_readonly ? E_OK : write_format(path, ours.version, f);
 	if (e != E_OK)
 		return fault_set(f, E_IO, "%s cannot be read", path);
 	if (n > 0 && text[n - 1] == '\n')
 		n--;
 	if (!num_u64(span_of(text, n), &found))
 		return fault_set(f, E_USAGE, "%s: not a format number", path);
-	if (found == version)
+	if (found == ours.version || (is_readonly && found >= ours.oldest && found < ours.version))
 		return E_OK;
+	if (found >= ours.oldest && found < ours.version)
+		return write_format(path, ours.version, f);
 	return fault_set(f, E_USAGE,
 	    "%s: written by %s version of postern (format %llu, this one knows %u): use that version, or "
 	    "move %s away",
-	    dir, found > version ? "a newer" : "an older", (unsigned long long)found, version, dir);
+	    dir, found > ours.version ? "a newer" : "an older", (unsigned long long)found,
+	    ours.version, dir);
 }

@@ -35,9 +35,13 @@ MUST_CHECK enum err file_sync_dir(const char *path);
 /* As the file system counts; 0 when it is not there. */
 uint64_t file_disk_bytes(const char *path);
 
-/* DIR/format of a store: one number. E_USAGE: another version wrote it (*f says which). Missing:
- * written, or with is_readonly taken as ours. */
+struct format {
+	unsigned version,
+	    oldest; /* the one written, and the oldest that is read and gone on with */
+};
+/* DIR/format of a store: one number. E_USAGE: another version wrote it (*f says which). Missing or
+ * older: written, or with is_readonly taken as ours. */
 MUST_CHECK enum err file_check_format(
-    const char *dir, unsigned version, bool is_readonly, const struct fault *f);
+    const char *dir, struct format ours, bool is_readonly, const struct fault *f);
 
 #endif

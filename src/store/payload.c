@@ -18,6 +18,7 @@ packer_fini(struct packer *p)
 {
 	(void)ZSTD_freeCCtx(p->context);
 	free(p->out);
+	free(p->block);
 	packer_init(p);
 }
 
@@ -28,6 +29,7 @@ make(struct packer *p)
 	CHK(p->context != NULL);
 	p->size = sizeof(struct piece_head) + ZSTD_compressBound(PAYLOAD_PIECE);
 	p->out = xmalloc(p->size);
+	p->block = xmalloc(PAYLOAD_BLOCK);
 }
 
 struct span
@@ -54,6 +56,26 @@ packer_pack(struct packer *p, uint64_t seed, struct span raw)
 	return span_of(p->out, sizeof(h) + n);
 }
 
+void
+packer_gather(struct packer *p, struct span raw)
+{
+	CHK(raw.n <= PAYLOAD_BLOCK - p->gathered);
+	if (p->context == NULL)
+		make(p);
+	if (raw.n > 0)
+		memcpy(p->block + p->gathered, raw.p, raw.n);
+	p->gathered += raw.n;
+}
+
+struct span
+packer_pack_gathered(struct packer *p, uint64_t seed)
+{
+	struct span raw = span_of(p->block, p->gathered);
+
+	p->gathered = 0;
+	return packer_pack(p, seed, raw);
+}
+
 static bool
 unpack_into(const struct piece_head *h, struct span bytes, char *to)
 {
@@ -66,22 +88,45 @@ unpack_into(const struct piece_head *h, struct span bytes, char *to)
 	return true;
 }
 
+/* Of at most `most` bytes. The size first: a damaged one can reach beyond the end of the file. */
+static bool
+read_head(uint64_t seed, struct span value, uint64_t most, struct piece_head *h)
+{
+	if (value.n < sizeof(*h) || value.n - sizeof(*h) > most)
+		return false;
+	memcpy(h, value.p, sizeof(*h));
+	return h->sum == checksum(seed, value.p + sizeof(h->sum), value.n - sizeof(h->sum)) &&
+	    h->raw_size <= most;
+}
+
 bool
 piece_unpack(uint64_t seed, struct span value, uint64_t size, struct buf *out)
 {
 	struct piece_head h;
 	char *to;
 
-	/* The size first: a damaged one can reach beyond the end of the file. */
-	if (value.n < sizeof(h) || value.n - sizeof(h) > size)
-		return false;
-	memcpy(&h, value.p, sizeof(h));
-	if (h.sum != checksum(seed, value.p + sizeof(h.sum), value.n - sizeof(h.sum)) ||
-	    h.raw_size != size || h.raw_size > PAYLOAD_PIECE)
+	if (!read_head(seed, value, size, &h) || h.raw_size != size || h.raw_size > PAYLOAD_PIECE)
 		return false;
 	to = buf_reserve(out, h.raw_size);
 	if (to == NULL || !unpack_into(&h, span_skip(value, sizeof(h)), to))
 		return false;
 	buf_commit(out, h.raw_size);
 	return true;
+}
+
+bool
+block_unpack(uint64_t seed, struct span value, const struct block_part *part, struct buf *out)
+{
+	struct piece_head h;
+	struct buf block;
+	bool is_whole;
+
+	if (!read_head(seed, value, PAYLOAD_BLOCK, &h) || part->from > h.raw_size ||
+	    part->size > h.raw_size - part->from)
+		return false;
+	buf_init(&block, PAYLOAD_BLOCK);
+	is_whole = piece_unpack(seed, value, h.raw_size, &block) &&
+	    buf_put_span(out, span_head(span_skip(buf_view(&block), part->from), part->size));
+	buf_fini(&block);
+	return is_whole;
 }

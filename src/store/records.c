@@ -126,7 +126,8 @@ open_parts(struct records *r, const struct datadir *d, const struct fault *f)
 {
 	char path[FILE_PATH_SIZE];
 	uint64_t segment_size = r->set.segment_size, payload_file_size = r->set.payload_file_size;
-	enum err e = file_check_format(r->dir, LOG_FORMAT, r->is_readonly, f);
+	const struct format format = {.version = LOG_FORMAT, .oldest = LOG_FORMAT_READ};
+	enum err e = file_check_format(r->dir, format, r->is_readonly, f);
 
 	if (e != E_OK)
 		return e;

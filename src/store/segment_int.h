@@ -7,12 +7,15 @@
  *            run left is frozen, so that a command may read it without a lock while the next
  *            server starts.
  *
- *              rows.mdb      rows: id 16 -> row_head, record
+ *              rows.mdb      rows: id 16 -> row_head, [row_place], record
  *                            meta: "queue" -> position: what is committed
  *              payloads.mdb  pieces: id 16, which 1, number 2 -> a piece (payload_int.h)
+ *                                    0xff, position 8 (big-endian) -> a block: a piece that small payloads share
  *
  *            A payload is committed before its row: a row's payloads are there or past their
- *            retention.
+ *            retention. Small ones (PAYLOAD_SMALL) that are committed together lie in blocks, for
+ *            compressing each by itself takes twice the time and room: the row says in which.
+ *            In format 2 each had pieces of its own, as large ones still have.
  * Ownership  The set owns its segments; a pinned one stays valid until it is unpinned, even if
  *            retention unlinks it meanwhile. Frozen files are opened when they are read, and a few
  *            are kept open.
@@ -37,7 +40,8 @@
 #include "store/records.h"
 #include "store/tree_int.h"
 
-#define LOG_FORMAT 2
+#define LOG_FORMAT 3
+#define LOG_FORMAT_READ 2 /* the oldest that is read, and gone on with */
 #define DAY_MS INT64_C(86400000)
 
 enum segment_part { PART_ROWS, PART_PAYLOADS, SEGMENT_PARTS };
@@ -92,7 +96,23 @@ struct row_head {
 	uint32_t record_size;
 	uint32_t payload_size[RECORD_PAYLOADS];
 	uint8_t has_payload[RECORD_PAYLOADS];
-	uint8_t zero[2];
+	uint8_t
+	    is_shared[RECORD_PAYLOADS]; /* it lies in a block; if any does, a row_place follows */
+};
+/* In which block and at which of its bytes: the request, if it is shared, and behind it the response.
+ * A block is named by the queue's position of the first frame in it, which one run of the server,
+ * and so one segment, sees once. */
+struct row_place {
+	uint64_t block, from;
+};
+struct row {
+	struct row_head head;
+	struct row_place place; /* all zero: none */
+};
+/* How the small payloads of frames are laid into blocks, one frame after the other: the same for
+ * who writes the blocks and who writes the rows. */
+struct layout {
+	uint64_t block, used; /* 0 used: none is begun */
 };
 
 int32_t day_of_id(const struct id *id);
@@ -145,23 +165,37 @@ void segment_freeze(struct segments *s, struct segment *g); /* unpins it too */
 void segment_drop(struct segments *s, struct segment *g);   /* unlinks it */
 void segment_drop_payloads(struct segments *s, struct segment *g);
 
-/* segment_rows.c */
+/* segment_payloads.c */
 /* Commits frames of g's day, sorted by id; a mdb or errno code. The same again after a failure
  * does no harm. */
 MUST_CHECK int segment_commit(struct segments *s, struct segment *g, struct packer *packer,
     const struct queue_frame *const *frames, size_t n, const struct position *done);
-/* The position that was committed last of the same generation; 0: none. */
-uint64_t segment_done(struct segments *s, struct segment *g, uint64_t generation);
-/* Appends the record; false: not in here, or damaged. head may be NULL. */
-MUST_CHECK bool segment_read(struct segments *s, struct segment *g, const struct id *id,
-    struct row_head *head, struct buf *out);
 MUST_CHECK bool segment_read_payload(struct segments *s, struct segment *g, const struct id *id,
     enum record_payload which, struct buf *out);
+/* segment_rows.c */
+/* The position that was committed last of the same generation; 0: none. */
+uint64_t segment_done(struct segments *s, struct segment *g, uint64_t generation);
+/* Appends the record; false: not in here, or damaged. row may be NULL. */
+MUST_CHECK bool segment_read(
+    struct segments *s, struct segment *g, const struct id *id, struct row *row, struct buf *out);
 /* Whole, and where it belongs. */
 MUST_CHECK bool segment_is_row(struct span key, struct span value);
 /* Up to max ids of whole rows in [floor, ceiling], newest first. */
 size_t segment_ids(struct segments *s, struct segment *g, const struct id *floor,
     const struct id *ceiling, struct id *out, size_t max);
+
+/* Among these files only. */
+/* segment_payloads.c */
+bool layout_is_small(const struct queue_frame *f, int which);
+/* False: nothing of f is shared. */
+bool layout_add(struct layout *l, const struct queue_frame *f, struct row_place *out);
+/* segment_rows.c */
+MUST_CHECK int segment_commit_rows(struct segments *s, struct segment *g,
+    const struct queue_frame *const *frames, size_t n, const struct position *done);
+/* Keys mostly come in order: appended, they fill their pages. A late or repeated one finds its
+ * place. */
+MUST_CHECK int segment_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned flags);
+uint64_t segment_id_seed(const struct id *id);
 
 /* Among these files only; with the lock held. */
 struct env_options segment_env_options(enum segment_part part);

@@ -131,6 +131,78 @@ every_flipped_bit_is_seen(void **state)
 	}
 }
 
+/* ---- blocks ---- */
+
+/* 1, 3, 9, ... bytes, and what then is left of a block. */
+static uint64_t
+part_size(int i)
+{
+	static const uint64_t sizes[] = {1, 3, 9, 2187, PAYLOAD_SMALL, PAYLOAD_SMALL};
+
+	return i < 6 ? sizes[i] : PAYLOAD_BLOCK - 2200 - 2 * PAYLOAD_SMALL;
+}
+
+static struct span
+pack_block(void)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < 7; at += part_size(i), i++)
+		packer_gather(&packer, span_of(raw + at, part_size(i)));
+	assert_int_equal(at, PAYLOAD_BLOCK);
+	return packer_pack_gathered(&packer, 7);
+}
+
+static void
+each_part_of_a_block_comes_out(void **state)
+{
+	(void)state;
+	for (int noise = 0; noise < 2; noise++) {
+		struct block_part part = {.from = 0};
+		struct span packed;
+		struct buf out;
+
+		noise ? fill_noise() : fill_text();
+		packed = pack_block();
+		buf_init(&out, PAYLOAD_BLOCK);
+		for (int i = 0; i < 7; i++) {
+			part.size = part_size(i);
+			assert_true(block_unpack(7, packed, &part, &out));
+			assert_int_equal(buf_len(&out), part.size);
+			assert_memory_equal(buf_view(&out).p, raw + part.from, part.size);
+			buf_reset(&out);
+			part.from += part.size;
+		}
+		buf_fini(&out);
+	}
+}
+
+static void
+a_block_gives_nothing_beyond_its_end_nor_of_another(void **state)
+{
+	const struct block_part all = {.size = PAYLOAD_BLOCK}, more = {.size = PAYLOAD_BLOCK + 1},
+				behind = {.from = 1, .size = PAYLOAD_BLOCK},
+				far = {.from = PAYLOAD_BLOCK + 1, .size = 0},
+				round = {.from = 2, .size = UINT64_MAX};
+	struct span packed;
+	struct buf out;
+
+	(void)state;
+	fill_text();
+	packed = pack_block();
+	buf_init(&out, 2 * PAYLOAD_BLOCK);
+	assert_false(block_unpack(7, packed, &more, &out));
+	assert_false(block_unpack(7, packed, &behind, &out));
+	assert_false(block_unpack(7, packed, &far, &out));
+	assert_false(block_unpack(7, packed, &round, &out));
+	assert_false(block_unpack(8, packed, &all, &out));
+	assert_false(block_unpack(7, span_head(packed, packed.n - 1), &all, &out));
+	assert_false(block_unpack(7, span_of(packed.p, (size_t)1 << 40), &all, &out));
+	assert_int_equal(buf_len(&out), 0);
+	assert_true(block_unpack(7, packed, &all, &out));
+	buf_fini(&out);
+}
+
 int
 main(void)
 {
@@ -140,6 +212,8 @@ main(void)
 	    cmocka_unit_test(text_gets_small_and_noise_does_not_grow),
 	    cmocka_unit_test(what_is_not_exactly_it_is_refused),
 	    cmocka_unit_test(every_flipped_bit_is_seen),
+	    cmocka_unit_test(each_part_of_a_block_comes_out),
+	    cmocka_unit_test(a_block_gives_nothing_beyond_its_end_nor_of_another),
 	};
 	int failed;
 

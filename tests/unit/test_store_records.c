@@ -366,27 +366,41 @@ a_damaged_note_of_the_newest_id_is_not_believed(void **state)
 	assert_memory_equal(&got, &newest, sizeof(newest));
 }
 
+/* The page was copied when the next one came; what was there before is of no use any more. */
+static off_t
+last_place(const char *path, struct span what)
+{
+	off_t at = -1, next = store_dir_find(path, what, 0);
+
+	for (; next >= 0; next = store_dir_find(path, what, at + 1))
+		at = next;
+	return at;
+}
+
 static void
-a_flipped_bit_of_a_payload_hides_that_payload_alone(void **state)
+a_flipped_bit_of_a_block_hides_its_payloads_alone(void **state)
 {
 	struct logs *l = *state;
-	struct id id = log_id(LOG_NOW, 1);
-	char path[FILE_PATH_SIZE], *payload = log_fill(&id, RECORD_RESPONSE, 90);
+	struct id id = log_id(LOG_NOW, 1), other = log_id(LOG_NOW, 2);
+	char path[FILE_PATH_SIZE], *payload = log_fill(&id, RECORD_RESPONSE, 30);
 	off_t end;
 
-	log_append(l, id, 30, 90, 90); /* so small that it is stored as it is */
+	log_append(l, id, 30, 30, 30); /* so small that they are stored as they are */
+	log_settle(l);
+	log_append(l, other, 30, 30, 30);
 	log_settle(l);
 	rows_path(l, "payloads.mdb", path);
-	end = store_dir_find(path, span_of(payload, 90), 0) + 90;
+	end = last_place(path, span_of(payload, 30)) + 30;
 	assert_true(end > 200);
-	for (off_t at = end - 90 - (off_t)sizeof(struct piece_head); at < end; at++) {
+	for (off_t at = end - 60 - (off_t)sizeof(struct piece_head); at < end; at++) {
 		store_dir_flip(path, at, (int)(at % 8));
-		assert_false(log_has_payload(l, id, RECORD_RESPONSE, 90));
-		assert_true(log_has_payload(l, id, RECORD_REQUEST, 90));
+		assert_false(log_has_payload(l, id, RECORD_REQUEST, 30));
+		assert_false(log_has_payload(l, id, RECORD_RESPONSE, 30));
 		assert_true(log_has(l, id, 30));
+		assert_true(log_has_payload(l, other, RECORD_RESPONSE, 30));
 		store_dir_flip(path, at, (int)(at % 8));
 	}
-	assert_true(log_has_payload(l, id, RECORD_RESPONSE, 90));
+	assert_true(log_has_payload(l, id, RECORD_RESPONSE, 30));
 	free(payload);
 }
 
@@ -449,7 +463,7 @@ another_format_is_refused_in_plain_words(void **state)
 
 	log_append(l, log_id(LOG_NOW, 1), 10, -1, -1);
 	records_close(l->r);
-	store_dir_write(&l->dir, "log/format", "3\n");
+	store_dir_write(&l->dir, "log/format", "4\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
 	assert_non_null(strstr(l->detail, "newer version"));
 	assert_non_null(strstr(l->detail, l->dir.data));
@@ -460,7 +474,7 @@ another_format_is_refused_in_plain_words(void **state)
 	assert_non_null(strstr(l->detail, "older version"));
 	store_dir_write(&l->dir, "log/format", "cheese\n");
 	assert_int_equal(records_open(&l->data, &l->o, &r, l->detail, sizeof(l->detail)), E_USAGE);
-	store_dir_write(&l->dir, "log/format", "2\n");
+	store_dir_write(&l->dir, "log/format", "3\n");
 	assert_int_equal(records_open(&l->data, &l->o, &l->r, l->detail, sizeof(l->detail)), E_OK);
 	assert_int_equal(log_count(l), 1);
 }
@@ -523,7 +537,7 @@ main(void)
 	    TEST(a_flipped_bit_of_a_record_leaves_out_that_record_alone),
 	    TEST(a_flipped_bit_of_an_id_is_no_id_and_disturbs_no_order),
 	    TEST(a_damaged_note_of_the_newest_id_is_not_believed),
-	    TEST(a_flipped_bit_of_a_payload_hides_that_payload_alone),
+	    TEST(a_flipped_bit_of_a_block_hides_its_payloads_alone),
 	    TEST(a_destroyed_segment_takes_no_other_with_it),
 	    TEST(a_truncated_segment_is_survived),
 	    TEST(another_format_is_refused_in_plain_words),
