@@ -21,7 +21,7 @@
 #include "store/records.h"
 
 #define DAY_MS INT64_C(86400000)
-#define QUEUE_FULL (32u << 20)
+#define QUEUE_FULL (4u << 20) /* beyond an eighth of the queue bodies are not compressed */
 #define ASK_EVERY 1024
 #define BODY_SIZE 1024
 

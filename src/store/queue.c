@@ -208,24 +208,16 @@ queue_append(struct queue *q, const struct queue_item *item)
 
 /* ---- the consumer ---- */
 
-/* The data stays in the file; only this process's view of the pages goes, which counts as its
- * memory. The first ones are kept: where little comes, they are the only ones. */
-static void
-release_pages(struct queue *q, uint64_t pos)
+void
+queue_rest(struct queue *q)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t from = (q->released - q->h->base) % q->size, end;
+	uint64_t tail = queue_tail(q);
 
-	if (pos - q->released > q->size || q->released < q->h->base) {
-		from = 0;
-		end = q->size;
-	} else
-		end = from + (pos - q->released);
-	from = from < RELEASE_STEP ? RELEASE_STEP : from;
-	if (end > from)
-		(void)madvise(
-		    q->ring + from / page * page, (end - from) / page * page, MADV_DONTNEED);
-	q->released = pos;
+	if (tail - q->released < RELEASE_STEP)
+		return;
+	(void)madvise(q->ring + RELEASE_STEP, 2 * q->size - RELEASE_STEP, MADV_DONTNEED);
+	q->released = tail;
+	q->prepared = 0;
 }
 
 /* The page faults of what comes next (some microseconds each, on a file) are taken here and not
@@ -254,8 +246,6 @@ void
 queue_advance(struct queue *q, uint64_t pos)
 {
 	CHK(!q->is_readonly);
-	if (pos - q->released >= RELEASE_STEP)
-		release_pages(q, pos);
 	prepare_pages(q, pos);
 	atomic_store_explicit(&q->h->tail, pos, memory_order_release);
 }

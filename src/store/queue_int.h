@@ -19,7 +19,9 @@
  *            anybody leaves, each append is made under a lock of the file, which the kernel lets go
  *            when its holder dies; a frame that was not finished then lies behind `head` and is
  *            written over. Who opens the queue meanwhile, in whatever way, shares it.
- * Memory     the pages are not touched before they are used, and given back by queue_advance.
+ * Memory     the pages are not touched before they are used. While much comes they stay mapped, all
+ *            of the ring after a while: to fault them in again costs more than a microsecond each.
+ *            queue_rest gives them back. They are the file's, not anonymous.
  */
 #ifndef STORE_QUEUE_INT_H
 #define STORE_QUEUE_INT_H
@@ -73,7 +75,7 @@ struct queue {
 	bool is_leaving;        /* this process is: it appends, and never takes out */
 	_Atomic bool is_shared; /* others append too: under the file's lock */
 	uint64_t end;           /* is_readonly: where the whole frames end, in place of head */
-	uint64_t released;      /* pages before this position were given back to the kernel */
+	uint64_t released;      /* the tail when pages were last given back to the kernel */
 	uint64_t prepared;      /* pages before it are there to be written */
 };
 
@@ -117,8 +119,11 @@ bool queue_is_whole(const struct queue_frame *f); /* its checksum is right */
 struct span queue_record(const struct queue_frame *f);
 /* p == NULL: none. */
 struct span queue_payload(const struct queue_frame *f, enum record_payload which);
-/* The consumer is done with all before pos. Gives pages back and fetches those that come next,
- * which takes its time. */
+/* The consumer is done with all before pos. Fetches the pages that come next, which takes its time. */
 void queue_advance(struct queue *q, uint64_t pos);
+/* The consumer's, when nothing is left. The data stays in the file; only this process's view of the
+ * pages goes, which counts as its memory. The first ones are kept: where little comes, they are the
+ * only ones. */
+void queue_rest(struct queue *q);
 
 #endif

@@ -335,6 +335,7 @@ sleep_until_work(struct records *r, int timeout_ms)
 		atomic_store(&r->state, WRITER_BUSY);
 		return;
 	}
+	queue_rest(&r->queue);
 	if (queue_is_shared(&r->queue) && (timeout_ms < 0 || timeout_ms > RECORDS_SHARED_MS))
 		timeout_ms = RECORDS_SHARED_MS;
 	wait_for(r, timeout_ms);

@@ -342,7 +342,7 @@ resident_kb(void)
 }
 
 static void
-does_not_hold_its_pages_in_memory(void **state)
+does_not_hold_its_pages_in_memory_when_it_rests(void **state)
 {
 	struct queue q;
 	long before;
@@ -357,7 +357,13 @@ does_not_hold_its_pages_in_memory(void **state)
 		assert_int_equal(append(&q, i, 60000, -1, -1), 0);
 		queue_advance(&q, queue_tail(&q) + queue_at(&q, queue_tail(&q))->size);
 	}
+	assert_true(resident_kb() - before < (64 << 10) + 6144);
+	queue_advance(&q, queue_head(&q));
+	queue_rest(&q);
 	assert_true(resident_kb() - before < 6144);
+	/* ... and goes on as before */
+	assert_int_equal(append(&q, 1, 60000, -1, -1), 0);
+	assert_int_equal(queue_record(queue_at(&q, queue_tail(&q))).n, 60000);
 	queue_close(&q);
 }
 
@@ -382,7 +388,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(a_damaged_header_makes_a_new_queue, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
 		no_file_is_no_queue_and_no_room_is_said, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(does_not_hold_its_pages_in_memory, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(
+		does_not_hold_its_pages_in_memory_when_it_rests, set_up, tear_down),
 	};
 
 	if (!crypto_init())
