@@ -157,26 +157,39 @@ groups(__m256i bytes, int place)
 	    _mm256_shuffle_epi8(table(place, 1), high));
 }
 
-/* The first place from i on that is to be looked at closely, or one with less than WIDE bytes behind it. */
+/* A bit for each of 32 places that is to be looked at closely. */
+__attribute__((target("avx2"))) static inline unsigned
+look_wide(const unsigned char *p)
+{
+	const __m256i query = _mm256_set1_epi8('?'), next = _mm256_set1_epi8('&');
+	__m256i first = bytes_at(p);
+	__m256i none = _mm256_cmpeq_epi8(
+	    _mm256_and_si256(groups(first, 0),
+		_mm256_and_si256(groups(bytes_at(p + 1), 1), groups(bytes_at(p + 2), 2))),
+	    _mm256_setzero_si256());
+	__m256i marks =
+	    _mm256_or_si256(_mm256_cmpeq_epi8(first, query), _mm256_cmpeq_epi8(first, next));
+
+	return ~(unsigned)_mm256_movemask_epi8(_mm256_andnot_si256(marks, none));
+}
+
+/* The first place from i on that is to be looked at closely, or the end; text has WIDE bytes. */
 __attribute__((target("avx2"))) static size_t
 skip_wide(struct span text, size_t i)
 {
-	const __m256i query = _mm256_set1_epi8('?'), next = _mm256_set1_epi8('&');
+	const unsigned char *p = (const unsigned char *)text.p;
+	const size_t last = text.n - WIDE;
+	unsigned found;
 
-	for (; i + WIDE <= text.n; i += 32) {
-		const unsigned char *p = (const unsigned char *)text.p + i;
-		__m256i first = bytes_at(p);
-		__m256i none = _mm256_cmpeq_epi8(
-		    _mm256_and_si256(groups(first, 0),
-			_mm256_and_si256(groups(bytes_at(p + 1), 1), groups(bytes_at(p + 2), 2))),
-		    _mm256_setzero_si256());
-		__m256i marks = _mm256_or_si256(
-		    _mm256_cmpeq_epi8(first, query), _mm256_cmpeq_epi8(first, next));
-		unsigned found = ~(unsigned)_mm256_movemask_epi8(_mm256_andnot_si256(marks, none));
+	for (; i <= last; i += 32) {
+		found = look_wide(p + i);
 		if (found != 0)
 			return i + (size_t)__builtin_ctz(found);
 	}
-	return i;
+	if (i > last + 31)
+		return text.n;
+	found = look_wide(p + last) & ~0u << (i - last); /* some of it for the second time */
+	return found != 0 ? last + (size_t)__builtin_ctz(found) : text.n;
 }
 
 static bool
@@ -228,13 +241,13 @@ redact_candidate(struct span text, size_t i)
 
 	if (i > 0 && i < text.n && first_byte[p[i - 1]] == W_PARAM)
 		return i;
-	if (text.n >= i + WIDE && has_wide()) {
-		while ((i = skip_wide(text, i)) + WIDE <= text.n) {
-			unsigned found = LOOK_AT(p, i);
-			if (found != 0)
-				return found == W_PARAM ? i + 1 : i;
-			i++;
-		}
+	if (text.n < WIDE || !has_wide())
+		return redact_candidate_narrow(text, i);
+	while ((i = skip_wide(text, i)) < text.n) {
+		unsigned found = LOOK_AT(p, i);
+		if (found != 0)
+			return found == W_PARAM ? i + 1 : i;
+		i++;
 	}
-	return redact_candidate_narrow(text, i);
+	return text.n;
 }
