@@ -202,6 +202,18 @@ start_clock(struct load *l)
 	uv_poll_start(&l->tick, UV_READABLE, on_tick);
 }
 
+/* The server may close who has had nothing to send for long. */
+static void
+forget_idle(struct conn *c)
+{
+	struct conn **at = &c->load->idle;
+
+	while (*at != NULL && *at != c)
+		at = &(*at)->next_idle;
+	if (*at == c)
+		*at = c->next_idle;
+}
+
 static void
 on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 {
@@ -215,10 +227,12 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *in)
 			c->load->answer_size = a->size;
 		finish(c, judge(c));
 	}
-	if (a->stays)
+	if (a->stays) {
 		send_next(c);
-	else
+	} else {
+		forget_idle(c);
 		uv_close((uv_handle_t *)&c->tcp, on_closed);
+	}
 }
 
 /* ---- connections ---- */
