@@ -206,9 +206,6 @@ queue_open(
 		return e;
 	}
 	q.released = queue_tail(&q);
-	/* What is read ahead comes in large folios, of which ext4 goes through every block each time one of their pages is
-	 * first written to. */
-	(void)madvise(q.ring, 2 * q.size, MADV_RANDOM);
 	*out = q;
 	return E_OK;
 }
