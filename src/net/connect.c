@@ -75,10 +75,8 @@ take_socket(struct stream *s, const struct dialled *d)
 	int r;
 
 	stream_init_socket(s, address_kind(&d->to));
-	if (address_kind(&d->to) == ADDRESS_UNIX)
-		return uv_pipe_open(&s->uv.pipe, d->fd);
-	r = uv_tcp_open(&s->uv.tcp, d->fd);
-	if (r != 0)
+	r = stream_open_socket(s, d->fd);
+	if (r != 0 || address_kind(&d->to) == ADDRESS_UNIX)
 		return r;
 	uv_tcp_nodelay(&s->uv.tcp, 1);
 	uv_tcp_keepalive(&s->uv.tcp, 1, KEEPALIVE_SECONDS);

@@ -81,17 +81,6 @@ give_to_owner(struct listener *l, struct stream *s)
 		stream_schedule(s);
 }
 
-static int
-open_socket(struct stream *s, int fd)
-{
-	int r = s->uv.handle.type == UV_TCP ? uv_tcp_open(&s->uv.tcp, fd)
-					    : uv_pipe_open(&s->uv.pipe, fd);
-
-	if (r != 0)
-		close(fd);
-	return r;
-}
-
 /* fd: -1 for the one that libuv has accepted. */
 static void
 take_one(struct listener *l, int fd)
@@ -101,7 +90,9 @@ take_one(struct listener *l, int fd)
 
 	l->accepted_now++;
 	stream_init_socket(s, address_kind(&l->address));
-	r = fd < 0 ? uv_accept(&l->uv.stream, &s->uv.stream) : open_socket(s, fd);
+	r = fd < 0 ? uv_accept(&l->uv.stream, &s->uv.stream) : stream_open_socket(s, fd);
+	if (r != 0 && fd >= 0)
+		close(fd);
 	/* One that has gone while it waited still has bytes to read, and no address: nobody may take
 	 * it for a local one. */
 	if (r != 0 || !stream_note_peer(s)) {

@@ -81,6 +81,13 @@ stream_init_socket(struct stream *s, enum address_kind kind)
 	s->is_gone = false;
 }
 
+int
+stream_open_socket(struct stream *s, int fd)
+{
+	return s->uv.handle.type == UV_TCP ? uv_tcp_open(&s->uv.tcp, fd)
+					   : uv_pipe_open(&s->uv.pipe, fd);
+}
+
 bool
 stream_note_peer(struct stream *s)
 {

@@ -108,6 +108,8 @@ _Static_assert(sizeof(struct stream) - sizeof(uv_pipe_t) < 560, "an idle connect
 /* stream.c */
 struct stream *stream_new(struct loop *l);
 void stream_init_socket(struct stream *s, enum address_kind kind);
+int stream_open_socket(
+    struct stream *s, int fd); /* 0, or libuv's error, and fd is the caller's still */
 void stream_set_phase(struct stream *s, enum stream_phase to);
 void stream_set_rx(struct stream *s, enum stream_rx to);
 void stream_set_tx(struct stream *s, enum stream_tx to);

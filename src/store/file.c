@@ -147,10 +147,9 @@ file_check_format(const char *dir, struct format ours, bool is_readonly, const s
 		n--;
 	if (!num_u64(span_of(text, n), &found))
 		return fault_set(f, E_USAGE, "%s: not a format number", path);
-	if (found == ours.version || (is_readonly && found >= ours.oldest && found < ours.version))
-		return E_OK;
-	if (found >= ours.oldest && found < ours.version)
-		return write_format(path, ours.version, f);
+	if (found >= ours.oldest && found <= ours.version)
+		return found == ours.version || is_readonly ? E_OK
+							    : write_format(path, ours.version, f);
 	return fault_set(f, E_USAGE,
 	    "%s: written by %s version of postern (format %llu, this one knows %u): use that version, or "
 	    "move %s away",

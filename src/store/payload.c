@@ -99,19 +99,24 @@ read_head(uint64_t seed, struct span value, uint64_t most, struct piece_head *h)
 	    h->raw_size <= most;
 }
 
+static bool
+append(const struct piece_head *h, struct span value, struct buf *out)
+{
+	char *to = buf_reserve(out, h->raw_size);
+
+	if (to == NULL || !unpack_into(h, span_skip(value, sizeof(*h)), to))
+		return false;
+	buf_commit(out, h->raw_size);
+	return true;
+}
+
 bool
 piece_unpack(uint64_t seed, struct span value, uint64_t size, struct buf *out)
 {
 	struct piece_head h;
-	char *to;
 
-	if (!read_head(seed, value, size, &h) || h.raw_size != size || h.raw_size > PAYLOAD_PIECE)
-		return false;
-	to = buf_reserve(out, h.raw_size);
-	if (to == NULL || !unpack_into(&h, span_skip(value, sizeof(h)), to))
-		return false;
-	buf_commit(out, h.raw_size);
-	return true;
+	return size <= PAYLOAD_PIECE && read_head(seed, value, size, &h) && h.raw_size == size &&
+	    append(&h, value, out);
 }
 
 bool
@@ -125,7 +130,7 @@ block_unpack(uint64_t seed, struct span value, const struct block_part *part, st
 	    part->size > h.raw_size - part->from)
 		return false;
 	buf_init(&block, PAYLOAD_BLOCK);
-	is_whole = piece_unpack(seed, value, h.raw_size, &block) &&
+	is_whole = append(&h, value, &block) &&
 	    buf_put_span(out, span_head(span_skip(buf_view(&block), part->from), part->size));
 	buf_fini(&block);
 	return is_whole;

@@ -487,6 +487,20 @@ timers_that_are_not_due_after_all_are_looked_at_over_turns(void **state)
 }
 
 static void
+crowd_connect(const struct door *d, int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fds[i] = peer_connect(listener_address(d->l));
+}
+
+static void
+crowd_close(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+static void
 a_crowd_is_accepted_over_turns(void **state)
 {
 	struct loop *l = loop_new();
@@ -495,16 +509,14 @@ a_crowd_is_accepted_over_turns(void **state)
 
 	UNUSED(state);
 	door_open(&d, l, NULL);
-	for (size_t i = 0; i < COUNT_OF(fds); i++)
-		fds[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, fds, COUNT_OF(fds));
 	while (d.n < COUNT_OF(fds)) {
 		unsigned before = d.n;
 
 		uv_run(&l->uv, UV_RUN_ONCE);
 		assert_true(d.n - before <= LOOP_ACCEPTS_A_TURN);
 	}
-	for (size_t i = 0; i < COUNT_OF(fds); i++)
-		close(fds[i]);
+	crowd_close(fds, COUNT_OF(fds));
 	door_close(&d);
 	loop_free(l);
 }
@@ -519,14 +531,12 @@ a_turn_accepts_half_as_many_more_as_the_one_before_read(void **state)
 
 	UNUSED(state);
 	door_open(&d, l, NULL);
-	for (size_t i = 0; i < COUNT_OF(fds); i++)
-		fds[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, fds, COUNT_OF(fds));
 	l->reads_before = 20;
 	uv_run(&l->uv, UV_RUN_ONCE);
 	assert_int_equal(d.n, LOOP_ACCEPTS_A_TURN + 10);
 	RUN_UNTIL(l, d.n == COUNT_OF(fds));
-	for (size_t i = 0; i < COUNT_OF(fds); i++)
-		close(fds[i]);
+	crowd_close(fds, COUNT_OF(fds));
 	door_close(&d);
 	loop_free(l);
 }
@@ -560,8 +570,7 @@ in_a_crowd_one_is_accepted_behind_what_is_read(void **state)
 	d.ends[0].hook = note_accepted;
 	d.ends[0].hook_ctx = &order;
 	listeners_crowded(l, true);
-	for (size_t i = 0; i < COUNT_OF(more); i++)
-		more[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, more, COUNT_OF(more));
 	peer_send(first, "x");
 	uv_run(&l->uv, UV_RUN_ONCE);
 	assert_int_equal(order.accepted_when_read, 1);
@@ -571,8 +580,7 @@ in_a_crowd_one_is_accepted_behind_what_is_read(void **state)
 	listeners_crowded(l, false);
 	RUN_UNTIL(l, d.n == 4);
 	close(first);
-	for (size_t i = 0; i < COUNT_OF(more); i++)
-		close(more[i]);
+	crowd_close(more, COUNT_OF(more));
 	door_close(&d);
 	loop_free(l);
 }
