@@ -80,23 +80,48 @@ net_on_sent(uv_write_t *write, int status)
 	free(write);
 }
 
+/* How much the socket takes at once. */
+static inline size_t
+net_try(uv_tcp_t *to, const char *p, size_t n)
+{
+	uv_buf_t bytes = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
+	int sent = uv_try_write((uv_stream_t *)to, &bytes, 1);
+
+	return sent > 0 ? (size_t)sent : 0;
+}
+
+/* copied: all of n, or none if p stays as long as the connection does. */
+static inline void
+net_send_rest(uv_tcp_t *to, const char *p, size_t n, size_t copied)
+{
+	struct net_rest *rest = malloc(sizeof(*rest) + copied);
+
+	if (rest == NULL)
+		errx(2, "no memory");
+	memcpy(rest->bytes, p, copied);
+	uv_buf_t bytes = uv_buf_init(copied > 0 ? rest->bytes : (char *)(uintptr_t)p, (unsigned)n);
+	if (uv_write(&rest->write, (uv_stream_t *)to, &bytes, 1, net_on_sent) != 0)
+		free(rest);
+}
+
 /* What the socket does not take at once is copied. */
 static inline void
 net_send(uv_tcp_t *to, const char *p, size_t n)
 {
-	uv_buf_t bytes = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
-	int sent = uv_try_write((uv_stream_t *)to, &bytes, 1);
-	size_t done = sent > 0 ? (size_t)sent : 0;
+	size_t done = net_try(to, p, n);
 
-	if (done == n)
-		return;
-	struct net_rest *rest = malloc(sizeof(*rest) + n - done);
-	if (rest == NULL)
-		errx(2, "no memory");
-	memcpy(rest->bytes, p + done, n - done);
-	bytes = uv_buf_init(rest->bytes, (unsigned)(n - done));
-	if (uv_write(&rest->write, (uv_stream_t *)to, &bytes, 1, net_on_sent) != 0)
-		free(rest);
+	if (done < n)
+		net_send_rest(to, p + done, n - done, n - done);
+}
+
+/* The bytes stay as long as the connection does: ten thousand that read slowly share them. */
+static inline void
+net_send_shared(uv_tcp_t *to, const char *p, size_t n)
+{
+	size_t done = net_try(to, p, n);
+
+	if (done < n)
+		net_send_rest(to, p + done, n - done, 0);
 }
 
 /* ---- connections ---- */

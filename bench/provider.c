@@ -109,7 +109,7 @@ close_conn(struct conn *c)
 static void
 send_answer(struct conn *c, const uv_buf_t *answer)
 {
-	net_send(&c->tcp, answer->base, answer->len);
+	net_send_shared(&c->tcp, answer->base, answer->len);
 }
 
 static void
