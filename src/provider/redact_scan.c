@@ -109,9 +109,9 @@ is_any_near(const unsigned char *p)
 
 /* ---- 32 at a time ---- */
 
-#ifdef __x86_64__
 #define WIDE (32 + 2) /* bytes that a look reads */
 
+#ifdef __x86_64__
 /*
  * The forms in eight groups, a bit each; a byte at a form's first, second or third place has the bits of the groups that it may
  * belong to by its low half, and by its high one. Three bytes in a row that keep a bit through all six tables are looked at
@@ -198,8 +198,6 @@ has_wide(void)
 	return __builtin_cpu_supports("avx2");
 }
 #else
-#define WIDE 0
-
 static size_t
 skip_wide(struct span text, size_t i)
 {
