@@ -174,8 +174,8 @@ look_wide(const unsigned char *p)
 }
 
 /* The first place from i on that is to be looked at closely, or the end; text has WIDE bytes. */
-__attribute__((target("avx2"))) static size_t
-skip_wide(struct span text, size_t i)
+__attribute__((target("avx2"))) static inline size_t
+find_wide(struct span text, size_t i)
 {
 	const unsigned char *p = (const unsigned char *)text.p;
 	const size_t last = text.n - WIDE;
@@ -190,6 +190,16 @@ skip_wide(struct span text, size_t i)
 		return text.n;
 	found = look_wide(p + last) & ~0u << (i - last); /* some of it for the second time */
 	return found != 0 ? last + (size_t)__builtin_ctz(found) : text.n;
+}
+
+/* The compiler does not always clear what would make all SSE code behind it slow (store/checksum.c). */
+__attribute__((target("avx2"))) static size_t
+skip_wide(struct span text, size_t i)
+{
+	size_t at = find_wide(text, i);
+
+	_mm256_zeroupper();
+	return at;
 }
 
 static bool

@@ -8,6 +8,7 @@
 
 #include "base/chk.h"
 #include "provider/redact_int.h"
+#include "wide_registers.h"
 
 #define SIZE 200
 
@@ -90,6 +91,20 @@ both_looks_find_the_same_forms(void **state)
 	assert_true(forms > 500);
 }
 
+static void
+it_leaves_the_wide_registers_clear(void **state)
+{
+	static const char text[SIZE] = "no credential in it";
+
+	(void)state;
+	if (!wide_registers_can_be_told())
+		skip();
+	for (size_t n = 0; n <= SIZE; n++) {
+		(void)redact_candidate(span_of(text, n), 0);
+		assert_true(wide_registers_are_clear());
+	}
+}
+
 int
 main(void)
 {
@@ -97,6 +112,7 @@ main(void)
 	    cmocka_unit_test(every_beginning_is_found_at_every_place),
 	    cmocka_unit_test(every_parameter_is_found_at_every_place),
 	    cmocka_unit_test(both_looks_find_the_same_forms),
+	    cmocka_unit_test(it_leaves_the_wide_registers_clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

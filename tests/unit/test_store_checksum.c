@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "store/checksum_int.h"
+#include "wide_registers.h"
 
 static void
 every_flipped_bit_changes_the_sum(void **state)
@@ -112,11 +113,26 @@ it_is_xxh3_of_every_size_on_every_processor(void **state)
 	}
 }
 
+static void
+it_leaves_the_wide_registers_clear(void **state)
+{
+	static const unsigned char bytes[5000];
+
+	(void)state;
+	if (!wide_registers_can_be_told())
+		skip();
+	for (size_t n = 0; n < sizeof(bytes); n += 50) {
+		(void)checksum(n, bytes, n);
+		assert_true(wide_registers_are_clear());
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_is_xxh3_of_every_size_on_every_processor),
+	    cmocka_unit_test(it_leaves_the_wide_registers_clear),
 	    cmocka_unit_test(every_flipped_bit_changes_the_sum),
 	    cmocka_unit_test(every_two_flipped_bits_change_the_sum),
 	    cmocka_unit_test(exchanged_words_change_the_sum),
