@@ -89,6 +89,16 @@ call_deferred(struct loop *l)
 		call_first(&batch);
 }
 
+/* Each takes what it has from feed_left. */
+static void
+feed(struct loop *l)
+{
+	l->feed_left = LOOP_READ_FED;
+	while (l->feed_left > 0 && !list_is_empty(&l->hungry))
+		call_first(&l->hungry);
+	l->read_left = LOOP_READ_IN_ALL - (LOOP_READ_FED - l->feed_left);
+}
+
 static void
 on_check(uv_check_t *h)
 {
@@ -102,9 +112,7 @@ on_check(uv_check_t *h)
 	l->deferred_began_ns = clock_mono_ns();
 	l->polled_ns = l->deferred_began_ns - l->turn_began_ns;
 	call_deferred(l);
-	l->read_left = LOOP_READ_IN_ALL;
-	for (unsigned i = 0; i < LOOP_FED_A_TURN && !list_is_empty(&l->hungry); i++)
-		call_first(&l->hungry);
+	feed(l);
 	if (list_is_empty(&l->deferred) && list_is_empty(&l->hungry))
 		uv_idle_stop(&l->idle);
 }

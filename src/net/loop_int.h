@@ -33,13 +33,15 @@
 #define LOOP_ACCEPTS_A_TURN 32   /* of a listener; about 20 us each */
 /*
  * Of one socket, and of all. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked
- * at, are 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has more waits in
- * `hungry`, of which a few go on each turn, in order; who has little to say does not.
+ * at, are 5 ms, and 10,000 large answers at once kept a turn for 5 s. Beyond it who has read LOOP_READ_SIP and has as much again
+ * waits in `hungry`; who has little to say does not. Of those who wait as many go on each turn, in order, as have LOOP_READ_FED
+ * between them, which nobody else takes from them: by their number alone, or with what the others leave, who lacks the last 3 KB of
+ * his answer would wait for seconds while others ask and ask again.
  */
 #define LOOP_READ_A_TURN (256u << 10)
 #define LOOP_READ_IN_ALL (1u << 20)
 #define LOOP_READ_SIP (16u << 10)
-#define LOOP_FED_A_TURN (LOOP_READ_IN_ALL / LOOP_READ_A_TURN)
+#define LOOP_READ_FED (LOOP_READ_IN_ALL / 4 * 3)
 /* What ends at the same moment, thousands of stalled readers say, need not end in the same turn: with 8 MB to log each takes 10 ms. */
 #define LOOP_TIMERS_A_TURN 4
 #define LOOP_LOOKS_A_TURN 256 /* at timers that turn out to be due later, or never */
@@ -67,7 +69,8 @@ struct loop {
 	uv_timer_t tick;
 	struct list deferred;
 	struct list hungry; /* deferred until it is their turn to read */
-	size_t read_left;   /* in this turn */
+	uint32_t read_left; /* in this turn */
+	uint32_t feed_left; /* of LOOP_READ_FED, while they are called */
 	uint64_t turn;      /* their number */
 	struct place *heap; /* by look_ms; heap[0] is next */
 	uint32_t timers, timer_room;

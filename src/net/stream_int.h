@@ -84,8 +84,9 @@ struct stream {
 	uv_write_t *writing; /* its request; with it */
 	size_t batch_n, batch_off, slice;
 	size_t low_water;
-	size_t read_bytes;  /* from the socket, since it was empty or waited in `more` */
-	const char *detail; /* static text or the engine's */
+	uint32_t read_bytes; /* from the socket, since it was empty or waited in `more` */
+	uint32_t allowed;    /* of the socket's, having waited: nobody else's share of the turn */
+	const char *detail;  /* static text or the engine's */
 	enum err end;
 	unsigned char phase, rx, tx, mode; /* the enums above */
 	unsigned char turn;                /* handshakes_int.h */

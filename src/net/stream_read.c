@@ -1,7 +1,14 @@
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "net/listener_int.h"
 #include "net/stream_int.h"
+
+static uint32_t
+least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
 
 static size_t
 room(const struct stream *s)
@@ -94,26 +101,55 @@ stream_read_pending(struct stream *s)
 
 /* ---- the socket ---- */
 
-/* How much it may read now. With no room for more libuv was told not to read. Ciphertext goes into the engine, which is
- * empty whenever the socket is armed. */
-static size_t
+/* With no room libuv was told not to read. Ciphertext goes into the engine, which is empty whenever the socket is armed. */
+static uint32_t
+most(const struct stream *s)
+{
+	return s->tls != NULL || s->listener != NULL ? TLS_INPUT_MAX : (uint32_t)room(s);
+}
+
+static uint32_t
+unread(const struct stream *s)
+{
+	uv_os_fd_t fd;
+	int n = 0;
+
+	if (uv_fileno(&s->uv.handle, &fd) != 0 || ioctl(fd, FIONREAD, &n) != 0 || n < 0)
+		return 0;
+	return (uint32_t)n;
+}
+
+/* When all have had theirs: a sip, or two for who then has no more. */
+static uint32_t
+sip(const struct stream *s)
+{
+	if (s->read_bytes + unread(s) <= 2 * LOOP_READ_SIP)
+		return least(most(s), 2 * LOOP_READ_SIP - s->read_bytes);
+	return s->read_bytes >= LOOP_READ_SIP ? 0 : least(most(s), LOOP_READ_SIP);
+}
+
+/* How much it may read now. */
+static uint32_t
 share(const struct stream *s)
 {
-	size_t most = s->tls != NULL || s->listener != NULL ? TLS_INPUT_MAX : room(s);
-
 	if (s->read_bytes >= LOOP_READ_A_TURN)
 		return 0;
 	if (s->loop->read_left > 0)
-		return most;
-	if (s->read_bytes >= LOOP_READ_SIP)
-		return 0;
-	return most < LOOP_READ_SIP ? most : LOOP_READ_SIP;
+		return most(s);
+	return s->allowed > 0 ? least(most(s), s->allowed) : sip(s);
 }
 
 static void
 go_on(void *ctx)
 {
-	stream_arm(ctx);
+	struct stream *s = ctx;
+	struct loop *l = s->loop;
+	uint32_t n = unread(s);
+
+	s->read_bytes = 0;
+	s->allowed = n < LOOP_READ_SIP ? LOOP_READ_SIP : least(n, LOOP_READ_A_TURN);
+	l->feed_left -= least(s->allowed, l->feed_left);
+	stream_arm(s);
 }
 
 /* With 0 libuv reads nothing and says so to on_stream_read, which stops reading. */
@@ -121,18 +157,16 @@ void
 on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
 	struct stream *s = h->data;
+	uint32_t n = 0;
 
 	UNUSED(suggested);
 	loop_turn_begin(s->loop);
-	if (s->listener != NULL && !listener_may_read(s->listener, s)) {
-		*out = uv_buf_init(NULL, 0);
-		return;
+	if (s->listener == NULL || listener_may_read(s->listener, s)) {
+		n = share(s);
+		if (n == 0)
+			loop_read_later(s->loop, &s->more, go_on, s);
 	}
-	*out = uv_buf_init(s->loop->read, (unsigned)share(s));
-	if (out->len > 0)
-		return;
-	s->read_bytes = LOOP_READ_SIP; /* it had no end: not one who has little to say */
-	loop_read_later(s->loop, &s->more, go_on, s);
+	*out = uv_buf_init(n > 0 ? s->loop->read : NULL, n);
 }
 
 /* After a partial read libuv takes a hang-up for an end without asking the socket: a reset that
@@ -170,12 +204,13 @@ handshake_cut(struct stream *s, int code)
 }
 
 static void
-count_read(struct stream *s, size_t n, size_t asked)
+count_read(struct stream *s, uint32_t n, uint32_t asked)
 {
 	struct loop *l = s->loop;
 
 	l->reads++;
-	l->read_left -= n < l->read_left ? n : l->read_left;
+	l->read_left -= least(n - least(n, s->allowed), l->read_left);
+	s->allowed = n < asked ? 0 : s->allowed - least(n, s->allowed);
 	s->read_bytes = n < asked ? 0 : s->read_bytes + n;
 }
 
@@ -185,7 +220,7 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 	struct stream *s = h->data;
 
 	if (n == 0) { /* EAGAIN, not the end */
-		s->read_bytes = 0;
+		s->read_bytes = s->allowed = 0;
 		return;
 	}
 	if (n == UV_ENOBUFS) {
@@ -193,7 +228,7 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 		return;
 	}
 	if (n > 0)
-		count_read(s, (size_t)n, b->len);
+		count_read(s, (uint32_t)n, (uint32_t)b->len);
 	if (n < 0 && s->phase == PHASE_HANDSHAKE)
 		handshake_cut(s, (int)n);
 	else if (n < 0)

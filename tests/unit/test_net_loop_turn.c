@@ -432,6 +432,46 @@ who_says_little_does_not_wait_behind_the_crowd(void **state)
 	loop_free(l);
 }
 
+#define ASKED (3 * LOOP_READ_SIP) /* CROWD times that is more than a turn has */
+#define LACKED (LOOP_READ_SIP / 2)
+
+/* Those who ask again in each turn use up what it has for all, and come first. Whose answer is a little longer than what
+ * one who is not hungry gets is not kept waiting for the rest of it. */
+static void
+who_lacks_a_little_is_fed_while_others_ask_again(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char *much = pattern_bytes(ASKED);
+	int asking[CROWD], lacking[CROWD];
+
+	UNUSED(state);
+	assert_true(CROWD * ASKED > LOOP_READ_IN_ALL);
+	door_open(&d, l, NULL);
+	for (int i = 0; i < CROWD; i++)
+		asking[i] = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == CROWD);
+	for (int i = 0; i < CROWD; i++)
+		lacking[i] = peer_connect(listener_address(d.l));
+	RUN_UNTIL(l, d.n == 2 * CROWD);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < CROWD; i++)
+			assert_int_equal(send_all_that_fits(asking[i], much, ASKED), ASKED);
+		for (int i = 0; turn == 0 && i < CROWD; i++)
+			send_all_that_fits(lacking[i], much, 2 * LOOP_READ_SIP + LACKED);
+		run_turns(l, 1);
+	}
+	for (int i = 0; i < CROWD; i++)
+		assert_int_equal(d.ends[CROWD + i].n, 2 * LOOP_READ_SIP + LACKED);
+	for (int i = 0; i < CROWD; i++) {
+		close(asking[i]);
+		close(lacking[i]);
+	}
+	door_close(&d);
+	free(much);
+	loop_free(l);
+}
+
 static void
 count_one(void *ctx)
 {
@@ -618,6 +658,7 @@ main(void)
 	    cmocka_unit_test(who_stopped_reading_is_left_alone_also_when_sated),
 	    cmocka_unit_test(a_crowd_of_sockets_shares_a_turn),
 	    cmocka_unit_test(who_says_little_does_not_wait_behind_the_crowd),
+	    cmocka_unit_test(who_lacks_a_little_is_fed_while_others_ask_again),
 	    cmocka_unit_test(timers_that_are_due_at_once_are_spread_over_turns),
 	    cmocka_unit_test(timers_that_are_not_due_after_all_are_looked_at_over_turns),
 	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
