@@ -29,7 +29,7 @@
  * their ends until they have taken as long as its reads, accepts half as many as the turn before had reads.
  */
 #define LOOP_HANDSHAKES_A_TURN 4 /* about half a millisecond of processor each */
-#define LOOP_FINISHES_A_TURN 16  /* second flights of clients, whose requests wait behind them */
+#define LOOP_FINISHES_A_TURN 16  /* their second flights, behind which requests wait */
 #define LOOP_ACCEPTS_A_TURN 32   /* of a listener; about 20 us each */
 /*
  * Of one socket, and of all. libuv alone would read 32 times in a row from each of up to 48 times 1024: 2 MB, passed on and looked

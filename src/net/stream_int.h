@@ -93,7 +93,7 @@ struct stream {
 	bool uv_reading, in_read, rearmed, wait_more;
 	bool tls_pending;  /* the engine may hold plaintext */
 	bool step_due;     /* ciphertext for the handshake is here */
-	bool is_answered;  /* accepted, and our first flight is on its way */
+	bool is_answered;  /* our first flight of the handshake is on its way */
 	bool has_sent;     /* since the mark */
 	bool want_drained; /* the backlog was above the low-water mark */
 	bool is_clogged;   /* what was held did not fit, and the owner does not know yet */

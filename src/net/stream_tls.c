@@ -41,7 +41,8 @@ handshake_done(struct stream *s)
 }
 
 /* A burst of handshakes is spread over turns, so that those who have one are still served. Who has our first flight is nearly
- * one of them, and does not wait behind those who come. What costs us as a client is the second step, the provider's chain. */
+ * one of them, and does not wait behind those who come. What costs us as a client is the second step, the provider's chain,
+ * but the first who take it bring a session, with which the others do without it. */
 static bool
 has_turn(struct stream *s)
 {
@@ -68,7 +69,7 @@ stream_tls_step(struct stream *s)
 	}
 	s->step_due = false;
 	r = tls_handshake(s->tls);
-	s->is_answered = s->is_answered || (s->listener != NULL && tls_output(s->tls).n > 0);
+	s->is_answered = s->is_answered || tls_output(s->tls).n > 0;
 	stream_tls_flush(s); /* an alert too */
 	if (s->asked_ms == 0)
 		s->asked_ms =

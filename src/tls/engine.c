@@ -187,17 +187,12 @@ set_name(struct tls *t, const char *name)
 static int
 set_up_client(struct tls *t, const char *name)
 {
-	int r;
-
 	CHK(name != NULL && *name != '\0');
 	if (!tls_ctx_load_roots(t->ctx)) {
 		snprintf(t->detail, sizeof(t->detail), "%s", t->ctx->roots_failure);
 		t->end = TLS_FAILED;
 	}
-	r = set_name(t, name);
-	if (r == 0)
-		t->offered = session_offer(t->ctx, t->name, &t->ssl);
-	return r;
+	return set_name(t, name);
 }
 
 struct tls *
@@ -298,12 +293,21 @@ finish_handshake(struct tls *t)
 	return TLS_OK;
 }
 
+/* Not before its first step: of many that wait for theirs the first ones bring the others a session. */
+static void
+offer_session(struct tls *t)
+{
+	if (!t->ctx->is_server && t->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_HELLO_REQUEST)
+		t->offered = session_offer(t->ctx, t->name, &t->ssl);
+}
+
 enum tls_result
 tls_handshake(struct tls *t)
 {
 	if (t->end != TLS_OK)
 		return t->end;
 	t->starved = false;
+	offer_session(t);
 	while (!mbedtls_ssl_is_handshake_over(&t->ssl) ||
 	    t->ssl.MBEDTLS_PRIVATE(state) != MBEDTLS_SSL_HANDSHAKE_OVER) {
 		int r;

@@ -324,6 +324,25 @@ the_last_session_of_a_name_is_resumed(void **state)
 	free_pair(&p);
 }
 
+/* Of many that are made at once the first brings a session to those whose handshake has not begun. */
+static void
+a_session_that_comes_before_the_first_step_is_offered(void **state)
+{
+	struct pair p = good_pair();
+	struct pair late = pair_of(p.server_ctx, p.client_ctx, "api.test");
+
+	UNUSED(state);
+	shake(&p, ALL);
+	assert_shaken(&p);
+	assert_false(tls_is_resumed(p.client));
+	read_nothing(p.client);
+	shake(&late, ALL);
+	assert_shaken(&late);
+	assert_true(tls_is_resumed(late.client));
+	free_engines(&late);
+	free_pair(&p);
+}
+
 static void
 tls_12_resumes_as_well(void **state)
 {
@@ -622,6 +641,7 @@ main(void)
 	    cmocka_unit_test(a_peer_that_speaks_no_tls_is_told_so),
 	    cmocka_unit_test(the_systems_roots_do_not_trust_a_test_root),
 	    cmocka_unit_test(the_last_session_of_a_name_is_resumed),
+	    cmocka_unit_test(a_session_that_comes_before_the_first_step_is_offered),
 	    cmocka_unit_test(tls_12_resumes_as_well),
 	    cmocka_unit_test(a_ticket_of_another_server_leads_to_a_full_handshake),
 	    cmocka_unit_test(a_session_that_led_nowhere_is_not_offered_again),
