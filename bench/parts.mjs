@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { handshakes as shakeHands, median, medians, tool, wrk, wrkRun } from './load.mjs'
 import { startPeer, startProvider, startTlsProvider, stopPeer } from './peers.mjs'
-import { cpuTicks, memory, stop } from './process.mjs'
+import { cpuTicks, descriptors, memory, stop } from './process.mjs'
 
 const PROXIES = ['bare', 'postern', 'nginx', 'haproxy']
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -128,7 +128,7 @@ const AT_ONCE = 900
 async function untilHeld(peer, wanted) {
 	let n = 0
 	for (let i = 0; i < 900; i++) {
-		n = fs.readdirSync(`/proc/${peer.process.child.pid}/fd`).length
+		n = descriptors(peer.process)
 		if (n >= wanted)
 			return n
 		await sleep(100)
@@ -160,7 +160,10 @@ export function held({ dir, open }) {
 // ---- flat: what a request costs as connections and stores grow ----
 
 async function answered(peer) {
-	const text = await (await fetch(`http://127.0.0.1:${peer.port}/-/metrics`)).text()
+	const isNginx = peer.name === 'nginx'
+	const text = await (await fetch(`http://127.0.0.1:${peer.port}/-/${isNginx ? 'status' : 'metrics'}`)).text()
+	if (isNginx)
+		return Number(/^ \d+ \d+ (\d+)/m.exec(text)[1])
 	return [...text.matchAll(/^postern_requests_total\{.*\} (\d+)/mg)].reduce((sum, [, n]) => sum + Number(n), 0)
 }
 
@@ -177,17 +180,19 @@ async function inTheMiddle(peer, provider, load, connections, seconds) {
 }
 
 const LEAST_S = 2
+const GROWING = ['postern', 'nginx']
 
 export function byConnections({ dir, open, runs }) {
 	return withProvider({}, async (provider) => {
 		const rows = []
 		for (const kind of ['hit', 'pass'])
 			for (const n of [16, 100, 1000, Math.min(open, 9900)]) {
-				const all = []
+				const all = Object.fromEntries(GROWING.map((name) => [name, []]))
 				for (let i = 0; i < runs; i++)
-					all.push(await withPeer('postern', { kind, provider, dir },
-						(peer) => inTheMiddle(peer, provider, wrkRun(dir, peer, { kind }, n, 120), n, LEAST_S)))
-				rows.push({ kind, connections: n, ...medians(all) })
+					for (const name of GROWING)
+						all[name].push(await withPeer(name, { kind, provider, dir },
+							(peer) => inTheMiddle(peer, provider, wrkRun(dir, peer, { kind }, n, 120), n, LEAST_S)))
+				rows.push(...GROWING.map((name) => ({ name, kind, connections: n, ...medians(all[name]) })))
 			}
 		return rows
 	})
@@ -250,7 +255,7 @@ export const estimates = {
 	streams: ({ runs }) => (PROXIES.length + 1) * (runs * (1.2 + 2.5 + 2.6) + 4 + 5),
 	memory: () => 2 * (UNDER_LOAD.length * LOAD_S + REST_S) + 3,
 	held: ({ open }) => 10 + open / 150,
-	connections: ({ runs, open }) => runs * 2 * (4 * (LEAST_S + 2) + open / 3000),
+	connections: ({ runs, open }) => GROWING.length * runs * 2 * (4 * (LEAST_S + 2) + open / 3000),
 	store: ({ runs, entries, records }) => 5 + entries / 15000 + records / 80000 + 3 * runs * 1.2,
 	handshakes: ({ runs }) => runs * 9 * 1.5,
 }

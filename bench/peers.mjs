@@ -85,8 +85,9 @@ const peers = {
 		const cache = isCached(kind) ? `proxy_cache z; proxy_cache_methods POST; proxy_cache_lock on; proxy_cache_valid 200 1h;
 			proxy_cache_key "$request_uri|$http_authorization|$request_body"; proxy_ignore_headers Set-Cookie;` : ''
 		const verify = tls ? `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${certificates}/cert.pem; proxy_ssl_name localhost;` : ''
-		const p = await startNginx(dir, 'peer', `upstream up { server 127.0.0.1:${provider.port}; keepalive 1000; keepalive_requests 100000000; }
+		const p = await startNginx(dir, 'peer', `upstream up { server 127.0.0.1:${provider.port}; keepalive 10000; keepalive_requests 100000000; }
 			server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=4096; ${tls ? tlsFiles(certificates) : ''}
+			location = /-/status { stub_status; }
 			location / { proxy_pass ${scheme}://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
 			proxy_buffering ${isCached(kind) ? 'on' : 'off'}; proxy_request_buffering on; ${cache} ${verify} } }`, PEER_CORE)
 		await untilOpen(port, p)

@@ -62,31 +62,34 @@ export async function untilOpen(port, p, ms = 10000) {
 	throw new Error(`nobody listens on ${port}: ${p.err}`)
 }
 
-// Ticks of processor that p and its children used, each with all its threads; 10 ms each.
-export function cpuTicks(p) {
-	let sum = 0
-	const add = (pid) => {
-		try {
-			const f = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
-			sum += Number(f[11]) + Number(f[12])
-			for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
-				if (kid.trim())
-					add(kid.trim())
-		} catch { /* gone meanwhile */ }
+// p and its children that are there.
+function tree(pid) {
+	try {
+		const kids = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter((kid) => kid.trim())
+		return [pid, ...kids.flatMap(tree)]
+	} catch {
+		return []
 	}
-	add(p.child.pid)
-	return sum
 }
 
-export function memory(p, field = 'RssAnon') {
-	let sum = 0
-	const add = (pid) => {
-		const text = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
-		sum += Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)[1]) / 1024
-		for (const kid of fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' '))
-			if (kid.trim())
-				add(kid.trim())
-	}
-	add(p.child.pid)
-	return sum
+// Of each process of p's; who has gone meanwhile has none.
+function sumOver(p, of) {
+	return tree(p.child.pid).reduce((sum, pid) => {
+		try {
+			return sum + of(`/proc/${pid}`)
+		} catch {
+			return sum
+		}
+	}, 0)
 }
+
+// Ticks of processor that p and its children used, each with all its threads; 10 ms each.
+export const cpuTicks = (p) => sumOver(p, (proc) => {
+	const f = fs.readFileSync(`${proc}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
+	return Number(f[11]) + Number(f[12])
+})
+
+export const descriptors = (p) => sumOver(p, (proc) => fs.readdirSync(`${proc}/fd`).length)
+
+export const memory = (p, field = 'RssAnon') => sumOver(p, (proc) =>
+	Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(fs.readFileSync(`${proc}/status`, 'latin1'))[1]) / 1024)

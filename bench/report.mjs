@@ -60,8 +60,8 @@ const held = (rows) => columns([['RssAnon, MB', 'idle', 'with them', 'KB each', 
 		fixed((r.most - r.idle) * 1024 / r.connections), r.descriptors])])
 
 const connections = (rows) => columns([['as connections grow', 'requests/s', 'us a request', '/ the first', 'new provider connections a request'],
-	...rows.map((r) => [`${r.kind}, ${r.connections} conn`, short(r.perSecond), fixed(r.cpu),
-		ratio(r.cpu, rows.find((first) => first.kind === r.kind).cpu), fixed(r.connects, 3)])])
+	...rows.map((r) => [`${r.kind}, ${r.connections} conn: ${r.name}`, short(r.perSecond), fixed(r.cpu),
+		ratio(r.cpu, rows.find((first) => first.kind === r.kind && first.name === r.name).cpu), fixed(r.connects, 3)])])
 
 const store = (rows) => columns([['as the store grows: a hit, 16 conn', 'requests/s', 'p99 ms', 'us a request', '/ the first'],
 	...rows.map((r) => [r.label, short(r.per_second), ms(r.p99_us), fixed(r.cpu), ratio(r.cpu, rows[0].cpu)])])
