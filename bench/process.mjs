@@ -62,25 +62,25 @@ export async function untilOpen(port, p, ms = 10000) {
 	throw new Error(`nobody listens on ${port}: ${p.err}`)
 }
 
-// p and its children that are there.
-function tree(pid) {
+// The children of pid, and theirs, that are there.
+function kidsOf(pid) {
 	try {
 		const kids = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter((kid) => kid.trim())
-		return [pid, ...kids.flatMap(tree)]
+		return kids.flatMap((kid) => [kid, ...kidsOf(kid)])
 	} catch {
 		return []
 	}
 }
 
-// Of each process of p's; who has gone meanwhile has none.
+// Of p, which has to be there, and of its children; who of them has gone meanwhile has none.
 function sumOver(p, of) {
-	return tree(p.child.pid).reduce((sum, pid) => {
+	return kidsOf(p.child.pid).reduce((sum, kid) => {
 		try {
-			return sum + of(`/proc/${pid}`)
+			return sum + of(`/proc/${kid}`)
 		} catch {
 			return sum
 		}
-	}, 0)
+	}, of(`/proc/${p.child.pid}`))
 }
 
 // Ticks of processor that p and its children used, each with all its threads; 10 ms each.
