@@ -365,6 +365,20 @@ who_stopped_reading_is_left_alone_also_when_sated(void **state)
 
 #define CROWD 24
 
+static void
+crowd_connect(const struct door *d, int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fds[i] = peer_connect(listener_address(d->l));
+}
+
+static void
+crowd_close(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 /* Whatever they have: no more than one turn gives, and a sip for each that had not been read. All of it comes in the end. */
 static void
 a_crowd_of_sockets_shares_a_turn(void **state)
@@ -377,8 +391,7 @@ a_crowd_of_sockets_shares_a_turn(void **state)
 
 	UNUSED(state);
 	door_open(&d, l, NULL);
-	for (int i = 0; i < CROWD; i++)
-		fds[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, fds, CROWD);
 	RUN_UNTIL(l, d.n == CROWD);
 	for (int i = 0; i < CROWD; i++)
 		all += sent[i] = send_all_that_fits(fds[i], much, MUCH);
@@ -396,8 +409,7 @@ a_crowd_of_sockets_shares_a_turn(void **state)
 	assert_true(most <= LOOP_READ_IN_ALL + LOOP_READ_BYTES + CROWD * LOOP_READ_SIP);
 	for (int i = 0; i < CROWD; i++)
 		assert_memory_equal(d.ends[i].got, much, d.ends[i].n);
-	for (int i = 0; i < CROWD; i++)
-		close(fds[i]);
+	crowd_close(fds, CROWD);
 	door_close(&d);
 	free(much);
 	loop_free(l);
@@ -413,8 +425,7 @@ who_says_little_does_not_wait_behind_the_crowd(void **state)
 
 	UNUSED(state);
 	door_open(&d, l, NULL);
-	for (int i = 0; i <= CROWD; i++)
-		fds[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, fds, CROWD + 1);
 	RUN_UNTIL(l, d.n == CROWD + 1);
 	for (int i = 0; i < CROWD; i++)
 		assert_true(send_all_that_fits(fds[i], much, MUCH) > LOOP_READ_A_TURN);
@@ -425,8 +436,7 @@ who_says_little_does_not_wait_behind_the_crowd(void **state)
 	assert_int_equal(d.ends[CROWD].n, 6);
 	assert_false(list_is_empty(&l->hungry));
 	CALL(stream_close(d.ends[0].s)); /* also one that waits */
-	for (int i = 0; i <= CROWD; i++)
-		close(fds[i]);
+	crowd_close(fds, CROWD + 1);
 	door_close(&d);
 	free(much);
 	loop_free(l);
@@ -448,11 +458,9 @@ who_lacks_a_little_is_fed_while_others_ask_again(void **state)
 	UNUSED(state);
 	assert_true(CROWD * ASKED > LOOP_READ_IN_ALL);
 	door_open(&d, l, NULL);
-	for (int i = 0; i < CROWD; i++)
-		asking[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, asking, CROWD);
 	RUN_UNTIL(l, d.n == CROWD);
-	for (int i = 0; i < CROWD; i++)
-		lacking[i] = peer_connect(listener_address(d.l));
+	crowd_connect(&d, lacking, CROWD);
 	RUN_UNTIL(l, d.n == 2 * CROWD);
 	for (unsigned turn = 0; turn < 3; turn++) {
 		for (int i = 0; i < CROWD; i++)
@@ -463,10 +471,8 @@ who_lacks_a_little_is_fed_while_others_ask_again(void **state)
 	}
 	for (int i = 0; i < CROWD; i++)
 		assert_int_equal(d.ends[CROWD + i].n, 2 * LOOP_READ_SIP + LACKED);
-	for (int i = 0; i < CROWD; i++) {
-		close(asking[i]);
-		close(lacking[i]);
-	}
+	crowd_close(asking, CROWD);
+	crowd_close(lacking, CROWD);
 	door_close(&d);
 	free(much);
 	loop_free(l);
@@ -524,20 +530,6 @@ timers_that_are_not_due_after_all_are_looked_at_over_turns(void **state)
 			timer_stop(l, &timers[i]);
 		loop_free(l);
 	}
-}
-
-static void
-crowd_connect(const struct door *d, int *fds, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		fds[i] = peer_connect(listener_address(d->l));
-}
-
-static void
-crowd_close(const int *fds, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		close(fds[i]);
 }
 
 static void
