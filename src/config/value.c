@@ -164,19 +164,28 @@ number_text(enum config_type type, uint64_t v, char out[NUM_TEXT_SIZE])
 		(void)snprintf(out, NUM_TEXT_SIZE, "%" PRIu64, v);
 }
 
+/* NULL, or what there should have been. */
+static const char *
+parse_number(enum config_type type, const struct node *n, uint64_t *v)
+{
+	if (type == CONFIG_DURATION)
+		return num_duration_ms(n->text, v) ? NULL
+						   : "a duration such as 500ms, 10s, 5m, 1h or 30d";
+	if (type == CONFIG_SIZE)
+		return num_size(n->text, v) ? NULL : "a size such as 64KB, 25MB or 10GB";
+	return is_bare(n) && num_u64(n->text, v) ? NULL : "a whole number, without quotes";
+}
+
 static bool
 read_number(const struct target *t, const struct node *n, struct buf *err)
 {
 	enum config_type type = t->row->type;
 	char low[NUM_TEXT_SIZE], high[NUM_TEXT_SIZE], shown[QUOTED_SIZE];
-	uint64_t v;
+	uint64_t v = 0;
+	const char *wanted = parse_number(type, n, &v);
 
-	if (type == CONFIG_DURATION && !num_duration_ms(n->text, &v))
-		return wrong_value(t, n, err, "a duration such as 500ms, 10s, 5m, 1h or 30d");
-	if (type == CONFIG_SIZE && !num_size(n->text, &v))
-		return wrong_value(t, n, err, "a size such as 64KB, 25MB or 10GB");
-	if (type == CONFIG_INT && (!is_bare(n) || !num_u64(n->text, &v)))
-		return wrong_value(t, n, err, "a whole number, without quotes");
+	if (wanted != NULL)
+		return wrong_value(t, n, err, wanted);
 	if (v < t->row->min || v > t->row->max) {
 		number_text(type, t->row->min, low);
 		number_text(type, t->row->max, high);
