@@ -70,7 +70,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread -fstack-protector-strong 
         -ffunction-sections -fdata-sections -Isrc $(WARN) $(CFLAGS_$(MODE)) $(LTO:%=% -ffat-lto-objects)
 ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS_$(MODE)) $(LTO:%=-fno-lto)
 
-LIBS := mbedtls uv cares lmdb zstd z xxhash yyjson yaml llhttp
+LIBS := mbedtls $(if $(filter x86_64,$(ARCH)),ipsecmb) uv cares lmdb zstd z xxhash yyjson yaml llhttp
 ifeq ($(DEPS),system)
 PKG := mbedtls mbedx509 mbedcrypto libuv libcares lmdb libzstd zlib libxxhash yyjson yaml-0.1 libllhttp
 DEPS_CFLAGS := $(shell pkg-config --cflags $(PKG) 2>/dev/null)

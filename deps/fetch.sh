@@ -13,7 +13,8 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 arch=${1:-$(uname -m)}
 dl=${DEPS_DL:-$here/../build/dl}
-suites='trixie forky'   # the stable release, which stays, and the one after it for newer security releases
+# the stable release, which stays, the one after it for newer security releases, and the one before, for ipsecmb
+suites='trixie forky bookworm'
 mkdir -p "$dl"
 dl=$(cd "$dl" && pwd)
 apt=$dl/apt-$arch
@@ -33,7 +34,7 @@ esac
 
 # pins NAME: its lines for this architecture. Fields: name arch package series minimum file sha256
 pins() { awk -v n="$1" -v a="$arch" '$1 == n && ($2 == "any" || $2 == a)' "$here/versions"; }
-names=$(awk '!/^#/ && NF && !seen[$1]++ { print $1 }' "$here/versions")
+names=$(awk -v a="$arch" '!/^#/ && ($2 == "any" || $2 == a) && !seen[$1]++ { print $1 }' "$here/versions")
 
 sum_of() { sha256sum <"$1" | cut -d' ' -f1; }
 is_good() { [ -f "$dl/$1" ] && [ "$(sum_of "$dl/$1")" = "$2" ]; }
@@ -235,7 +236,6 @@ get_newer() {
 out=
 for name in $names; do
 	if ! have "$name"; then
-		[ -n "$(pins "$name")" ] || die "no line for $name on $arch in deps/versions"
 		open_apt
 		get_pinned "$name" || get_newer "$name" ||
 			die "$name is not to be had from this machine's mirror (log: $apt/log); put its file, see deps/versions, into $dl"

@@ -24,6 +24,9 @@
 #define MBEDTLS_AESNI_C
 #define MBEDTLS_AESCE_C
 #define MBEDTLS_GCM_C
+#if defined(__x86_64__)
+#define MBEDTLS_GCM_ALT /* gcm_alt.c: by Intel's ipsec-mb, 6 to 7 times as fast */
+#endif
 #define MBEDTLS_BLOCK_CIPHER_C /* GCM asks AES for each block itself, not through a cipher context: 4 % of a short record */
 #define MBEDTLS_CHACHA20_C
 #define MBEDTLS_POLY1305_C

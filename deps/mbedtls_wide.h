@@ -1,10 +1,11 @@
 /*
- * How mbedTLS' gcm.c moves a block: in one piece. one.mk puts this file in front of it; nothing of the cipher is here.
+ * How mbedTLS' gcm.c moves a block: in one piece. one.mk puts this file in front of it; nothing of the cipher is here. On x86_64
+ * gcm.c is empty, for gcm_alt.c has its place.
  *
  * The library writes the sum of two blocks as two halves, and of the counter only the four bytes that change, and then reads all
  * sixteen at once for the AES and CLMUL instructions. A processor does not forward several stores to one load: it waits until they are
  * in its cache, twice for each block, so that not even the cipher of one block runs beside the multiplication of another. With
- * stores as wide as the loads GCM is twice as fast (bench/README.md).
+ * stores as wide as the loads GCM is twice as fast (bench/README.md, on x86_64).
  *
  * Both helpers do what the library's do, whatever they are given: a later gcm.c may use them elsewhere. An offset of 12 is
  * the last word of a block, whose other twelve bytes are written again as they are.
@@ -17,9 +18,7 @@
 typedef uint32_t wide_block __attribute__((vector_size(16), aligned(1), may_alias));
 
 /* Else the compiler sees that one word changes, and stores just that. */
-#if defined(__x86_64__)
-#define WIDE_KEEP(block) __asm__("" : "+x"(block))
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #define WIDE_KEEP(block) __asm__("" : "+w"(block))
 #else
 #define WIDE_KEEP(block) (void)(block)

@@ -26,6 +26,7 @@ die() { echo "need: $*" >&2; exit 2; }
 need_build() {
 	cmd gcc gcc
 	file /usr/include/stdio.h libc6-dev
+	[ "$(uname -m)" != x86_64 ] || cmd nasm nasm
 	cmd bzip2 bzip2
 	cmd xz xz-utils
 	file /etc/ssl/certs/ca-certificates.crt ca-certificates
