@@ -1,6 +1,7 @@
 #include "base/span.h"
 
 #include "base/chk.h"
+#include "base/word8.h"
 
 /* Not tolower(): that one asks the locale. */
 static unsigned char
@@ -11,11 +12,31 @@ lower(char c)
 	return u >= 'A' && u <= 'Z' ? u + ('a' - 'A') : u;
 }
 
+static bool
+eq_nocase_word(const char *a, const char *b)
+{
+	return word8_lower(word8_load(a)) == word8_lower(word8_load(b));
+}
+
+/* n: at least a word's. */
+static bool
+eq_nocase_long(const char *a, const char *b, size_t n)
+{
+	size_t last = n - sizeof(uint64_t);
+
+	for (size_t i = 0; i < last; i += sizeof(uint64_t))
+		if (!eq_nocase_word(a + i, b + i))
+			return false;
+	return eq_nocase_word(a + last, b + last);
+}
+
 bool
 span_eq_nocase(struct span a, struct span b)
 {
 	if (a.n != b.n)
 		return false;
+	if (a.n >= sizeof(uint64_t))
+		return eq_nocase_long(a.p, b.p, a.n);
 	for (size_t i = 0; i < a.n; i++)
 		if (lower(a.p[i]) != lower(b.p[i]))
 			return false;
@@ -92,12 +113,12 @@ span_find_by(struct span s, struct span needle, char rare)
 bool
 span_contains_nocase(struct span s, struct span needle)
 {
-	for (; s.n >= needle.n; s = span_skip(s, 1)) {
-		if (span_eq_nocase(span_head(s, needle.n), needle))
+	if (needle.n == 0)
+		return true;
+	for (size_t i = 0; i + needle.n <= s.n; i++)
+		if (lower(s.p[i]) == lower(needle.p[0]) &&
+		    span_eq_nocase(span_of(s.p + i, needle.n), needle))
 			return true;
-		if (s.n == 0)
-			break;
-	}
 	return false;
 }
 

@@ -1,15 +1,28 @@
 #include "http/message.h"
 
+#include "base/word8.h"
+
 #define FIRST_HEADERS 8 /* most exchanges have two heads, and hold them while a stream is open */
 
 #define HEADER_SPAN(name, text) [H_##name] = {"" text, sizeof(text) - 1},
 static const struct span names[H_COUNT] = {[H_OTHER] = {"", 0}, HEADER_TABLE(HEADER_SPAN)};
 #undef HEADER_SPAN
 
-/* `lower` holds lower-case letters, digits and '-' only. */
+static inline bool
+is_word(const char *p, const char *lower)
+{
+	return word8_lower(word8_load(p)) == word8_load(lower);
+}
+
+/* `lower` has no capitals. No loop over the words: n is a constant, so are then those of `lower`. */
 static inline bool
 is_name(const char *p, const char *lower, size_t n)
 {
+	if (n >= 8)
+		return is_word(p, lower) && (n <= 16 || is_word(p + 8, lower + 8)) &&
+		    (n <= 24 || is_word(p + 16, lower + 16)) && is_word(p + n - 8, lower + n - 8);
+	if (n >= 4)
+		return word8_lower(word8_load_short(p, n)) == word8_load_short(lower, n);
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
 
@@ -91,13 +104,24 @@ headers_add(struct headers *h, struct arena *a, struct span name, struct span va
 {
 	if (h->n == h->cap && !grow(h, a))
 		return false;
-	h->items[h->n++] = (struct header){name, value, header_id_of(name)};
+	enum header_id id = header_id_of(name);
+	h->items[h->n++] = (struct header){name, value, id};
+	h->seen[id / 64] |= UINT64_C(1) << id % 64;
 	return true;
+}
+
+/* Most of what is asked for is in no head. */
+static bool
+has_seen(const struct headers *h, enum header_id id)
+{
+	return (h->seen[id / 64] >> id % 64 & 1) != 0;
 }
 
 const struct header *
 headers_find(const struct headers *h, enum header_id id)
 {
+	if (!has_seen(h, id))
+		return NULL;
 	for (size_t i = 0; i < h->n; i++)
 		if (h->items[i].id == id)
 			return &h->items[i];
@@ -136,6 +160,8 @@ list_has_token(struct span list, struct span token)
 bool
 headers_has_token(const struct headers *h, enum header_id id, struct span token)
 {
+	if (!has_seen(h, id))
+		return false;
 	for (size_t i = 0; i < h->n; i++)
 		if (h->items[i].id == id && list_has_token(h->items[i].value, token))
 			return true;

@@ -91,10 +91,12 @@ struct header {
 	struct span value; /* trimmed of SP and HTAB */
 	enum header_id id;
 };
+/* Fields may be taken out of items, but are put in by headers_add only: a name not in `seen` is not there. */
 struct headers {
 	struct header *items;
 	size_t n;
 	size_t cap;
+	uint64_t seen[(H_COUNT + 63) / 64]; /* a bit for each id */
 };
 
 enum header_id header_id_of(struct span name); /* ASCII case ignored */

@@ -1,8 +1,21 @@
 #include "http/target.h"
 
+#include "base/word8.h"
+
+static bool
+is_printable_word(const char *p)
+{
+	uint64_t w = word8_load(p);
+
+	return !word8_has_below(w, ' ' + 1) && !word8_has_above_ascii(w) && !word8_has(w, '#');
+}
+
 static bool
 is_printable(struct span s)
 {
+	for (; s.n >= sizeof(uint64_t); s = span_skip(s, sizeof(uint64_t)))
+		if (!is_printable_word(s.p))
+			return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '#')
 			return false;
@@ -36,6 +49,8 @@ has_dot_segment(struct span path)
 {
 	struct span segment;
 
+	if (span_find(path, '.') == path.n && span_find(path, '%') == path.n)
+		return false;
 	while (path_next(&path, &segment))
 		if (is_dot_segment(segment))
 			return true;

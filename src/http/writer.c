@@ -1,6 +1,7 @@
 #include "http/writer.h"
 
 #include "base/num.h"
+#include "base/word8.h"
 
 #define STATUS_TABLE(X)                                                                            \
 	X(100, "Continue")                                                                         \
@@ -78,22 +79,19 @@ status_reason(int status)
 #undef STATUS_CASE
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Eight bytes at a time: a bit in each byte that is less than a blank. Heads are written all the
- * time. */
-static bool
-has_control(struct span s)
+static inline bool
+has_below(struct span s, unsigned char limit)
 {
-	uint64_t word;
+	size_t i = 0;
 
-	for (; s.n >= sizeof(word); s = span_skip(s, sizeof(word))) {
-		memcpy(&word, s.p, sizeof(word));
-		if (((word - EACH(' ')) & ~word & EACH(0x80)) != 0)
-			return true;
+	if (s.n >= sizeof(uint64_t)) {
+		for (; i < s.n - sizeof(uint64_t); i += sizeof(uint64_t))
+			if (word8_has_below(word8_load(s.p + i), limit))
+				return true;
+		return word8_has_below(word8_load(s.p + s.n - sizeof(uint64_t)), limit);
 	}
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ')
+	for (; i < s.n; i++)
+		if ((unsigned char)s.p[i] < limit)
 			return true;
 	return false;
 }
@@ -101,7 +99,7 @@ has_control(struct span s)
 static bool
 is_line_safe(struct span s)
 {
-	if (!has_control(s))
+	if (!has_below(s, ' '))
 		return true;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0')
@@ -112,7 +110,9 @@ is_line_safe(struct span s)
 static bool
 is_word(struct span s)
 {
-	return s.n > 0 && is_line_safe(s) && span_find(s, ' ') == s.n;
+	if (!has_below(s, ' ' + 1))
+		return s.n > 0;
+	return is_line_safe(s) && span_find(s, ' ') == s.n;
 }
 
 static char *

@@ -55,6 +55,31 @@ case_is_ignored_for_ascii_letters_only(void **state)
 	assert_false(span_eq_nocase(S("a"), S("ab")));
 }
 
+static bool
+is_same_letter(int a, int b)
+{
+	return a == b || (a >= 'A' && a <= 'Z' && b == a + 32) ||
+	    (b >= 'A' && b <= 'Z' && a == b + 32);
+}
+
+/* Long texts are compared eight bytes at a time. */
+static void
+case_is_ignored_alike_at_every_place_of_any_length(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n <= 25; n++)
+		for (size_t i = 0; i < n * 256; i++) {
+			char a[25], b[25];
+
+			memset(a, 'k', n);
+			memset(b, 'K', n);
+			a[i / 256] = 'q';
+			b[i / 256] = (char)i;
+			assert_int_equal(span_eq_nocase(span_of(a, n), span_of(b, n)),
+			    is_same_letter('q', (int)(i % 256)));
+		}
+}
+
 static void
 order_is_that_of_bytes_shorter_first(void **state)
 {
@@ -172,6 +197,7 @@ main(void)
 	    cmocka_unit_test(none_and_the_empty_text_are_equal),
 	    cmocka_unit_test(equality_is_of_bytes_and_lengths),
 	    cmocka_unit_test(case_is_ignored_for_ascii_letters_only),
+	    cmocka_unit_test(case_is_ignored_alike_at_every_place_of_any_length),
 	    cmocka_unit_test(order_is_that_of_bytes_shorter_first),
 	    cmocka_unit_test(prefixes_and_suffixes),
 	    cmocka_unit_test(finding_gives_the_length_when_there_is_nothing),

@@ -49,6 +49,30 @@ a_name_is_known_only_whole(void **state)
 	assert_int_equal(header_id_of(SPAN_LIT("content_length")), H_OTHER);
 }
 
+/* Whatever byte stands in its place: names are compared eight bytes at a time. */
+static void
+a_name_with_another_byte_is_another_name(void **state)
+{
+	char text[64];
+
+	(void)state;
+	for (unsigned id = H_OTHER + 1; id < H_COUNT; id++) {
+		struct span name = header_name(id);
+
+		memcpy(text, name.p, name.n);
+		for (size_t i = 0; i < name.n * 256; i++) {
+			char own = text[i / 256], other = (char)i;
+
+			text[i / 256] = other;
+			if (other == own || other == toupper(own))
+				assert_int_equal(header_id_of(span_of(text, name.n)), id);
+			else
+				assert_int_not_equal(header_id_of(span_of(text, name.n)), id);
+			text[i / 256] = own;
+		}
+	}
+}
+
 static void
 names_of_the_family_cf_aig_are_known_as_such(void **state)
 {
@@ -150,6 +174,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_known_name_is_found_in_any_case),
 	    cmocka_unit_test(a_name_is_known_only_whole),
+	    cmocka_unit_test(a_name_with_another_byte_is_another_name),
 	    cmocka_unit_test(names_of_the_family_cf_aig_are_known_as_such),
 	    cmocka_unit_test(fields_are_found_counted_and_kept_in_order),
 	    cmocka_unit_test(adding_grows_until_the_arena_is_full),

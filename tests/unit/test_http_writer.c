@@ -124,6 +124,29 @@ a_request_line_of_more_than_words_is_refused(void **state)
 	buf_fini(&b);
 }
 
+/* Words are looked through eight bytes at a time. */
+static void
+a_word_is_safe_or_not_by_each_of_its_bytes(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1024);
+	for (size_t n = 1; n <= 20; n++)
+		for (size_t i = 0; i < n * 256; i++) {
+			char text[20];
+			int c = (int)(i % 256);
+			bool is_fine = c != ' ' && c != '\r' && c != '\n' && c != '\0';
+
+			memset(text, 'x', n);
+			text[i / 256] = (char)c;
+			assert_int_equal(
+			    head_put_request_line(&b, span_of(text, n), SPAN_LIT("/")), is_fine);
+			buf_reset(&b);
+		}
+	buf_fini(&b);
+}
+
 static void
 a_part_that_does_not_fit_is_not_begun(void **state)
 {
@@ -317,6 +340,7 @@ main(void)
 	    cmocka_unit_test(what_would_split_a_head_never_gets_out),
 	    cmocka_unit_test(only_CR_LF_and_NUL_keep_a_reason_from_being_written),
 	    cmocka_unit_test(a_request_line_of_more_than_words_is_refused),
+	    cmocka_unit_test(a_word_is_safe_or_not_by_each_of_its_bytes),
 	    cmocka_unit_test(a_part_that_does_not_fit_is_not_begun),
 	    cmocka_unit_test(a_chunk_line_is_hex_and_CRLF),
 	    cmocka_unit_test(what_is_written_reads_back_the_same),
