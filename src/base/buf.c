@@ -78,13 +78,6 @@ buf_reserve(struct buf *b, size_t n)
 	return b->p + b->end;
 }
 
-void
-buf_commit(struct buf *b, size_t n)
-{
-	CHK(n <= b->cap - b->end);
-	b->end += n;
-}
-
 bool
 buf_printf(struct buf *b, const char *fmt, ...)
 {

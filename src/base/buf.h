@@ -40,7 +40,12 @@ buf_view(const struct buf *b)
 /* Room for n bytes at the returned place, to be followed by buf_commit(<= n). NULL, and nothing
  * changed, when the cap or memory does not allow it. */
 MUST_CHECK char *buf_reserve(struct buf *b, size_t n);
-void buf_commit(struct buf *b, size_t n);
+static inline void
+buf_commit(struct buf *b, size_t n)
+{
+	CHK(n <= b->cap - b->end);
+	b->end += n;
+}
 
 /* Appending what fits already is most of what a request costs: that much is inline. */
 static inline bool
@@ -48,12 +53,18 @@ buf_has_room(const struct buf *b, size_t n)
 {
 	return n <= b->cap - b->end && b->end - b->off + n <= b->max;
 }
+/* As buf_reserve. */
+MUST_CHECK static inline char *
+buf_room(struct buf *b, size_t n)
+{
+	return buf_has_room(b, n) && b->p != NULL ? b->p + b->end : buf_reserve(b, n);
+}
 
 /* The appends: false, and nothing changed, when the cap or memory does not allow it. */
 MUST_CHECK static inline bool
 buf_put(struct buf *b, const void *p, size_t n)
 {
-	char *to = buf_has_room(b, n) && b->p != NULL ? b->p + b->end : buf_reserve(b, n);
+	char *to = buf_room(b, n);
 
 	if (to == NULL)
 		return false;

@@ -84,15 +84,16 @@ id_new(struct id_source *s, int64_t wall_ms)
 void
 id_text(const struct id *id, char out[ID_TEXT_SIZE])
 {
-	static const uint8_t groups[] = {4, 2, 2, 2, 6};
-	const uint8_t *p = id->b;
+	char hex[2 * sizeof(id->b) + 1];
 
-	for (size_t i = 0; i < sizeof(groups); i++) {
-		num_hex(p, groups[i], out);
-		p += groups[i];
-		out += 2 * groups[i];
-		*out++ = i + 1 < sizeof(groups) ? '-' : '\0';
-	}
+	num_hex(id->b, sizeof(id->b), hex);
+	memcpy(out, hex, 8);
+	memcpy(out + 9, hex + 8, 4);
+	memcpy(out + 14, hex + 12, 4);
+	memcpy(out + 19, hex + 16, 4);
+	memcpy(out + 24, hex + 20, 12);
+	out[8] = out[13] = out[18] = out[23] = '-';
+	out[ID_TEXT_SIZE - 1] = '\0';
 }
 
 bool

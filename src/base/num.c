@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 struct unit {
 	const char *name;
@@ -110,10 +111,12 @@ void
 num_hex(const uint8_t *p, size_t n, char *out)
 {
 	for (size_t i = 0; i < n; i++) {
-		*out++ = "0123456789abcdef"[p[i] >> 4];
-		*out++ = "0123456789abcdef"[p[i] & 15];
+		uint8_t byte = p[i];
+
+		out[2 * i] = "0123456789abcdef"[byte >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[byte & 15];
 	}
-	*out = '\0';
+	out[2 * n] = '\0';
 }
 
 /* 16 when c is no digit. */
@@ -145,11 +148,12 @@ num_unhex(struct span s, uint8_t *out, size_t n)
 size_t
 num_dec(uint64_t v, char out[NUM_DEC_SIZE])
 {
-	size_t n = 1;
+	char digits[NUM_DEC_SIZE];
+	size_t at = sizeof(digits);
 
-	for (uint64_t rest = v / 10; rest > 0; rest /= 10)
-		n++;
-	for (size_t i = n; i > 0; v /= 10)
-		out[--i] = (char)('0' + v % 10);
-	return n;
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	memcpy(out, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
 }

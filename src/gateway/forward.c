@@ -11,19 +11,33 @@
 static bool
 is_for_us(const struct header *f)
 {
-	static const enum header_id ours[] = {H_HOST, H_CONTENT_LENGTH, H_TRANSFER_ENCODING,
-	    H_EXPECT, H_VIA, H_CDN_LOOP, H_FORWARDED, H_X_FORWARDED_FOR, H_X_FORWARDED_PROTO,
-	    H_X_FORWARDED_HOST, H_X_FORWARDED_PORT, H_X_REAL_IP, H_TRUE_CLIENT_IP,
-	    H_ACCEPT_ENCODING, H_X_FAL_TARGET_URL, H_CF_CACHE_TTL, H_CF_SKIP_CACHE};
 	if (f->id >= H_CF_AIG_AUTHORIZATION && f->id <= H_CF_AIG_ANY)
 		return true;
-	if (f->id == H_OTHER) /* CF-Connecting-IP, X-Forwarded-Server ... */
+	switch ((int)f->id) {
+	case H_HOST:
+	case H_CONTENT_LENGTH:
+	case H_TRANSFER_ENCODING:
+	case H_EXPECT:
+	case H_VIA:
+	case H_CDN_LOOP:
+	case H_FORWARDED:
+	case H_X_FORWARDED_FOR:
+	case H_X_FORWARDED_PROTO:
+	case H_X_FORWARDED_HOST:
+	case H_X_FORWARDED_PORT:
+	case H_X_REAL_IP:
+	case H_TRUE_CLIENT_IP:
+	case H_ACCEPT_ENCODING:
+	case H_X_FAL_TARGET_URL:
+	case H_CF_CACHE_TTL:
+	case H_CF_SKIP_CACHE:
+		return true;
+	case H_OTHER: /* CF-Connecting-IP, X-Forwarded-Server ... */
 		return span_starts_nocase(f->name, SPAN_LIT("cf-")) ||
 		    span_starts_nocase(f->name, SPAN_LIT("x-forwarded-"));
-	for (size_t i = 0; i < COUNT_OF(ours); i++)
-		if (ours[i] == f->id)
-			return true;
-	return false;
+	default:
+		return false;
+	}
 }
 
 static bool
@@ -145,7 +159,16 @@ put_via(const struct headers *h, const char *via, int minor, struct buf *out)
 static bool
 put_own(struct buf *out, struct span name, struct span value)
 {
-	return buf_put_span(out, name) && buf_put_span(out, value) && buf_put(out, "\r\n", 2);
+	size_t n = name.n + value.n + 2;
+	char *to = buf_room(out, n);
+
+	if (to == NULL)
+		return false;
+	memcpy(to, name.p, name.n);
+	memcpy(to + name.n, value.p, value.n);
+	memcpy(to + n - 2, "\r\n", 2);
+	buf_commit(out, n);
+	return true;
 }
 
 static bool
@@ -193,11 +216,12 @@ static bool
 put_ids(const struct gateway_fields *f, struct buf *out)
 {
 	struct span id = span_str(f->id);
+	bool is_asked = f->event_id.n > 0;
 
 	return put_own(out, SPAN_LIT("cf-aig-log-id: "), id) &&
 	    put_own(out, SPAN_LIT("cf-aig-request-id: "), id) &&
-	    head_put_field(
-		out, SPAN_LIT("cf-aig-event-id"), f->event_id.n > 0 ? f->event_id : id) &&
+	    (is_asked ? head_put_field(out, SPAN_LIT("cf-aig-event-id"), f->event_id)
+		      : put_own(out, SPAN_LIT("cf-aig-event-id: "), id)) &&
 	    put_own(out, SPAN_LIT("cf-aig-step: "), SPAN_LIT("0"));
 }
 

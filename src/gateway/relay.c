@@ -155,12 +155,13 @@ relay_head(struct exchange *x, const struct response_head *head)
 	bool has_length = x->out_framing == BODY_LENGTH ||
 	    (x->out_framing == BODY_NONE && has_stated_length(head, &length));
 	buf_reset(&x->out);
+	uint64_t now = clock_mono_us();
 	bool ok = forward_response(head,
 	    &(struct gateway_fields){.id = x->id_text,
 		.event_id = headers_value(&x->head.headers, H_CF_AIG_EVENT_ID),
 		.cache_status = verdict_word(x),
 		.age_s = -1,
-		.overhead_us = overhead_us(x, clock_mono_us()),
+		.overhead_us = overhead_us(x, now),
 		.framing = has_length ? BODY_LENGTH : x->out_framing,
 		.length = length,
 		.is_http10 = x->head.minor == 0,
@@ -173,7 +174,7 @@ relay_head(struct exchange *x, const struct response_head *head)
 		return;
 	}
 	x->is_head_sent = true;
-	x->replied_us = clock_mono_us();
+	x->replied_us = now;
 	CHK(box_put(x, buf_view(&x->out), false));
 }
 

@@ -132,7 +132,7 @@ put_parts(struct buf *out, const struct span *parts, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		n += parts[i].n;
-	to = buf_reserve(out, n);
+	to = buf_room(out, n);
 	if (to == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++)
@@ -152,24 +152,28 @@ head_put_request_line(struct buf *out, struct span method, struct span target)
 bool
 head_put_status_line(struct buf *out, int status, struct span reason)
 {
-	char code[3];
+	static const char start[] = "HTTP/1.1 ??? ";
+	const size_t n = sizeof(start) - 1;
 
 	CHK(status >= 100 && status <= 999);
-	for (int i = 2, rest = status; i >= 0; i--, rest /= 10)
-		code[i] = (char)('0' + rest % 10);
 	if (reason.n == 0 || !is_line_safe(reason))
 		reason = status_reason(status);
-
-	const struct span parts[] = {
-	    SPAN_LIT("HTTP/1.1 "), span_of(code, 3), SPAN_LIT(" "), reason, SPAN_LIT("\r\n")};
-	return put_parts(out, parts, COUNT_OF(parts));
+	char *to = buf_room(out, n + reason.n + 2);
+	if (to == NULL)
+		return false;
+	memcpy(to, start, n);
+	for (int i = 0, rest = status; i < 3; i++, rest /= 10)
+		to[n - 2 - (size_t)i] = (char)('0' + rest % 10);
+	memcpy(put(to + n, reason), "\r\n", 2);
+	buf_commit(out, n + reason.n + 2);
+	return true;
 }
 
 /* Most of what is written of a head: two copies are less than put_parts of four. */
 static bool
 put_line(struct buf *out, struct span name, struct span value)
 {
-	char *start = buf_reserve(out, name.n + value.n + 4), *to;
+	char *start = buf_room(out, name.n + value.n + 4), *to;
 
 	if (start == NULL)
 		return false;

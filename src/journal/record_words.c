@@ -67,12 +67,20 @@ static const unsigned char last_of[] = {
     [33] = 25,
 };
 
+/* As long. Nearly all are asked for twice, the second time as record_word gave them. */
+static bool
+is_same(struct span word, struct span text)
+{
+	return word.p == text.p ||
+	    (word.p[text.n - 1] == text.p[text.n - 1] && memcmp(word.p, text.p, text.n) == 0);
+}
+
 bool
 record_word_find(struct span text, int *number)
 {
 	int i = text.n < COUNT_OF(last_of) ? last_of[text.n] - 1 : -1;
 
-	while (i >= 0 && memcmp(words[i].text.p, text.p, text.n) != 0)
+	while (i >= 0 && !is_same(words[i].text, text))
 		i = words[i].before;
 	if (i >= 0)
 		*number = i;

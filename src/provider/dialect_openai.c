@@ -43,9 +43,9 @@ static const struct {
 
 /* "/deployments/{d}/..." and "/engines/{m}/...": the model is in the path. */
 static struct span
-model_behind(struct span path, struct span marker)
+model_behind(struct span path, struct span marker, char rare)
 {
-	size_t at = span_find_span(path, marker);
+	size_t at = span_find_by(path, marker, rare);
 
 	if (at >= path.n)
 		return SPAN_LIT("");
@@ -75,9 +75,9 @@ classify(const struct path_tail *t, struct endpoint *e)
 		if (paths[i].second != NULL && !span_eq(t->second, span_str(paths[i].second)))
 			continue;
 		e->class = paths[i].class;
-		e->model = model_behind(t->path, SPAN_LIT("/deployments/"));
+		e->model = model_behind(t->path, SPAN_LIT("/deployments/"), 'y');
 		if (e->model.n == 0)
-			e->model = model_behind(t->path, SPAN_LIT("/engines/"));
+			e->model = model_behind(t->path, SPAN_LIT("/engines/"), 'g');
 		return true;
 	}
 	return classify_run(t, e);

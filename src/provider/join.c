@@ -165,8 +165,8 @@ join_by_kind(struct join *j)
 	UNREACHED("a kind of join without a function");
 }
 
-static enum err
-set_host_header(struct arena *a, struct upstream_target *out)
+enum err
+join_set_host_header(struct arena *a, struct upstream_target *out)
 {
 	bool is_default = out->port == (out->is_tls ? 443 : 80);
 	bool is_v6 = span_find(out->host, ':') < out->host.n;
@@ -228,7 +228,7 @@ join_fal_target(struct span url, struct arena *a, struct upstream_target *out)
 	out->port = 443;
 	out->is_tls = true;
 	out->query = t.query.p == NULL ? SPAN_LIT("") : t.query;
-	enum err e = set_host_header(a, out);
+	enum err e = join_set_host_header(a, out);
 	return e != E_OK ? e : set_path(a, SPAN_LIT(""), t.path, out);
 }
 
@@ -251,7 +251,9 @@ provider_join(const struct provider *p, struct span rest, struct span fal_target
 		return E_NOMEM;
 	if (out->host.n > HOST_MAX)
 		return E_BAD_UPSTREAM_HOST;
-	e = set_host_header(a, out);
+	out->host_header = p->host_header;
+	if (out->host.p != p->host.p || p->host_header.n == 0)
+		e = join_set_host_header(a, out);
 	return e != E_OK ? e : set_path(a, base, j.rest, out);
 }
 

@@ -35,6 +35,8 @@ bool join_is_under_root(const struct provider *p, struct span path);
 /* Takes the first segment off rest as label n. */
 bool join_take_label(struct join *j, size_t n);
 size_t join_count_labels(struct span template);
+/* Of its host and port; in `a` where a port is to be named. */
+enum err join_set_host_header(struct arena *a, struct upstream_target *out);
 
 enum err join_azure(struct join *j);
 enum err join_bedrock(struct join *j);

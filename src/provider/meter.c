@@ -59,9 +59,9 @@ is_one_of(struct span s, const char *const *list)
 }
 
 static bool
-is_json_type(struct span type)
+is_other_json_type(struct span type)
 {
-	static const char *const names[] = {"application/json", "text/json", NULL};
+	static const char *const names[] = {"text/json", NULL};
 
 	return is_one_of(type, names) ||
 	    (type.n > 5 && span_eq_nocase(span_skip(type, type.n - 5), SPAN_LIT("+json")));
@@ -111,13 +111,23 @@ start_split(struct meter *m, enum split_kind kind)
 }
 
 static void
+start_json(struct meter *m)
+{
+	m->mode = MODE_JSON;
+	m->may_be_json = m->endpoint.dialect == DIALECT_GEMINI && m->endpoint.streams_by_path;
+}
+
+static void
 choose_mode(struct meter *m, struct span type)
 {
-	m->is_page = span_eq_nocase(type, SPAN_LIT("text/html"));
+	bool is_json = span_eq_nocase(type, SPAN_LIT("application/json")); /* most are */
+	m->is_page = !is_json && span_eq_nocase(type, SPAN_LIT("text/html"));
 	m->mode = MODE_OPAQUE;
 	if (!m->is_2xx)
 		return;
-	if (span_eq_nocase(type, SPAN_LIT("text/event-stream"))) {
+	if (is_json) {
+		start_json(m);
+	} else if (span_eq_nocase(type, SPAN_LIT("text/event-stream"))) {
 		m->mode = MODE_SSE;
 		sse_init(&m->sse, EVENT_MAX, on_sse_event, m);
 		m->reading.result.is_stream = true;
@@ -125,12 +135,10 @@ choose_mode(struct meter *m, struct span type)
 		start_split(m, SPLIT_FRAMES);
 	} else if (is_lines_type(type)) {
 		start_split(m, SPLIT_LINES);
-	} else if (is_json_type(type) ||
+	} else if (is_other_json_type(type) ||
 	    (type.n == 0 && m->endpoint.class != ENDPOINT_OTHER &&
 		m->endpoint.class != ENDPOINT_SPEECH)) {
-		m->mode = MODE_JSON;
-		m->may_be_json =
-		    m->endpoint.dialect == DIALECT_GEMINI && m->endpoint.streams_by_path;
+		start_json(m);
 	}
 }
 

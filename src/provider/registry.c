@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "provider/join_int.h"
 #include "provider/registry_int.h"
 #include "provider/table.inc"
 
@@ -74,13 +75,20 @@ add_provider(struct registry *r, struct span slug)
 }
 
 static void
-set_base_url(struct provider *p, struct span text, const struct base_url *u)
+set_base_url(struct registry *r, struct provider *p, struct span text, const struct base_url *u)
 {
+	struct upstream_target to = {.host = u->host, .port = u->port, .is_tls = u->is_tls};
+
 	p->base_url = text;
 	p->is_tls = u->is_tls;
 	p->host = u->host;
 	p->port = u->port;
 	p->path = u->path;
+	p->host_header = SPAN_NONE;
+	if (join_count_labels(u->host) == 0) {
+		CHK(join_set_host_header(&r->arena, &to) == E_OK);
+		p->host_header = to.host_header;
+	}
 }
 
 static void
@@ -91,7 +99,7 @@ add_row(struct registry *r, const struct provider_row *row)
 	struct base_url u;
 
 	CHK(base_url_parse(span_str(row->base_url), true, &u) == NULL);
-	set_base_url(p, span_str(row->base_url), &u);
+	set_base_url(r, p, span_str(row->base_url), &u);
 	p->name = span_str(row->name);
 	p->dialect = row->dialect;
 	p->credentials = row->credentials;
@@ -186,7 +194,7 @@ redirect(struct registry *r, struct provider *p, const char *base_url, struct ba
 	/* Parsed once more so that the views are into the copy. */
 	CHK(base_url_parse(text, false, u) == NULL);
 	u->host = keep_lower(r, u->host);
-	set_base_url(p, text, u);
+	set_base_url(r, p, text, u);
 	if (p->join != JOIN_BEDROCK)
 		p->join = JOIN_PLAIN;
 }

@@ -41,7 +41,8 @@ struct provider {
 	bool is_tls;      /* https */
 	struct span host; /* of the base URL; may hold {n} for built-in rows */
 	uint16_t port;
-	struct span path; /* of the base URL without trailing '/'; may be empty */
+	struct span host_header; /* of host and port, where host holds no {n}; else empty */
+	struct span path;        /* of the base URL without trailing '/'; may be empty */
 	const char *const *
 	    roots; /* further path prefixes under the origin that count as "begins with P"; NULL-terminated */
 	bool
