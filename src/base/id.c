@@ -1,5 +1,6 @@
 #include "base/id.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -22,18 +23,17 @@ next_random(struct id_source *s)
 static uint64_t
 get_be64(const uint8_t *p)
 {
-	uint64_t v = 0;
+	uint64_t v;
 
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
 }
 
 static void
 put_be64(uint8_t *p, uint64_t v)
 {
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (uint8_t)v;
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static struct id

@@ -107,7 +107,8 @@ is_json_body(const struct request_head *head)
 	struct span type = headers_value(&head->headers, H_CONTENT_TYPE);
 	if (headers_value(&head->headers, H_CONTENT_ENCODING).p != NULL)
 		return false;
-	return type.p == NULL || span_contains_nocase(type, SPAN_LIT("json"));
+	return type.p == NULL || span_eq(type, SPAN_LIT("application/json")) ||
+	    span_contains_nocase(type, SPAN_LIT("json"));
 }
 
 static enum err

@@ -105,19 +105,66 @@ at_most(int64_t n, int64_t limit)
 	return n > limit ? limit : n;
 }
 
+/* The members of usage that are read. */
+#define SAID_TABLE(X)                                                                              \
+	X(PROMPT, "prompt_tokens")                                                                 \
+	X(INPUT, "input_tokens")                                                                   \
+	X(COMPLETION, "completion_tokens")                                                         \
+	X(OUTPUT, "output_tokens")                                                                 \
+	X(TOTAL, "total_tokens")                                                                   \
+	X(PROMPT_DETAILS, "prompt_tokens_details")                                                 \
+	X(INPUT_DETAILS, "input_tokens_details")                                                   \
+	X(INPUT_DETAILS_TOO, "input_token_details")                                                \
+	X(COMPLETION_DETAILS, "completion_tokens_details")                                         \
+	X(OUTPUT_DETAILS, "output_tokens_details")                                                 \
+	X(CACHE_HIT, "prompt_cache_hit_tokens") /* DeepSeek */                                     \
+	X(CACHED, "cached_tokens")              /* Moonshot */
+
+#define SAID_ENUM(name, text) SAID_##name,
+enum { SAID_TABLE(SAID_ENUM) SAID_COUNT };
+#undef SAID_ENUM
+
+struct said {
+	struct json_val v[SAID_COUNT]; /* none: not said */
+};
+
+/* In one walk: this is read of every answer, and says three or four of them. Of a name twice the first counts. */
+static struct said
+said_in(struct json_val usage)
+{
+#define SAID_NAME(name, text) [SAID_##name] = {"" text, sizeof(text) - 1},
+	static const struct span names[SAID_COUNT] = {SAID_TABLE(SAID_NAME)};
+#undef SAID_NAME
+	struct said s = {.v = {{NULL}}};
+	struct json_iter it = json_iter(usage);
+	struct json_val item;
+	struct span key;
+
+	while (json_next(&it, &key, &item))
+		for (size_t i = 0; i < SAID_COUNT; i++)
+			if (s.v[i].v == NULL && span_eq(key, names[i]))
+				s.v[i] = item;
+	return s;
+}
+
+static struct json_val
+either(const struct said *s, int name, int other)
+{
+	enum json_type type = json_type(s->v[name]);
+
+	return type == JSON_NONE || type == JSON_NULL ? s->v[other] : s->v[name];
+}
+
 /* The prompt's count holds what was read from and written to the cache. */
 static void
-read_prompt(struct reading *r, struct json_val usage, int64_t prompt)
+read_prompt(struct reading *r, const struct said *s, int64_t prompt)
 {
-	struct json_val details =
-	    json_either(usage, "prompt_tokens_details", "input_tokens_details");
+	struct json_val details = either(s, SAID_PROMPT_DETAILS, SAID_INPUT_DETAILS);
 
 	if (json_type(details) != JSON_OBJECT)
-		details = json_get(usage, "input_token_details");
+		details = s->v[SAID_INPUT_DETAILS_TOO];
 	int64_t cached = tokens_of(json_get(details, "cached_tokens"));
-	/* DeepSeek, Moonshot */
-	cached = first_said(
-	    cached, tokens_of(json_either(usage, "prompt_cache_hit_tokens", "cached_tokens")));
+	cached = first_said(cached, tokens_of(either(s, SAID_CACHE_HIT, SAID_CACHED)));
 	int64_t written =
 	    tokens_of(json_either(details, "cache_write_tokens", "cache_creation_tokens"));
 	reading_tokens(r, USAGE_AUDIO_IN, json_get(details, "audio_tokens"));
@@ -132,10 +179,9 @@ read_prompt(struct reading *r, struct json_val usage, int64_t prompt)
 
 /* rest_of_total: what the total leaves beside the prompt; -1 when it is not said. */
 static void
-read_completion(struct reading *r, struct json_val usage, int64_t completion, int64_t rest_of_total)
+read_completion(struct reading *r, const struct said *s, int64_t completion, int64_t rest_of_total)
 {
-	struct json_val details =
-	    json_either(usage, "completion_tokens_details", "output_tokens_details");
+	struct json_val details = either(s, SAID_COMPLETION_DETAILS, SAID_OUTPUT_DETAILS);
 	int64_t reasoning = tokens_of(json_get(details, "reasoning_tokens"));
 
 	reading_tokens(r, USAGE_AUDIO_OUT, json_get(details, "audio_tokens"));
@@ -152,15 +198,16 @@ read_completion(struct reading *r, struct json_val usage, int64_t completion, in
 void
 openai_read_usage(struct reading *r, struct json_val usage)
 {
-	int64_t prompt = tokens_of(json_either(usage, "prompt_tokens", "input_tokens"));
-	int64_t completion = tokens_of(json_either(usage, "completion_tokens", "output_tokens"));
-	int64_t total = tokens_of(json_get(usage, "total_tokens"));
+	const struct said s = said_in(usage);
+	int64_t prompt = tokens_of(either(&s, SAID_PROMPT, SAID_INPUT));
+	int64_t completion = tokens_of(either(&s, SAID_COMPLETION, SAID_OUTPUT));
+	int64_t total = tokens_of(s.v[SAID_TOTAL]);
 
 	/* Embeddings and reranking of some (Voyage, Jina) say the total alone: all of it is prompt. */
 	if (prompt < 0 && completion < 0)
 		prompt = total;
-	read_prompt(r, usage, prompt);
-	read_completion(r, usage, completion, total < 0 ? -1 : total - first_said(prompt, 0));
+	read_prompt(r, &s, prompt);
+	read_completion(r, &s, completion, total < 0 ? -1 : total - first_said(prompt, 0));
 }
 
 /* Where usage is: at the top, in Cloudflare's "result", or in Groq's own member. */

@@ -92,6 +92,25 @@ reasoning_beside_the_completion_is_added(void **state)
 	assert_usage(m, USAGE(32, -1, -1, -1, 103, 94, -1, -1));
 }
 
+/* In whatever order; null is not said. */
+static void
+the_first_of_a_name_counts_and_the_other_name_where_it_says_nothing(void **state)
+{
+	(void)state;
+	read_answer(CHAT, JSON,
+	    "{\"usage\":{\"output_tokens\":5,\"output_tokens\":9,\"input_tokens\":7,"
+	    "\"prompt_tokens\":null,\"prompt_tokens\":11}}");
+	assert_usage(m, USAGE(7, -1, -1, -1, 5, -1, -1, -1));
+	read_answer(CHAT, JSON,
+	    "{\"usage\":{\"input_tokens\":7,\"prompt_tokens\":6,\"output_tokens\":5,"
+	    "\"completion_tokens\":\"4\"}}");
+	assert_usage(m, USAGE(6, -1, -1, -1, -1, -1, -1, -1));
+	read_answer(CHAT, JSON,
+	    "{\"usage\":{\"input_token_details\":{\"cached_tokens\":3},\"input_tokens_details\":[],"
+	    "\"input_tokens\":7}}");
+	assert_usage(m, USAGE(4, 3, -1, -1, -1, -1, -1, -1));
+}
+
 static void
 numbers_that_cannot_be_counts_are_not_said(void **state)
 {
@@ -417,6 +436,7 @@ main(void)
 	    TEST(a_cache_write_stands_in_the_prompt),
 	    TEST(cached_counts_of_deepseek_and_moonshot),
 	    TEST(reasoning_beside_the_completion_is_added),
+	    TEST(the_first_of_a_name_counts_and_the_other_name_where_it_says_nothing),
 	    TEST(numbers_that_cannot_be_counts_are_not_said),
 	    TEST(an_error_object_with_status_200_is_an_error),
 	    TEST(json_that_is_cut_is_not_complete),
