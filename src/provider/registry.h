@@ -73,7 +73,7 @@ const struct provider *registry_at(const struct registry *r, size_t i); /* those
 /* The nearest known slug to a misspelt one, for the refusal's text; empty when none is near. */
 struct span registry_nearest(const struct registry *r, struct span slug);
 
-/* Where a request goes. host and path live in the arena (or in the arguments). */
+/* Where a request goes. What it points to lives in the arena, the arguments or the registry. */
 struct upstream_target {
 	struct span host; /* a name or IP literal, lower case */
 	uint16_t port;
