@@ -14,13 +14,16 @@ is_word(const char *p, const char *lower)
 	return word8_lower(word8_load(p)) == word8_load(lower);
 }
 
-/* `lower` has no capitals. No loop over the words: n is a constant, so are then those of `lower`. */
+/* `lower` has no capitals. n is a constant, and the words of `lower` are then too. */
 static inline bool
 is_name(const char *p, const char *lower, size_t n)
 {
-	if (n >= 8)
-		return is_word(p, lower) && (n <= 16 || is_word(p + 8, lower + 8)) &&
-		    (n <= 24 || is_word(p + 16, lower + 16)) && is_word(p + n - 8, lower + n - 8);
+	if (n >= 8) {
+		for (size_t i = 0; i < n - 8; i += 8)
+			if (!is_word(p + i, lower + i))
+				return false;
+		return is_word(p + n - 8, lower + n - 8);
+	}
 	if (n >= 4)
 		return word8_lower(word8_load_short(p, n)) == word8_load_short(lower, n);
 	for (size_t i = 0; i < n; i++) {
