@@ -268,11 +268,19 @@ prepare(void *ctx)
 		(void)exchange_body_hash(x); /* so that the loop need not */
 }
 
+/* The record names it when the body may be gone. */
+static void
+keep_model(struct exchange *x)
+{
+	x->facts.model = arena_dup(&x->arena, x->facts.model);
+}
+
 static void
 prepared(void *ctx)
 {
 	struct exchange *x = ctx;
 	x->is_working = false;
+	keep_model(x);
 	gateway_unreserve(x->g, x->reserved);
 	if (x->is_over) {
 		defer_start(x->g->loop, &x->reap, x->reap.fn, x);
@@ -301,6 +309,7 @@ step_prepare(struct exchange *x)
 		return STEP_MORE;
 	if (buf_len(&x->body) <= OFF_LOOP_BYTES) {
 		prepare(x);
+		keep_model(x);
 		return STEP_MORE;
 	}
 	/* Where that does not fit any more the body goes on unread. */

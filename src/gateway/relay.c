@@ -295,10 +295,11 @@ slim(struct exchange *x)
 {
 	x->is_slim = true;
 	buf_fini(&x->out);
-	buf_shrink(&x->body);
+	if (x->doc == NULL) /* else it borrows from the body */
+		buf_shrink(&x->body);
 	if (x->flight == NULL) /* else who looks for it reads the preimage here */
 		buf_shrink(&x->preimage);
-	if (x->is_held && x->split == NULL && !x->log_wishes.payload)
+	if (x->is_held && x->doc == NULL && !x->log_wishes.payload)
 		warm_give(&x->g->warm, &x->body);
 }
 

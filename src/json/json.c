@@ -6,10 +6,10 @@
 #include "base/num.h"
 #include "json/decimal_int.h"
 #include "json/json_int.h"
+#include "json/plain_int.h"
 #include "json/reduce_int.h"
 
 #define DEPTH_MAX 512
-#define VIEW_TEXT_MIN 2048 /* a smaller one is read faster than it is looked through */
 
 /* yyjson reads without recursion and knows no depth. Its values lie flat in the order of the text,
  * each container knowing where it ends; so a stack of ends gives the depth in one pass. */
@@ -87,9 +87,11 @@ struct json_doc *
 json_parse_view(struct span text, bool keeps_escapes)
 {
 	struct reduced r;
-	yyjson_doc *doc = NULL;
+	yyjson_doc *doc = plain_parse(text);
 
-	if (text.n < VIEW_TEXT_MIN)
+	if (doc != NULL)
+		return (struct json_doc *)(void *)doc;
+	if (text.n < PLAIN_ESCAPED_MAX)
 		return json_parse(text);
 	if (reduce(text, keeps_escapes ? REDUCE_ESCAPED : REDUCE_PLAIN, &r))
 		doc = read_reduced(&r);

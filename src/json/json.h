@@ -30,9 +30,9 @@ enum json_type {
 
 /* NULL when text is not JSON (or there is no memory, or it nests deeper than 512). */
 struct json_doc *json_parse(struct span text);
-/* The same, for large texts of which little is read: strings from JSON_VIEW_MIN bytes on are neither copied nor parsed but stay
- * in text, which has to outlive the doc unchanged. Says "not JSON" of exactly the same texts. With keeps_escapes also those from
- * JSON_VIEW_ESCAPED_MIN on that hold escapes, none but canonical ones: json_str then refuses such a value. */
+/* The same of exactly the same texts, but text has to outlive the doc unchanged: what can stay in it is not copied. That is all of
+ * most texts; where there are escapes in a large one it is the strings from JSON_VIEW_MIN bytes on, and with keeps_escapes also
+ * those from JSON_VIEW_ESCAPED_MIN on that hold none but canonical escapes: json_str then refuses such a value. */
 #define JSON_VIEW_MIN 64
 #define JSON_VIEW_ESCAPED_MIN 1024
 struct json_doc *json_parse_view(struct span text, bool keeps_escapes);

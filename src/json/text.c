@@ -48,13 +48,29 @@ special_in(__m128i a, __m128i b)
 	return _mm_or_si128(names, _mm_cmpeq_epi8(_mm_max_epu8(_mm_min_epu8(a, b), low), low));
 }
 
-/* *high: not 0 when one of them is not ASCII. May stop up to 15 bytes early. */
+/* Plain ones of the 16 bytes at p. *high: not 0 when one of those is not ASCII. */
+static inline size_t
+plain_of_16(const char *p, uint64_t *high)
+{
+	__m128i a = bytes_at(p);
+	unsigned special = (unsigned)_mm_movemask_epi8(special_in(a, a)) | 1u << 16;
+
+	*high |= (unsigned)_mm_movemask_epi8(a) & (special - 1) & ~special & 0xffff;
+	return (size_t)__builtin_ctz(special);
+}
+
+/* May stop up to 15 bytes early. The first 16 are looked at by themselves: most strings end there. */
 static size_t
 plain_wide(struct span s, uint64_t *high)
 {
 	__m128i seen = _mm_setzero_si128();
-	size_t i = 0;
+	size_t i, n;
 
+	if (s.n < 16)
+		return 0;
+	i = plain_of_16(s.p, high);
+	if (i < 16)
+		return i;
 	for (; i + 32 <= s.n; i += 32) {
 		__m128i a = bytes_at(s.p + i), b = bytes_at(s.p + i + 16);
 
@@ -63,12 +79,8 @@ plain_wide(struct span s, uint64_t *high)
 		seen = _mm_or_si128(seen, _mm_or_si128(a, b));
 	}
 	*high |= (uint64_t)_mm_movemask_epi8(seen);
-	for (; i + 16 <= s.n; i += 16) {
-		__m128i a = bytes_at(s.p + i);
-		unsigned special = (unsigned)_mm_movemask_epi8(special_in(a, a));
-		unsigned n = special == 0 ? 16 : (unsigned)__builtin_ctz(special);
-
-		*high |= (unsigned)_mm_movemask_epi8(a) & ((1u << n) - 1);
+	for (; i + 16 <= s.n; i += n) {
+		n = plain_of_16(s.p + i, high);
 		if (n < 16)
 			return i + n;
 	}

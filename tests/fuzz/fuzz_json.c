@@ -103,6 +103,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_document(d, text);
 	check_peek(d, text);
 	json_free(d);
+	check_view(text, false);
 	stretch(span_head(text, MAX / JSON_VIEW_ESCAPED_MIN / 2), &longer);
 	check_view(buf_view(&longer), false);
 	check_view(buf_view(&longer), true);
