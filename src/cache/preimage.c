@@ -191,7 +191,7 @@ static struct span
 accept_class(const struct headers *h)
 {
 	struct span accept = headers_value(h, H_ACCEPT);
-	if (accept.p == NULL || span_find_span(accept, SPAN_LIT("*/*")) < accept.n)
+	if (accept.p == NULL || span_find_by(accept, SPAN_LIT("*/*"), '*') < accept.n)
 		return SPAN_LIT("any");
 	if (span_contains_nocase(accept, SPAN_LIT("event-stream")))
 		return SPAN_LIT("stream");

@@ -57,7 +57,7 @@ model_behind(struct span path, struct span marker, char rare)
 static bool
 classify_run(const struct path_tail *t, struct endpoint *e)
 {
-	size_t at = span_find_span(t->path, SPAN_LIT("/run/@"));
+	size_t at = span_find_by(t->path, SPAN_LIT("/run/@"), '@');
 
 	if (at >= t->path.n)
 		return false;

@@ -84,6 +84,58 @@ names_of_the_family_cf_aig_are_known_as_such(void **state)
 	assert_int_equal(header_id_of(SPAN_LIT("xcf-aig-x")), H_OTHER);
 }
 
+/* As header_id_of says it is: letter by letter. */
+static enum header_id
+id_by_reading(struct span name)
+{
+	for (enum header_id id = 1; id < H_CF_AIG_ANY; id++)
+		if (span_eq_nocase(name, header_name(id)))
+			return id;
+	return span_starts_nocase(name, SPAN_LIT("cf-aig-")) ? H_CF_AIG_ANY : H_OTHER;
+}
+
+static void
+any_byte_at_any_place_of_a_name_counts(void **state)
+{
+	char name[64];
+
+	(void)state;
+	for (enum header_id id = 1; id < H_COUNT; id++) {
+		struct span known = header_name(id);
+		for (size_t at = 0; at < known.n; at++)
+			for (int c = 0; c < 256; c++) {
+				memcpy(name, known.p, known.n);
+				name[at] = (char)c;
+				struct span s = span_of(name, known.n);
+				assert_int_equal(header_id_of(s), id_by_reading(s));
+			}
+	}
+	for (size_t n = 0; n <= sizeof(name); n++) {
+		memset(name, 'A', sizeof(name));
+		assert_int_equal(header_id_of(span_of(name, n)), H_OTHER);
+	}
+}
+
+/* Those of which 64 lie between share a bit. */
+static void
+no_field_hides_another(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	for (enum header_id there = 1; there < H_CF_AIG_ANY; there++) {
+		struct headers h = {0};
+
+		arena_init(&a, 1 << 16);
+		assert_true(headers_add(&h, &a, header_name(there), SPAN_LIT("x")));
+		for (enum header_id id = 1; id < H_COUNT; id++) {
+			assert_int_equal(headers_find(&h, id) != NULL, id == there);
+			assert_int_equal(headers_has_token(&h, id, SPAN_LIT("x")), id == there);
+		}
+		arena_fini(&a);
+	}
+}
+
 static void
 fields_are_found_counted_and_kept_in_order(void **state)
 {
@@ -176,6 +228,8 @@ main(void)
 	    cmocka_unit_test(a_name_is_known_only_whole),
 	    cmocka_unit_test(a_name_with_another_byte_is_another_name),
 	    cmocka_unit_test(names_of_the_family_cf_aig_are_known_as_such),
+	    cmocka_unit_test(any_byte_at_any_place_of_a_name_counts),
+	    cmocka_unit_test(no_field_hides_another),
 	    cmocka_unit_test(fields_are_found_counted_and_kept_in_order),
 	    cmocka_unit_test(adding_grows_until_the_arena_is_full),
 	    cmocka_unit_test(a_token_is_found_in_any_field_of_the_name),
