@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/hash_int.h"
 #include "crypto/crypto.h"
 #include "crypto/memo.h"
 #include "http/message.h"
@@ -11,11 +12,9 @@
 #include "provider/redact.h"
 #include "provider/registry.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #define PREIMAGE_VERSION 1
 #define IGNORE_MAX 35
+#define CREDENTIALS_SIZE_MAX (256 * 1024)
 #define CREDENTIALS_MAX 32 /* fields that count; more of them make the request uncacheable */
 
 struct cache_keys {
@@ -58,17 +57,28 @@ cache_keys_free(struct cache_keys *k)
 	free(k);
 }
 
-static bool
-put_length(struct buf *out, enum field tag, size_t n)
+#define FIELD_HEAD (1 + sizeof(uint32_t))
+
+static char *
+head_of_field(char *to, enum field tag, uint32_t length)
 {
-	uint32_t length = (uint32_t)n;
-	return n <= UINT32_MAX && buf_putc(out, (char)tag) && buf_put(out, &length, sizeof(length));
+	*to = (char)tag;
+	memcpy(to + 1, &length, sizeof(length));
+	return to + FIELD_HEAD;
 }
 
 static bool
 put(struct buf *out, enum field tag, struct span value)
 {
-	return put_length(out, tag, value.n) && buf_put_span(out, value);
+	char *to = value.n > UINT32_MAX ? NULL : buf_room(out, FIELD_HEAD + value.n);
+
+	if (to == NULL)
+		return false;
+	to = head_of_field(to, tag, (uint32_t)value.n);
+	if (value.n > 0)
+		memcpy(to, value.p, value.n);
+	buf_commit(out, FIELD_HEAD + value.n);
+	return true;
 }
 
 /* What tells callers apart: every credential header and parameter in full, and whose bill it is. */
@@ -102,30 +112,51 @@ collect_credentials(const struct cache_request *rq, struct span *parts, bool *to
 	return n;
 }
 
+static char *
+part(char *to, struct span s)
+{
+	uint32_t length = (uint32_t)s.n;
+
+	memcpy(to, &length, sizeof(length));
+	if (s.n > 0)
+		memcpy(to + sizeof(length), s.p, s.n);
+	return to + sizeof(length) + s.n;
+}
+
+static char *
+lower_part(char *to, struct span s)
+{
+	char *end = part(to, s);
+
+	for (char *p = end - s.n; p < end; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + 32);
+	return end;
+}
+
 /* HMAC over the parts with a length before each and names in lower case. False: no room. */
 static bool
 mac_credentials(const struct cache_keys *k, const struct cache_request *rq,
     const struct span *parts, size_t n, uint8_t mac[SHA256_BYTES])
 {
-	struct buf text;
-	bool ok = true;
-	buf_init(&text, 256 * 1024);
-	for (size_t i = 0; ok && i < n; i++) {
-		uint32_t length = (uint32_t)parts[i].n;
-		ok = buf_put(&text, &length, sizeof(length));
-		for (size_t j = 0; ok && i % 2 == 0 && j < parts[i].n; j++) {
-			char c = parts[i].p[j];
-			ok = buf_putc(&text, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
-		}
-		if (ok && i % 2 == 1)
-			ok = buf_put_span(&text, parts[i]);
-	}
-	if (ok)
-		memo_hmac(rq->scope_memo, k->scope, buf_view(&text), mac);
-	if (text.p != NULL)
-		zeroize(text.p, text.cap);
-	buf_fini(&text);
-	return ok;
+	char few[1024], *text = few, *end;
+	size_t size = 0;
+	for (size_t i = 0; i < n && size <= CREDENTIALS_SIZE_MAX; i++)
+		size += sizeof(uint32_t) + parts[i].n;
+	if (size > CREDENTIALS_SIZE_MAX)
+		return false;
+	if (size > sizeof(few))
+		text = malloc(size);
+	if (text == NULL)
+		return false;
+	end = text;
+	for (size_t i = 0; i < n; i++)
+		end = i % 2 == 0 ? lower_part(end, parts[i]) : part(end, parts[i]);
+	memo_hmac(rq->scope_memo, k->scope, span_of(text, size), mac);
+	zeroize(text, size);
+	if (text != few)
+		free(text);
+	return true;
 }
 
 static bool
@@ -230,7 +261,7 @@ put_body(const struct cache_request *rq, struct buf *out)
 	    name++)
 		ignore[n++] = span_str(*name);
 	size_t before = buf_len(out);
-	if (!put_length(out, F_CANONICAL, 0))
+	if (!put(out, F_CANONICAL, SPAN_NONE))
 		return PREIMAGE_FULL;
 	size_t start = buf_len(out);
 	switch (canon_write(rq->doc, ignore, n, out)) {
@@ -290,15 +321,13 @@ struct entry_key
 preimage_key(const struct cache_keys *k, struct span preimage)
 {
 	struct entry_key key;
-	XXH128_canonical_t canonical;
-	XXH128_canonicalFromHash(
-	    &canonical, XXH3_128bits_withSeed(preimage.p, preimage.n, k->seed));
-	memcpy(key.b, canonical.digest, sizeof(key.b));
+	_Static_assert(sizeof(key.b) == HASH_128_BYTES, "a key is a hash");
+	hash_128(k->seed, preimage, key.b);
 	return key;
 }
 
 uint64_t
 cache_hash(const struct cache_keys *k, struct span bytes)
 {
-	return XXH3_64bits_withSeed(bytes.p, bytes.n, k->seed ^ 0x9e3779b97f4a7c15u);
+	return hash_64(k->seed ^ 0x9e3779b97f4a7c15u, bytes);
 }

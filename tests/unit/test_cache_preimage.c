@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -112,6 +113,47 @@ callers_are_kept_apart_by_the_whole_credential(void **state)
 	assert_false(same(ASK(.query = "key=a"), ASK(.query = "key=b")));
 	assert_true(same(
 	    ASK(.fields = {KEY_A}, .is_shared = true), ASK(.fields = {KEY_B}, .is_shared = true)));
+}
+
+/* The scope of a credential of n bytes; false: none could be made. */
+static bool
+scope_of(size_t n, char last, uint64_t *scope)
+{
+	struct arena a;
+	struct headers h = {0};
+	char *value = malloc(n);
+	struct upstream_target to = {.host_header = SPAN_LIT("h"), .path = SPAN_LIT("/")};
+	struct cache_request rq = {.to = &to, .headers = &h, .custom_key = SPAN_LIT("k")};
+	struct buf bytes = {.max = 65536};
+
+	assert_non_null(value);
+	memset(value, 'a', n);
+	value[n - 1] = last;
+	arena_init(&a, 65536);
+	assert_true(headers_add(&h, &a, SPAN_LIT("X-Api-Key"), span_of(value, n)));
+	bool ok = preimage_write(keys, &rq, &bytes) == PREIMAGE_OK;
+	*scope = cache_hash(keys, buf_view(&bytes));
+	buf_fini(&bytes);
+	arena_fini(&a);
+	free(value);
+	return ok;
+}
+
+/* Beside the value there are its name, of 9, and two lengths, of 4 bytes. 1,024 bytes need no memory, 256 KB are the limit. */
+static void
+long_credentials_count_to_the_last_byte(void **state)
+{
+	static const size_t sizes[] = {1024 - 17, 1024 - 16, 5000, 256 * 1024 - 17};
+	uint64_t a, b, before = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_true(scope_of(sizes[i], 'x', &a) && scope_of(sizes[i], 'y', &b));
+		assert_true(a != b && a != before);
+		before = a;
+		assert_true(scope_of(sizes[i], 'x', &b) && a == b);
+	}
+	assert_false(scope_of(256 * 1024 - 16, 'x', &a));
 }
 
 static void
@@ -251,6 +293,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(spelling_does_not_matter_but_values_do),
 	    cmocka_unit_test(callers_are_kept_apart_by_the_whole_credential),
+	    cmocka_unit_test(long_credentials_count_to_the_last_byte),
 	    cmocka_unit_test(what_changes_an_answer_is_in_it),
 	    cmocka_unit_test(a_custom_key_stands_in_for_body_headers_and_query),
 	    cmocka_unit_test(ignored_members_do_not_count),
