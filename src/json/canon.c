@@ -74,22 +74,48 @@ write_number(struct canon *c, yyjson_val *v)
 	return RESULT(buf_put(c->out, text, decimal_text(&shortest, text)));
 }
 
+static bool
+is_plain(yyjson_val *v)
+{
+	return unsafe_yyjson_get_subtype(v) == YYJSON_SUBTYPE_NOESC;
+}
+
+/* A string without escapes, as it is; `front` or `behind` it a comma and a colon, or '\0' for none. */
+static bool
+put_plain(struct buf *out, char front, struct span s, char behind)
+{
+	size_t n = s.n + 2 + (front != '\0') + (behind != '\0');
+	char *p = buf_room(out, n);
+
+	if (p == NULL)
+		return false;
+	if (front != '\0')
+		*p++ = front;
+	*p++ = '"';
+	memcpy(p, s.p, s.n);
+	p += s.n;
+	*p++ = '"';
+	if (behind != '\0')
+		*p = behind;
+	buf_commit(out, n);
+	return true;
+}
+
 static enum canon_result
 write_string(struct canon *c, yyjson_val *v)
 {
-	struct span s = str_of(v);
-	char *p;
+	if (is_plain(v))
+		return RESULT(put_plain(c->out, '\0', str_of(v), '\0'));
+	return RESULT(text_put(c->out, str_of(v)));
+}
 
-	if (unsafe_yyjson_get_subtype(v) != YYJSON_SUBTYPE_NOESC)
-		return RESULT(text_put(c->out, s));
-	p = buf_reserve(c->out, s.n + 2);
-	if (p == NULL)
-		return CANON_FULL;
-	p[0] = '"';
-	memcpy(p + 1, s.p, s.n);
-	p[s.n + 1] = '"';
-	buf_commit(c->out, s.n + 2);
-	return CANON_OK;
+static enum canon_result
+write_name(struct canon *c, yyjson_val *key, bool is_first)
+{
+	if (is_plain(key))
+		return RESULT(put_plain(c->out, is_first ? '\0' : ',', str_of(key), ':'));
+	return RESULT((is_first || buf_putc(c->out, ',')) && text_put(c->out, str_of(key)) &&
+	    buf_putc(c->out, ':'));
 }
 
 /* UTF-16 orders as UTF-8 does, but that U+E000..U+FFFF (lead bytes EE, EF) come after the characters
@@ -160,27 +186,40 @@ write_member(struct canon *c, yyjson_val *key, bool *is_first)
 
 	if (is_ignored(c, str_of(key)))
 		return CANON_OK;
-	if (!*is_first && !buf_putc(c->out, ','))
-		return CANON_FULL;
+	r = write_name(c, key, *is_first);
 	*is_first = false;
-	r = write_string(c, key);
-	if (r != CANON_OK)
-		return r;
-	return buf_putc(c->out, ':') ? write_value(c, key + 1) : CANON_FULL;
+	return r == CANON_OK ? write_value(c, key + 1) : r;
 }
 
-/* Insertion sort for what is small, or nearly in order as most objects are written. */
-static void
+/* Insertion sort for what is small, or nearly in order as most objects are written. False: a name is there twice. */
+static bool
 sort_few(yyjson_val **keys, size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
 		yyjson_val *key = keys[i];
+		struct span name = str_of(key);
 		size_t j = i;
+		int order = -1;
 
-		for (; j > 0 && compare_keys(&keys[j - 1], &key) > 0; j--)
+		while (j > 0 && (order = compare_names(str_of(keys[j - 1]), name)) > 0) {
 			keys[j] = keys[j - 1];
+			j--;
+		}
+		if (order == 0)
+			return false;
 		keys[j] = key;
 	}
+	return true;
+}
+
+static bool
+sort_many(yyjson_val **keys, size_t n)
+{
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	for (size_t i = 1; i < n; i++)
+		if (compare_keys(&keys[i - 1], &keys[i]) == 0)
+			return false;
+	return true;
 }
 
 static enum canon_result
@@ -189,9 +228,6 @@ write_sorted(struct canon *c, yyjson_val **keys, size_t n)
 	enum canon_result r = CANON_OK;
 	bool is_first = true;
 
-	for (size_t i = 1; i < n; i++)
-		if (compare_keys(&keys[i - 1], &keys[i]) == 0)
-			return CANON_REFUSED;
 	for (size_t i = 0; i < n && r == CANON_OK; i++)
 		r = write_member(c, keys[i], &is_first);
 	return r;
@@ -202,17 +238,14 @@ sort_and_write(struct canon *c, yyjson_val *key, size_t n)
 {
 	yyjson_val *few[SORTED_ON_STACK];
 	yyjson_val **keys = n <= SORTED_ON_STACK ? few : calloc(n, sizeof(*keys));
-	enum canon_result r;
+	enum canon_result r = CANON_REFUSED;
 
 	if (keys == NULL)
 		return CANON_FULL;
 	for (size_t i = 0; i < n; i++, key = next_key(key))
 		keys[i] = key;
-	if (keys == few)
-		sort_few(keys, n);
-	else
-		qsort(keys, n, sizeof(*keys), compare_keys);
-	r = write_sorted(c, keys, n);
+	if (keys == few ? sort_few(keys, n) : sort_many(keys, n))
+		r = write_sorted(c, keys, n);
 	if (keys != few)
 		free(keys);
 	return r;
