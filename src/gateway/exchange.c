@@ -253,8 +253,12 @@ prepare(void *ctx)
 	x->facts.model = x->endpoint.model;
 	if (x->doc == NULL && x->wishes.key.n == 0)
 		return;
-	struct json_val none = {NULL};
-	request_facts_read(&x->endpoint, x->doc == NULL ? none : json_root(x->doc), &x->facts);
+	struct json_val root = {NULL};
+	if (x->doc != NULL)
+		root = json_root(x->doc);
+	request_facts_read(&x->endpoint, root, &x->facts);
+	if (x->route.gateway->cache.mode == CACHE_DETERMINISTIC)
+		x->facts.is_deterministic = request_is_deterministic(&x->endpoint, root);
 	x->plan =
 	    cache_plan_make(x->route.gateway, &x->wishes, &x->endpoint, &x->facts, x->doc != NULL);
 	if (!x->plan.may_store)

@@ -132,16 +132,10 @@ json_type(struct json_val v)
 	}
 }
 
-static struct json_val
-member(struct json_val v, struct span name)
+struct json_val
+json_member(struct json_val v, struct span name)
 {
 	return (struct json_val){yyjson_obj_getn(val_of(v), name.p, name.n)};
-}
-
-struct json_val
-json_get(struct json_val v, const char *name)
-{
-	return member(v, span_str(name));
 }
 
 struct json_val
@@ -150,7 +144,7 @@ json_path(struct json_val v, const char *path)
 	struct span rest = span_str(path), name;
 
 	while (v.v != NULL && span_next(&rest, '.', &name))
-		v = member(v, name);
+		v = json_member(v, name);
 	return v;
 }
 

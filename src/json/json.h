@@ -47,7 +47,12 @@ struct json_val json_root(const struct json_doc *d);
 
 enum json_type json_type(struct json_val v);
 /* The member of an object (the first of that name); none for other types. */
-struct json_val json_get(struct json_val v, const char *name);
+struct json_val json_member(struct json_val v, struct span name);
+static inline struct json_val
+json_get(struct json_val v, const char *name)
+{
+	return json_member(v, span_str(name));
+}
 /* Down a dotted path of members: "usage.prompt_tokens_details.cached_tokens". */
 struct json_val json_path(struct json_val v, const char *path);
 struct json_val json_at(struct json_val v, size_t index); /* of an array */

@@ -59,7 +59,8 @@ plain_of_16(const char *p, uint64_t *high)
 	return (size_t)__builtin_ctz(special);
 }
 
-/* May stop up to 15 bytes early. The first 16 are looked at by themselves: most strings end there. */
+/* Nothing is looked at where there are not 16. The first 16 by themselves, for most strings end there; the last ones with some
+ * before them that are known to be plain. */
 static size_t
 plain_wide(struct span s, uint64_t *high)
 {
@@ -84,7 +85,7 @@ plain_wide(struct span s, uint64_t *high)
 		if (n < 16)
 			return i + n;
 	}
-	return i;
+	return i == s.n ? i : s.n - 16 + plain_of_16(s.p + s.n - 16, high);
 }
 #else
 /* A byte of x is zero iff (x - ONES) & ~x & HIGH is not; w - 0x20 * ONES borrows into the high bit of the first byte below

@@ -67,9 +67,11 @@ struct request_facts {
 	bool is_stream;
 	bool
 	    is_stateful; /* store: true, background, previous_response_id, conversation: never cached */
-	bool is_deterministic; /* temperature 0, or a seed, or the endpoint is */
+	bool is_deterministic; /* of no request unless request_is_deterministic was asked */
 };
 void request_facts_read(const struct endpoint *e, struct json_val root, struct request_facts *out);
+/* Temperature 0, or a seed, or the endpoint is. By itself, because only one mode of the cache asks. */
+bool request_is_deterministic(const struct endpoint *e, struct json_val root);
 
 /* Tokens in disjoint classes, -1: not said. input + cache_read + cache_write_* is what the prompt had;
  * output includes reasoning (reasoning is a part of it); audio_in, audio_out are parts too. A counting endpoint counts and uses none. */

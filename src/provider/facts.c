@@ -37,12 +37,13 @@ is_sampling_fixed(struct json_val parameters)
 	return json_int(json_get(parameters, "seed"), &seed);
 }
 
-static bool
-is_deterministic(const struct dialect_ops *ops, struct json_val root)
+bool
+request_is_deterministic(const struct endpoint *e, struct json_val root)
 {
-	if (is_sampling_fixed(root))
+	if (e->is_deterministic || is_sampling_fixed(root))
 		return true;
-	for (const char *const *name = ops->sampling; *name != NULL; name++) {
+	for (const char *const *name = dialect_ops_of(e->dialect)->sampling; *name != NULL;
+	    name++) {
 		if (is_sampling_fixed(json_get(root, *name)))
 			return true;
 	}
@@ -60,5 +61,4 @@ request_facts_read(const struct endpoint *e, struct json_val root, struct reques
 		out->model = SPAN_LIT("");
 	out->is_stream = e->streams_by_path || ops->is_stream(e, root);
 	out->is_stateful = is_stateful(root);
-	out->is_deterministic = e->is_deterministic || is_deterministic(ops, root);
 }

@@ -226,6 +226,8 @@ read_facts(enum dialect d, const char *path, const char *body)
 	doc = json_parse(span_str(body));
 	assert_non_null(doc);
 	request_facts_read(&e, json_root(doc), &facts);
+	assert_false(facts.is_deterministic); /* not asked yet */
+	facts.is_deterministic = request_is_deterministic(&e, json_root(doc));
 	return &facts;
 }
 
