@@ -36,8 +36,6 @@ raw_of(yyjson_val *v)
 	return span_of(unsafe_yyjson_get_raw(v), unsafe_yyjson_get_len(v));
 }
 
-/* Length of the head of s without quote, backslash or control byte. *is_ascii stays as it is when that head is ASCII, else false. */
-size_t text_plain(struct span s, bool *is_ascii);
 bool text_is_utf8(struct span s);
 /* Appends s, valid UTF-8, with its quotes, escaped as RFC 8785 3.2.2.2 says and no more than that. */
 MUST_CHECK bool text_put(struct buf *out, struct span s);

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "json/json_int.h"
+#include "json/text_int.h"
 
 #define DEPTH_MAX 64
 #define FIRST_VALUES 48

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "json/json_int.h"
+#include "json/text_int.h"
 
 #define FIRST_ROOM 4096
 

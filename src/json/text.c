@@ -1,8 +1,4 @@
-#include "json/json_int.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "json/text_int.h"
 
 /* The escape of a control byte, quote or backslash, written to e; returns its length. */
 static size_t
@@ -29,49 +25,15 @@ escape(unsigned char c, char e[6])
 #define HIGH UINT64_C(0x8080808080808080)
 
 #ifdef __SSE2__
-static __m128i
-bytes_at(const char *p)
-{
-	return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-/* All ones in each byte of a or b that is a quote or a backslash, or that the smaller of the two is a control byte. */
-static __m128i
-special_in(__m128i a, __m128i b)
-{
-	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
-		      low = _mm_set1_epi8(0x1f);
-	__m128i names =
-	    _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(a, quote), _mm_cmpeq_epi8(b, quote)),
-		_mm_or_si128(_mm_cmpeq_epi8(a, backslash), _mm_cmpeq_epi8(b, backslash)));
-
-	return _mm_or_si128(names, _mm_cmpeq_epi8(_mm_max_epu8(_mm_min_epu8(a, b), low), low));
-}
-
-/* Plain ones of the 16 bytes at p. *high: not 0 when one of those is not ASCII. */
-static inline size_t
-plain_of_16(const char *p, uint64_t *high)
-{
-	__m128i a = bytes_at(p);
-	unsigned special = (unsigned)_mm_movemask_epi8(special_in(a, a)) | 1u << 16;
-
-	*high |= (unsigned)_mm_movemask_epi8(a) & (special - 1) & ~special & 0xffff;
-	return (size_t)__builtin_ctz(special);
-}
-
-/* Nothing is looked at where there are not 16. The first 16 by themselves, for most strings end there; the last ones with some
- * before them that are known to be plain. */
+/* Nothing is looked at where there are not 16. The last ones are with some before them that are known to be plain. */
 static size_t
 plain_wide(struct span s, uint64_t *high)
 {
 	__m128i seen = _mm_setzero_si128();
-	size_t i, n;
+	size_t i = 0, n;
 
 	if (s.n < 16)
 		return 0;
-	i = plain_of_16(s.p, high);
-	if (i < 16)
-		return i;
 	for (; i + 32 <= s.n; i += 32) {
 		__m128i a = bytes_at(s.p + i), b = bytes_at(s.p + i + 16);
 
@@ -117,7 +79,7 @@ plain_wide(struct span s, uint64_t *high)
 #endif
 
 size_t
-text_plain(struct span s, bool *is_ascii)
+text_plain_long(struct span s, bool *is_ascii)
 {
 	uint64_t high = 0;
 	size_t i = plain_wide(s, &high);
