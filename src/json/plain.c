@@ -86,21 +86,23 @@ named(char c)
 static char *
 room_for_unescaped(struct reading *r)
 {
-	if (r->unescaped == NULL && r->text_size < PLAIN_ESCAPED_MAX)
+	if (r->unescaped == NULL)
 		r->unescaped = r->unescaped_end = malloc(r->text_size);
 	return r->unescaped_end;
 }
 
-/* s: from behind the quote to the end of the text; its first n bytes are plain. */
+/* s: from behind the quote to the end of the text. */
 static bool
-read_escaped(struct reading *r, struct span s, size_t n)
+read_escaped(struct reading *r, struct span s)
 {
 	char *begin = room_for_unescaped(r), *to = begin;
-	bool is_ascii = false;
+	bool is_ascii = true;
+	size_t n;
 
 	if (begin == NULL)
 		return false;
 	for (;;) {
+		n = text_plain(s, &is_ascii);
 		memcpy(to, s.p, n);
 		to += n;
 		s = span_skip(s, n);
@@ -108,9 +110,9 @@ read_escaped(struct reading *r, struct span s, size_t n)
 			break;
 		to++;
 		s = span_skip(s, 2);
-		n = text_plain(s, &is_ascii);
 	}
-	if (s.n == 0 || s.p[0] != '"' || !text_is_utf8(span_of(begin, (size_t)(to - begin))))
+	if (s.n == 0 || s.p[0] != '"' ||
+	    (!is_ascii && !text_is_utf8(span_of(begin, (size_t)(to - begin)))))
 		return false;
 	add(r, YYJSON_TYPE_STR, span_of(begin, (size_t)(to - begin)));
 	r->unescaped_end = to;
@@ -132,7 +134,7 @@ read_string(struct reading *r)
 	if (n == s.n)
 		return false;
 	if (s.p[n] != '"')
-		return read_escaped(r, s, n);
+		return read_escaped(r, s);
 	if (!is_ascii && !text_is_utf8(span_head(s, n)))
 		return false;
 	add(r, YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC, span_head(s, n));
@@ -319,6 +321,8 @@ plain_parse(struct span text)
 	yyjson_doc *doc;
 
 	if (s.n < 2 || (s.p[s.n - 1] != '}' && s.p[s.n - 1] != ']'))
+		return NULL;
+	if (s.n >= PLAIN_ESCAPED_MAX && span_find(s, '\\') < s.n)
 		return NULL;
 	r.p = s.p;
 	r.end = s.p + s.n;
