@@ -294,7 +294,6 @@ on_answer_batch(void *ctx)
 	struct exchange *x = ctx;
 	if (x->has_answer)
 		relay_batch(x);
-	exchange_reap(x);
 }
 
 static void

@@ -330,7 +330,7 @@ client_exchange_over(struct client *c, enum client_next next)
 	c->x = NULL;
 	c->over = next;
 	c->is_paused = false;
-	defer_start(c->g->loop, &c->next, on_next, c);
+	defer_soon(c->g->loop, &c->next, on_next, c);
 }
 
 bool

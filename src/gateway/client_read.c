@@ -68,10 +68,9 @@ pull(struct client *c, struct span *in, struct span *body)
 	return e;
 }
 
-/* Gives `in` to the parser until it is used up, a request is whole (then of *whole), or the exchange wants no more.
- * Returns what is left. */
+/* Gives `in` to the parser until it is used up, a request is whole, or the exchange wants no more. Returns what is left. */
 static struct span
-parse(struct client *c, struct span in, struct exchange **whole)
+parse(struct client *c, struct span in)
 {
 	struct span body;
 	while (!c->is_closing && !c->is_paused && c->rx != RX_DONE && c->rx != RX_LINGER) {
@@ -102,7 +101,6 @@ parse(struct client *c, struct span in, struct exchange **whole)
 		}
 		if (e == PARSE_END) {
 			c->rx = RX_DONE;
-			*whole = c->x;
 			if (c->x != NULL)
 				exchange_body_end(c->x);
 		}
@@ -114,8 +112,7 @@ void
 client_parse_ahead(struct client *c)
 {
 	struct span all = buf_view(&c->ahead);
-	struct exchange *whole;
-	struct span left = parse(c, all, &whole);
+	struct span left = parse(c, all);
 	if (c->rx != RX_LINGER)
 		buf_drop(&c->ahead, all.n - left.n);
 }
@@ -163,9 +160,7 @@ client_take(void *ctx, struct span bytes)
 		used = hold(c, bytes);
 		client_parse_ahead(c);
 	} else {
-		struct exchange *whole = NULL;
-		struct span left = parse(c, bytes, &whole);
-		exchange_reap(whole);
+		struct span left = parse(c, bytes);
 		used = bytes.n - left.n;
 		if (c->rx == RX_DONE && left.n > 0)
 			used += hold(c, left);

@@ -29,9 +29,6 @@ struct exchange *exchange_new(struct gateway *g, struct client *c); /* NULL: no 
 struct arena *exchange_arena(struct exchange *x);
 /* No head ever came: free without a record. */
 void exchange_drop(struct exchange *x);
-/* By whoever calls from the loop, when nothing of x is below him on the stack: if it is over it goes now and not at the end of
- * the turn, so that of a hundred in one turn each finds the memory of the one before in the processor's caches. NULL is fine. */
-void exchange_reap(struct exchange *x);
 /* n more bytes of this request came on the wire. */
 void exchange_received(struct exchange *x, size_t n);
 /* The head is there. */

@@ -62,7 +62,8 @@ free_exchange(struct exchange *x)
 	free(x);
 }
 
-/* At the latest at the end of the turn, when no callback stands on the object any more. Its buffers stay warm for the next one. */
+/* When no callback stands on the object any more (defer_soon). Its buffers stay warm for the next one, also of a hundred that come
+ * in one turn. */
 static void
 reap(void *ctx)
 {
@@ -81,15 +82,6 @@ reap(void *ctx)
 	}
 	metric_sub(M_EXCHANGES, 1);
 	gateway_shrunk(g);
-}
-
-void
-exchange_reap(struct exchange *x)
-{
-	if (x == NULL || !x->is_over || x->is_working)
-		return;
-	defer_stop(&x->reap);
-	reap(x);
 }
 
 void

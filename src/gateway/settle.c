@@ -415,11 +415,11 @@ let_go(struct exchange *x)
 {
 	attempt_leave(x);
 	flight_leave(&x->follow);
+	x->is_over = true;
+	defer_soon(x->g->loop, &x->reap, x->reap.fn, x); /* first, for the client's next one */
 	if (x->client != NULL)
 		client_exchange_over(x->client, next_of(x));
 	x->client = NULL;
-	x->is_over = true;
-	defer_start(x->g->loop, &x->reap, x->reap.fn, x);
 }
 
 /* Once. True: a worker has large bodies to read first. */

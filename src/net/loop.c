@@ -89,6 +89,15 @@ call_deferred(struct loop *l)
 		call_first(&batch);
 }
 
+/* What is put off while this runs waits for the end of the turn: who sent many requests ahead gets one. */
+void
+loop_read_over(struct loop *l)
+{
+	l->is_reading = false;
+	while (!list_is_empty(&l->soon))
+		call_first(&l->soon);
+}
+
 /* Each takes what it has from feed_left. */
 static void
 feed(struct loop *l)
@@ -130,6 +139,7 @@ loop_new(void)
 	CHK(uv_loop_init(&l->uv) == 0);
 	list_init(&l->deferred);
 	list_init(&l->hungry);
+	list_init(&l->soon);
 	l->read_left = LOOP_READ_IN_ALL;
 	CHK(uv_prepare_init(&l->uv, &l->prepare) == 0);
 	CHK(uv_check_init(&l->uv, &l->check) == 0);
@@ -210,6 +220,19 @@ defer_start(struct loop *l, struct defer *d, defer_fn fn, void *ctx)
 	d->fn = fn;
 	d->ctx = ctx;
 	put_off(l, d, &l->deferred);
+}
+
+void
+defer_soon(struct loop *l, struct defer *d, defer_fn fn, void *ctx)
+{
+	if (!l->is_reading) {
+		defer_start(l, d, fn, ctx);
+		return;
+	}
+	d->fn = fn;
+	d->ctx = ctx;
+	if (!list_has(&d->link))
+		list_append(&l->soon, &d->link);
 }
 
 void

@@ -52,6 +52,9 @@ struct defer {
 	void *ctx;
 };
 void defer_start(struct loop *l, struct defer *d, defer_fn fn, void *ctx);
+/* Sooner, if a socket's bytes are being given out: as soon as they are, before another socket is read, once no callback of either
+ * stands on the stack. What it touches is in the processor's caches then: a turn may read 50,000 sockets before its end. */
+void defer_soon(struct loop *l, struct defer *d, defer_fn fn, void *ctx);
 void defer_stop(struct defer *d);
 
 /* Runs `work` on a pool thread, then `done` on the loop. Always both, in this order, even when

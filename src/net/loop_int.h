@@ -1,7 +1,7 @@
 /*
  * Inside of the loop, for the files of this room.
  *
- * Order in a turn: I/O callbacks, then everything deferred before or during them (the "pumps" of
+ * Order in a turn: I/O callbacks (each read with what was put off to its end), then everything deferred before or during them (the "pumps" of
  * streams, `closed` callbacks, reaping), then libuv's close callbacks, then timers.
  *
  * How long a turn keeps the loop: from the first callback behind the poll to the next poll. Each
@@ -68,6 +68,7 @@ struct loop {
 	uv_idle_t idle; /* runs while something is deferred, so that the poll does not block */
 	uv_timer_t tick;
 	struct list deferred;
+	struct list soon;   /* deferred to the end of the read that is going on */
 	struct list hungry; /* deferred until it is their turn to read */
 	uint32_t read_left; /* in this turn */
 	uint32_t feed_left; /* of LOOP_READ_FED, while they are called */
@@ -88,6 +89,7 @@ struct loop {
 	struct held held[LOOP_HELD];
 	uint32_t n_held, held_bytes;
 	bool has_hurried; /* somebody, in this turn */
+	bool is_reading;  /* a socket's bytes are being given out */
 	/* One for all connections: what a read leaves unused is copied into the stream. */
 	char read[LOOP_READ_BYTES];
 	char plain[LOOP_READ_BYTES];
@@ -112,6 +114,7 @@ loop_has_time_for_newcomers(const struct loop *l)
 void loop_flush(struct loop *l); /* hold.c: what is held goes to the kernel */
 /* As defer_start, when the sockets before it have been read. */
 void loop_read_later(struct loop *l, struct defer *d, defer_fn fn, void *ctx);
+void loop_read_over(struct loop *l); /* the bytes of a socket are given out */
 void timers_init(struct loop *l);
 void timers_close(struct loop *l, uv_close_cb closed);
 

@@ -119,13 +119,15 @@ unread(const struct stream *s)
 	return (uint32_t)n;
 }
 
-/* When all have had theirs: a sip, or two for who then has no more. */
+/* When all have had theirs: a sip, and another for who then has no more. The kernel is asked only about who filled the first. */
 static uint32_t
 sip(const struct stream *s)
 {
+	if (s->read_bytes < LOOP_READ_SIP)
+		return least(most(s), LOOP_READ_SIP - s->read_bytes);
 	if (s->read_bytes + unread(s) <= 2 * LOOP_READ_SIP)
 		return least(most(s), 2 * LOOP_READ_SIP - s->read_bytes);
-	return s->read_bytes >= LOOP_READ_SIP ? 0 : least(most(s), LOOP_READ_SIP);
+	return 0;
 }
 
 /* How much it may read now. */
@@ -227,6 +229,7 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 		stream_arm(s);
 		return;
 	}
+	s->loop->is_reading = true;
 	if (n > 0)
 		count_read(s, (uint32_t)n, (uint32_t)b->len);
 	if (n < 0 && s->phase == PHASE_HANDSHAKE)
@@ -240,6 +243,7 @@ on_stream_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 	stream_tell_end(s);
 	if (s->phase != PHASE_CLOSING)
 		stream_arm(s);
+	loop_read_over(s->loop);
 }
 
 /* ---- the owner ---- */

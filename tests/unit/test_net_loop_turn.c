@@ -633,6 +633,86 @@ let_clock_go(void **state)
 	return 0;
 }
 
+/* ---- what is put off to the end of a read ---- */
+
+struct teller {
+	struct loop *loop;
+	struct defer soon, later;
+	char *told; /* r: a read, s: behind it, t: put off by that */
+};
+
+static void
+tell_t(void *ctx)
+{
+	struct teller *x = ctx;
+
+	strcat(x->told, "t");
+}
+
+static void
+tell_s(void *ctx)
+{
+	struct teller *x = ctx;
+
+	strcat(x->told, "s");
+	defer_soon(x->loop, &x->later, tell_t, x);
+}
+
+static void
+tell_r(void *ctx)
+{
+	struct teller *x = ctx;
+
+	defer_soon(x->loop, &x->soon, tell_s, x);
+	defer_soon(x->loop, &x->soon, tell_s, x);
+	strcat(x->told, "r");
+}
+
+/* Both are readable when the turn begins. What is put off by what was put off waits for the turn's end: nobody keeps the loop. */
+static void
+what_is_put_off_to_the_end_of_a_read_runs_before_the_next_one(void **state)
+{
+	struct loop *l = loop_new();
+	struct door d;
+	char told[16] = "";
+	struct teller who[2] = {{.loop = l, .told = told}, {.loop = l, .told = told}};
+	int fds[2];
+
+	UNUSED(state);
+	door_open(&d, l, NULL);
+	crowd_connect(&d, fds, 2);
+	RUN_UNTIL(l, d.n == 2);
+	for (int i = 0; i < 2; i++) {
+		d.ends[i].hook = tell_r;
+		d.ends[i].hook_ctx = &who[i];
+		peer_send(fds[i], "x");
+	}
+	RUN_UNTIL(l, strlen(told) == 6);
+	assert_string_equal(told, "rsrstt");
+	crowd_close(fds, 2);
+	door_close(&d);
+	loop_free(l);
+}
+
+static void
+outside_of_a_read_it_waits_for_the_end_of_the_turn_and_can_be_taken_back(void **state)
+{
+	struct loop *l = loop_new();
+	char told[16] = "";
+	struct teller x = {.loop = l, .told = told};
+
+	UNUSED(state);
+	tell_r(&x);
+	assert_string_equal(told, "r");
+	loop_run(l);
+	assert_string_equal(told, "rst");
+	tell_r(&x);
+	defer_stop(&x.soon);
+	loop_run(l);
+	assert_string_equal(told, "rstr");
+	loop_free(l);
+}
+
 int
 main(void)
 {
@@ -651,6 +731,9 @@ main(void)
 	    cmocka_unit_test(a_crowd_of_sockets_shares_a_turn),
 	    cmocka_unit_test(who_says_little_does_not_wait_behind_the_crowd),
 	    cmocka_unit_test(who_lacks_a_little_is_fed_while_others_ask_again),
+	    cmocka_unit_test(what_is_put_off_to_the_end_of_a_read_runs_before_the_next_one),
+	    cmocka_unit_test(
+		outside_of_a_read_it_waits_for_the_end_of_the_turn_and_can_be_taken_back),
 	    cmocka_unit_test(timers_that_are_due_at_once_are_spread_over_turns),
 	    cmocka_unit_test(timers_that_are_not_due_after_all_are_looked_at_over_turns),
 	    cmocka_unit_test(a_crowd_is_accepted_over_turns),
