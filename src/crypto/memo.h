@@ -8,12 +8,10 @@
 #ifndef CRYPTO_MEMO_H
 #define CRYPTO_MEMO_H
 
-#include "base/buf.h"
 #include "crypto/crypto.h"
 
 struct memo {
-	struct buf input;
-	uint8_t mac[SHA256_BYTES];
+	struct memo_kept *kept; /* NULL: none */
 };
 
 void memo_init(struct memo *m);
