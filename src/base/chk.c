@@ -33,6 +33,12 @@ xcalloc(size_t count, size_t size)
 }
 
 void *
+xcalloc_lines(size_t size)
+{
+	return checked(reserve_calloc_lines(CACHE_LINE, size));
+}
+
+void *
 xrealloc(void *p, size_t n)
 {
 	return checked(reserve_realloc(p, n));

@@ -30,6 +30,9 @@ __attribute__((noreturn)) void chk_failed(const char *file, int line, const char
  * abort when there is none, and the reserve is used up. */
 void *xmalloc(size_t n);
 void *xcalloc(size_t count, size_t size);
+/* Zeroed, and on a boundary of the processor's caches: for what there are thousands of. */
+#define CACHE_LINE 64
+void *xcalloc_lines(size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 

@@ -24,6 +24,7 @@ void reserve_open(void);     /* an allocation failed: it may be tried again */
 /* malloc and friends that use the reserve; NULL when that is gone as well. n of 0 is 1. */
 void *reserve_malloc(size_t n);
 void *reserve_calloc(size_t count, size_t size);
+void *reserve_calloc_lines(size_t line, size_t size); /* aligned to a line */
 void *reserve_realloc(void *p, size_t n);
 
 #endif

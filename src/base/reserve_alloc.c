@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/reserve.h"
 
@@ -22,6 +23,19 @@ reserve_calloc(size_t count, size_t size)
 		return p;
 	reserve_open();
 	return calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
+}
+
+void *
+reserve_calloc_lines(size_t line, size_t size)
+{
+	size_t n = (size + line - 1) / line * line;
+	void *p = aligned_alloc(line, n);
+
+	if (p == NULL) {
+		reserve_open();
+		p = aligned_alloc(line, n);
+	}
+	return p == NULL ? NULL : memset(p, 0, n);
 }
 
 void *

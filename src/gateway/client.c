@@ -192,7 +192,7 @@ void
 client_new(
     struct gateway *g, struct stream *s, bool is_admin_listener, const struct client_place *place)
 {
-	struct client *c = xcalloc(1, sizeof(*c));
+	struct client *c = xcalloc_lines(sizeof(*c));
 	c->g = g;
 	c->setup = setup_ref(g->setup);
 	c->stream = s;
@@ -200,11 +200,6 @@ client_new(
 	if (place->is_guest)
 		list_append(&g->guests, &c->place.guest);
 	c->is_admin_listener = is_admin_listener;
-	const struct config *cf = client_config(c);
-	c->parser =
-	    parser_new_request(&(struct parser_limits){.header_size = cf->limits.header_size,
-		.headers = cf->limits.headers,
-		.request_line = cf->limits.request_line});
 	buf_init(&c->ahead, AHEAD_MAX);
 	address_ip_text(stream_peer(s), c->peer);
 	memo_init(&c->memos.scope);

@@ -28,28 +28,32 @@ enum client_wait { WAIT_NOTHING, WAIT_REQUEST, WAIT_HEAD, WAIT_BODY, WAIT_WRITE,
  * 2. `ahead` holds bytes that came before those the stream has: it is parsed first.
  */
 struct client {
-	struct list link;
-	struct client_place place;
+	/* What each request touches, in five lines of 64 bytes: with thousands of connections every one is fetched from memory. */
 	struct gateway *g;
 	struct setup *setup; /* limits of the time it was accepted */
 	struct stream *stream;
-	struct parser *parser;
+	struct parser *parser; /* from a request's first byte to its last; later, if it broke off */
 	struct exchange *x;
 	enum client_rx rx;
 	enum client_wait wait;
 	enum client_next over;
-	struct buf ahead;
-	struct client_memos memos;
-	char peer[ADDRESS_TEXT_SIZE];
-	struct timer timer, watch;
-	struct defer next;
-	uint64_t requests;
-	uint64_t body_started_ms, body_bytes, linger_bytes;
-	uint64_t paused_ms; /* since when back-pressure holds the body */
-	uint64_t written,
-	    flushed_before; /* bytes given to the stream; gone out when the timer was set */
 	bool is_admin_listener, is_closing, is_eof, is_paused;
 	bool wants_continue, keep_alive, must_close;
+	struct buf ahead;
+	uint64_t requests;
+	uint64_t written,
+	    flushed_before; /* bytes given to the stream; gone out when the timer was set */
+	struct timer timer;
+	struct defer next;
+	struct timer watch;
+	uint64_t body_started_ms, body_bytes;
+	struct client_memos memos;
+	struct client_place place;
+	char peer[ADDRESS_TEXT_SIZE];
+	/* And seldom. */
+	uint64_t linger_bytes;
+	uint64_t paused_ms; /* since when back-pressure holds the body */
+	struct list link;
 };
 
 static inline const struct config *

@@ -68,6 +68,26 @@ pull(struct client *c, struct span *in, struct span *body)
 	return e;
 }
 
+/* Connections that wait for a request, or for its answer, have none: the next one's is warm. */
+static void
+start_parser(struct client *c)
+{
+	const struct config *cf = client_config(c);
+	parser_free(c->parser);
+	c->parser =
+	    parser_new_request(&(struct parser_limits){.header_size = cf->limits.header_size,
+		.headers = cf->limits.headers,
+		.request_line = cf->limits.request_line});
+	parser_reset(c->parser, exchange_arena(c->x), METHOD_OTHER);
+}
+
+static void
+end_parser(struct client *c)
+{
+	parser_free(c->parser);
+	c->parser = NULL;
+}
+
 /* Gives `in` to the parser until it is used up, a request is whole, or the exchange wants no more. Returns what is left. */
 static struct span
 parse(struct client *c, struct span in)
@@ -82,7 +102,7 @@ parse(struct client *c, struct span in)
 				client_refuse(c, E_NOMEM);
 				return span_skip(in, in.n);
 			}
-			parser_reset(c->parser, exchange_arena(c->x), METHOD_OTHER);
+			start_parser(c);
 			c->rx = RX_HEAD;
 		}
 		enum parse_event e = pull(c, &in, &body);
@@ -101,6 +121,7 @@ parse(struct client *c, struct span in)
 		}
 		if (e == PARSE_END) {
 			c->rx = RX_DONE;
+			end_parser(c);
 			if (c->x != NULL)
 				exchange_body_end(c->x);
 		}

@@ -19,9 +19,10 @@ struct stream;
 
 /* What a client has of the limits on connections. */
 struct client_place {
-	struct seat *seat; /* NULL: exempt */
-	struct list rest, guest;
+	struct list rest;
 	bool is_guest, is_leaving;
+	struct seat *seat; /* NULL: exempt */
+	struct list guest;
 };
 
 struct gateway {

@@ -295,10 +295,11 @@ next_of_chunks(struct parser *p, struct span *in, struct span *body)
 static struct parser *
 new_parser(const struct parser_limits *limits, llhttp_type_t type)
 {
-	struct parser *p = xcalloc(1, sizeof(*p));
+	struct parser *p = xmalloc(sizeof(*p)); /* parser_reset clears it */
 
 	p->limits = *limits;
 	p->is_response = type == HTTP_RESPONSE;
+	p->stage = STAGE_UNSET;
 	llhttp_init(&p->ll, type, &parser_settings);
 	p->ll.data = p;
 	return p;

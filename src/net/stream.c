@@ -57,7 +57,7 @@ static const struct stream_events no_events; /* until there is an owner */
 struct stream *
 stream_new(struct loop *l)
 {
-	struct stream *s = xcalloc(1, sizeof(*s));
+	struct stream *s = xcalloc_lines(sizeof(*s));
 
 	s->loop = l;
 	s->low_water = LOW_WATER_DEFAULT;
@@ -147,7 +147,7 @@ stream_schedule(struct stream *s)
 static bool
 wants_socket(const struct stream *s)
 {
-	if (s->rx != RX_OPEN || list_has(&s->more.link))
+	if (s->rx != RX_OPEN || s->is_sated)
 		return false;
 	if (s->phase == PHASE_HANDSHAKE)
 		return !s->step_due &&
@@ -246,6 +246,7 @@ end_stream(struct stream *s, bool reset)
 	}
 	timer_stop(s->loop, &s->deadline);
 	defer_stop(&s->more);
+	s->is_sated = false;
 	opening_free(s->opening);
 	s->opening = NULL;
 	if (s->has_socket)

@@ -64,44 +64,48 @@ struct stream {
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
 	} uv;
+	/* Not touched by a usual read or write. */
 	uv_shutdown_t shutdown;
+	struct opening *opening;
+	uint64_t asked_ms;   /* since when the peer is to say something; 0: it is our turn */
+	void *seat;          /* of the listener's owner, until that takes it */
+	const char *detail;  /* static text or the engine's */
+	uv_write_t *writing; /* the batch's request */
+	/* What each read and write touches: three lines of 64 bytes, which thousands of streams have in no cache. */
 	struct loop *loop;
 	const struct stream_events *ev;
 	void *ctx;
-	struct defer pump;
-	struct defer more; /* armed: has read its share, and goes on when others have had theirs */
-	struct timer deadline; /* handshake, or the grace of a failed write */
-	struct opening *opening;
 	struct tls *tls;
 	struct listener *listener; /* while the handshake of an accepted stream is its business */
-	struct list link;          /* there */
-	uint64_t asked_ms;         /* since when the peer is to say something; 0: it is our turn */
-	void *seat;                /* of the listener's owner, until that takes it */
-	struct buf kept;           /* read, not used */
-	struct buf queue;          /* written, behind the batch */
 	struct held *held;         /* written in this turn, before the queue; NULL: nothing */
-	char *batch;
-	uv_write_t *writing; /* its request; with it */
-	size_t batch_n, batch_off, slice;
+	char *batch;               /* what libuv writes; with `writing` */
 	size_t low_water;
+	struct buf kept;     /* read, not used */
 	uint32_t read_bytes; /* from the socket, since it was empty or waited in `more` */
 	uint32_t allowed;    /* of the socket's, having waited: nobody else's share of the turn */
-	const char *detail;  /* static text or the engine's */
-	enum err end;
 	unsigned char phase, rx, tx, mode; /* the enums above */
 	unsigned char turn;                /* handshakes_int.h */
 	bool uv_reading, in_read, rearmed, wait_more;
+	bool is_sated;     /* `more` is armed */
 	bool tls_pending;  /* the engine may hold plaintext */
-	bool step_due;     /* ciphertext for the handshake is here */
-	bool is_answered;  /* our first flight of the handshake is on its way */
 	bool has_sent;     /* since the mark */
 	bool want_drained; /* the backlog was above the low-water mark */
 	bool is_clogged;   /* what was held did not fit, and the owner does not know yet */
+	bool step_due;     /* ciphertext for the handshake is here */
+	bool is_answered;  /* our first flight of the handshake is on its way */
+	struct buf queue;  /* written, behind the batch */
+	struct address peer;
+	/* And seldom. */
+	size_t batch_n, batch_off, slice;
+	struct defer pump;
+	struct defer more;     /* has read its share, and goes on when others have had theirs */
+	struct timer deadline; /* handshake, or the grace of a failed write */
+	struct list link;      /* in the listener */
+	enum err end;
 	bool has_notified; /* close_notify is written */
 	bool has_socket;   /* the handle was initialised and not closed */
 	bool is_gone;      /* the handle is closed, or never was */
 	bool is_adopted;
-	struct address peer;
 };
 
 _Static_assert(sizeof(struct stream) - sizeof(uv_pipe_t) < 560, "an idle connection is cheap");

@@ -148,6 +148,7 @@ go_on(void *ctx)
 	struct loop *l = s->loop;
 	uint32_t n = unread(s);
 
+	s->is_sated = false;
 	s->read_bytes = 0;
 	s->allowed = n < LOOP_READ_SIP ? LOOP_READ_SIP : least(n, LOOP_READ_A_TURN);
 	l->feed_left -= least(s->allowed, l->feed_left);
@@ -165,8 +166,10 @@ on_stream_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 	loop_turn_begin(s->loop);
 	if (s->listener == NULL || listener_may_read(s->listener, s)) {
 		n = share(s);
-		if (n == 0)
+		if (n == 0) {
+			s->is_sated = true;
 			loop_read_later(s->loop, &s->more, go_on, s);
+		}
 	}
 	*out = uv_buf_init(n > 0 ? s->loop->read : NULL, n);
 }
