@@ -35,7 +35,7 @@ proxy_tunnel_ask(struct upstream *u)
 	u->state = UP_TUNNELLING;
 	buf_init(&head, 16384);
 	ok = proxy_request(u->proxy, span_str(u->host), u->port, &head);
-	proxy_reset(u->parser, u->head_arena);
+	proxy_reset(upstream_parser(u), u->head_arena);
 	timer_start(u->pool->loop, &u->idle_timer, u->timeouts.connect_ms, on_tunnel_late, u);
 	stream_read_start(u->stream);
 	if (ok) {

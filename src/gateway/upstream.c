@@ -88,17 +88,31 @@ upstream_fail(struct upstream *u, enum err why)
 		u->ev->failed(u->ctx, why);
 }
 
+/* While it is asked for by nobody, or its provider thinks, it has none: the next answer's is warm. A head may be larger than a
+ * request's: providers send many fields. */
+struct parser *
+upstream_parser(struct upstream *u)
+{
+	if (u->parser != NULL)
+		return u->parser;
+	u->parser = parser_new_response(&(struct parser_limits){
+	    .header_size = 64 * 1024, .headers = 256, .request_line = 8192});
+	parser_reset(u->parser, u->head_arena, u->method);
+	return u->parser;
+}
+
 /* Turns one piece of input into events. A lessee may give the connection back inside any of them. */
 static void
 take_input(struct upstream *u, struct span *in)
 {
+	struct parser *p = upstream_parser(u);
 	struct span body;
 	while (u->ev != NULL && !u->is_complete) {
-		switch (parser_next(u->parser, in, &body)) {
+		switch (parser_next(p, in, &body)) {
 		case PARSE_MORE:
 			return;
 		case PARSE_HEAD:
-			u->ev->head(u->ctx, parser_response(u->parser));
+			u->ev->head(u->ctx, parser_response(p));
 			if (!u->is_tunnel)
 				break;
 			if (u->ev != NULL && in->n > 0)
@@ -108,17 +122,17 @@ take_input(struct upstream *u, struct span *in)
 			u->ev->body(u->ctx, body);
 			break;
 		case PARSE_END:
-			if (parser_response(u->parser)->status / 100 == 1 &&
-			    parser_response(u->parser)->status != 101) {
-				parser_reset(u->parser, u->head_arena, u->method);
+			if (parser_response(p)->status / 100 == 1 &&
+			    parser_response(p)->status != 101) {
+				parser_reset(p, u->head_arena, u->method);
 				break;
 			}
 			u->is_complete = true;
-			u->may_keep = parser_response(u->parser)->keep_alive && in->n == 0;
+			u->may_keep = parser_response(p)->keep_alive && in->n == 0;
 			u->ev->complete(u->ctx);
 			return;
 		case PARSE_FAILED:
-			upstream_fail(u, parser_error(u->parser));
+			upstream_fail(u, parser_error(p));
 			return;
 		}
 	}
@@ -175,7 +189,7 @@ on_upstream_ended(void *ctx, enum err why)
 		upstream_fail(u, why == E_EOF || why == E_RESET ? E_UPSTREAM_CONNECT : why);
 		return;
 	}
-	if (why == E_EOF && (u->is_tunnel || parser_finish(u->parser) == PARSE_END)) {
+	if (why == E_EOF && (u->is_tunnel || parser_finish(upstream_parser(u)) == PARSE_END)) {
 		u->is_complete = true;
 		u->ev->complete(u->ctx);
 		if (u->ev != NULL)
@@ -344,7 +358,7 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 		return u;
 	if (p->n_open >= p->most_open)
 		destroy_longest_idle(p);
-	u = xcalloc(1, sizeof(*u));
+	u = xcalloc_lines(sizeof(*u));
 	u->pool = p;
 	p->n_open++;
 	u->host = span_dup(o->host);
@@ -352,9 +366,6 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	u->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
 	u->allow_private = o->allow_private;
 	u->timeouts = *t;
-	/* An answer's head may be larger than a request's: providers send many fields. */
-	u->parser = parser_new_response(&(struct parser_limits){
-	    .header_size = 64 * 1024, .headers = 256, .request_line = 8192});
 	u->state = UP_RESOLVING;
 	start_resolving(u, o->proxy);
 	return u;
@@ -368,7 +379,8 @@ upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
 	u->ctx = ctx;
 	u->head_arena = head_arena;
 	u->method = method;
-	parser_reset(u->parser, head_arena, method);
+	if (u->parser != NULL)
+		parser_reset(u->parser, head_arena, method);
 }
 
 bool
@@ -454,6 +466,8 @@ upstream_return(struct upstream *u, bool request_complete)
 		destroy_longest_idle(p);
 	u->ev = NULL;
 	u->state = UP_IDLE;
+	parser_free(u->parser);
+	u->parser = NULL;
 	list_push(&p->idle, &u->link);
 	p->n_idle++;
 	timer_start(p->loop, &u->idle_timer, u->timeouts.idle_ms, on_idle_timeout, u);

@@ -36,33 +36,36 @@ enum upstream_state {
 };
 
 struct upstream {
+	/* What each exchange touches. */
 	struct list link; /* while idle */
 	struct pool *pool;
-	enum upstream_state state;
-	char *host;
-	uint16_t port;
-	bool allow_private, is_reused, has_answered, is_complete, may_keep;
-	bool is_tunnel; /* a WebSocket: `parser` has no say any more */
-	struct tls_ctx *tls;
-	const struct proxy_way
-	    *proxy;            /* until there is a tunnel through it; NULL: none, or not any more */
-	char *proxy_authority; /* NULL: direct */
-	char detail[PROXY_DETAIL_SIZE]; /* "": the stream's */
-	struct upstream_timeouts timeouts;
-	struct resolve_query *query;
 	struct stream *stream;
-	struct parser *parser;
-	struct timer idle_timer; /* in the pool; until the proxy has answered */
-	struct defer defer;
-	struct arena *head_arena;
-	enum method method;
 	const struct upstream_events *ev; /* NULL: nobody listens */
 	void *ctx;
+	struct parser *parser; /* from an answer's first byte to its last, or its end */
+	enum upstream_state state;
+	enum method method;
+	struct arena *head_arena;
+	char *host;
+	struct tls_ctx *tls;
+	char *proxy_authority; /* NULL: direct */
+	uint16_t port;
+	bool allow_private, is_reused, has_answered, is_complete, may_keep;
+	bool is_tunnel;          /* a WebSocket: `parser` has no say any more */
+	struct timer idle_timer; /* in the pool; until the proxy has answered */
+	struct upstream_timeouts timeouts;
+	/* And seldom. */
+	const struct proxy_way
+	    *proxy; /* until there is a tunnel through it; NULL: none, or not any more */
+	char detail[PROXY_DETAIL_SIZE]; /* "": the stream's */
+	struct resolve_query *query;
+	struct defer defer;
 	enum err why;
 };
 
 /* upstream.c */
 void upstream_fail(struct upstream *u, enum err why);
+struct parser *upstream_parser(struct upstream *u);
 
 /* proxy_tunnel.c */
 struct stream_target upstream_target(const struct upstream *u); /* without addresses */
