@@ -148,6 +148,7 @@ make(const struct datadir *d, uint64_t max_size)
 	slabs_init(&e->slabs);
 	e->visited_mask = visited_bits(max_size) - 1;
 	e->visited = xcalloc((e->visited_mask + 1) / 64, sizeof(*e->visited));
+	known_init(e);
 	CHK(pthread_mutex_init(&e->lock, NULL) == 0);
 	CHK(pthread_mutex_init(&e->reader_lock, NULL) == 0);
 	CHK(pthread_condattr_init(&clock) == 0);
@@ -169,6 +170,7 @@ unmake(struct entries *e)
 	(void)pthread_cond_destroy(&e->has_work);
 	(void)pthread_cond_destroy(&e->has_purged);
 	free(e->visited);
+	known_fini(e);
 	free(e);
 }
 

@@ -9,6 +9,7 @@
  *   entries_erase.c  the writer's thread: one entry and all that belongs to it
  *   entries_evict.c  the writer's thread: room, expiry, purge
  *   entries_mend.c   the writer's thread: compact; a damaged file is replaced
+ *   entries_known.c  which keys cannot be there
  *   entries_guard.c  a crash is remembered
  *
  * Invariants of an op, which the lock guards
@@ -63,6 +64,20 @@ struct op {
 	char bytes[];
 };
 
+/*
+ * Two bits a key for all that may be there: who lacks one is not looked for. Most of what is asked for the first time is answered
+ * by that, without LMDB, whose pages are cold for a key at random.
+ * Bits are never taken away one by one: when there are many more than entries the writer clears them and reads the keys
+ * anew, as it does after the start. Until it is through nothing is known.
+ */
+struct known {
+	_Atomic uint64_t *words;
+	uint64_t mask; /* words - 1 */
+	_Atomic bool is_whole;
+	_Atomic uint64_t added; /* keys, since they were cleared */
+	uint64_t next;          /* the writer's: the generation it reads on from */
+};
+
 struct entries {
 	struct env env;
 	uint64_t max_size;
@@ -93,6 +108,7 @@ struct entries {
 	_Atomic uint64_t commits, entries, pages;
 	_Atomic uint64_t *visited; /* one bit a hash of a key; SIEVE's */
 	uint64_t visited_mask;     /* bits - 1 */
+	struct known known;
 
 	/* the writer's */
 	pthread_t thread;
@@ -209,6 +225,16 @@ void entries_renew(struct entries *e); /* after entries_suspect; may fail, then 
  * not for ever. After MDB_MAP_FULL. */
 void entries_await_reader(struct entries *e);
 void entries_run_compact(struct entries *e, struct request *rq);
+
+/* entries_known.c */
+void known_init(struct entries *e);
+void known_fini(struct entries *e);
+void known_add(
+    struct entries *e, const struct entry_key *k); /* with the lock held, or the writer */
+/* The loop's: neither stored nor pending. */
+bool known_is_absent(const struct entries *e, const struct entry_key *k);
+/* The writer's, between two transactions: reads a part of the keys if need be. True: there is more. */
+bool known_learn(struct entries *e);
 
 /* entries_guard.c */
 /* LMDB checks little of its pages: damaged ones can end the process in it. Between these two a crash

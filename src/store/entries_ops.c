@@ -121,6 +121,8 @@ op_push(struct entries *e, struct op *op)
 	struct op *spent;
 
 	(void)pthread_mutex_lock(&e->lock);
+	if (op->kind == OP_PUT)
+		known_add(e, &op->new.key);
 	if (op->request == NULL)
 		op_show(e, op);
 	else

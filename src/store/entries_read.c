@@ -252,8 +252,11 @@ struct entry *
 entry_find(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
 {
 	bool is_known;
-	struct op *op = pin_pending(e, k, &is_known);
+	struct op *op;
 
+	if (known_is_absent(e, k))
+		return NULL;
+	op = pin_pending(e, k, &is_known);
 	if (op != NULL)
 		return find_pending(e, op, preimage, now_ms);
 	return is_known ? NULL : find_stored(e, k, preimage, now_ms);
