@@ -33,7 +33,7 @@
 #include "store/slab_int.h"
 
 #define ENTRIES_PENDING_MAX (UINT64_C(32) << 20)
-#define ENTRIES_GATHER_BYTES (UINT64_C(512) << 10)
+#define ENTRIES_GATHER_BYTES (UINT64_C(640) << 10)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
 #define ENTRIES_FORMAT 4

@@ -7,10 +7,12 @@
 #include "obs/metric.h"
 #include "store/entries_int.h"
 
-#define TREE_PAGES 32   /* copied on the way to the leaves of all tables */
-#define GROUP_PAGES 320 /* dirty ones of a transaction are memory that stays with LMDB */
+#define TREE_PAGES 32 /* copied on the way to the leaves of all tables */
+/* Dirty ones of a transaction are memory that stays with LMDB; and with as many replaced the list of what it gives back fits into
+ * a page (entries_int.h: SLICE_BUDGET). */
+#define GROUP_PAGES 440
 #define CHUNKY (16 * ENTRY_CHUNK)
-#define GATHER_MS 2
+#define GATHER_MS 10
 #define EXPIRE_MS 10000   /* what has expired is removed this often */
 #define WAIT_MAX_MS 60000 /* the wall clock may be set meanwhile */
 
