@@ -55,7 +55,8 @@ struct op {
 	struct op *next;
 	enum op_kind kind;
 	unsigned refs;
-	bool is_pending;
+	_Atomic bool is_pending; /* set with the lock held */
+	bool is_new;             /* nothing was there under its key */
 	struct slab *slab;       /* where it lies; NULL: malloc's */
 	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */

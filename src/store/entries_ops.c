@@ -121,8 +121,10 @@ op_push(struct entries *e, struct op *op)
 	struct op *spent;
 
 	(void)pthread_mutex_lock(&e->lock);
-	if (op->kind == OP_PUT)
+	if (op->kind == OP_PUT) {
+		op->is_new = known_is_absent(e, &op->new.key);
 		known_add(e, &op->new.key);
+	}
 	if (op->request == NULL)
 		op_show(e, op);
 	else

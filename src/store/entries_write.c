@@ -104,7 +104,7 @@ static int
 put_head(struct entries *e, struct slice *s, const struct op *op, const struct entry_head *h)
 {
 	MDB_val key = val_of(&h->key, sizeof(h->key)), value = {.mv_size = entry_value_size(h)};
-	int rc = entries_erase_key(e, s, &h->key);
+	int rc = op->is_new ? 0 : entries_erase_key(e, s, &h->key);
 
 	if (rc == 0)
 		rc = mdb_put(s->txn, e->env.dbi[DBI_HEAD], &key, &value, MDB_RESERVE);
