@@ -11,6 +11,7 @@
 /* Dirty ones of a transaction are memory that stays with LMDB; and with as many replaced the list of what it gives back fits into
  * a page (entries_int.h: SLICE_BUDGET). */
 #define GROUP_PAGES 440
+#define FINISHED_AT_ONCE 32
 #define CHUNKY (16 * ENTRY_CHUNK)
 #define GATHER_MS 10
 #define EXPIRE_MS 10000   /* what has expired is removed this often */
@@ -26,43 +27,73 @@ pages_for(const struct entries *e, const struct op *op)
 	return op->kind == OP_PUT ? (op->cost + spare) / e->page_size + 2 : 1;
 }
 
+/* With the lock held. Those that nobody has any more, linked by next. */
+static struct op *
+let_go(struct entries *e, struct op *const *ops, size_t n)
+{
+	struct op *over = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct op *op = ops[i];
+
+		op_hide(e, op);
+		if (op->request != NULL) {
+			op->request->is_done = true;
+			(void)pthread_cond_broadcast(&e->has_purged);
+		}
+		op = op_unref(e, op);
+		if (op != NULL) {
+			op->next = over;
+			over = op;
+		}
+	}
+	return over;
+}
+
 /* What malloc gave lies on the loop's heap: freed here, it would make the loop wait for malloc's lock, whose holder waits for
  * a processor. A large body is mapped memory, and a small op lies in a slab: these go here. */
 static void
-finish(struct entries *e, struct op *op)
+leave_to_loop(struct entries *e, struct op *op)
 {
-	char *body = NULL, *preimage = NULL;
-
+	free(op->body);
+	free(op->preimage);
+	op->body = op->preimage = NULL;
 	(void)pthread_mutex_lock(&e->lock);
-	op_hide(e, op);
-	if (op->request != NULL) {
-		op->request->is_done = true;
-		(void)pthread_cond_broadcast(&e->has_purged);
-	}
-	op = op_unref(e, op);
-	if (op != NULL && op->slab == NULL) {
-		body = op->body;
-		preimage = op->preimage;
-		op->body = op->preimage = NULL;
-		op->next = e->spent;
-		e->spent = op;
-		op = NULL;
-	}
+	op->next = e->spent;
+	e->spent = op;
 	(void)pthread_mutex_unlock(&e->lock);
-	free(body);
-	free(preimage);
-	op_free(e, op);
 }
 
-static bool
-is_superseded(struct entries *e, const struct op *op)
+static void
+finish_some(struct entries *e, struct op *const *ops, size_t n)
 {
-	bool is_old;
+	struct op *over, *next;
 
 	(void)pthread_mutex_lock(&e->lock);
-	is_old = op->request == NULL && !op->is_pending;
+	over = let_go(e, ops, n);
 	(void)pthread_mutex_unlock(&e->lock);
-	return is_old;
+	for (; over != NULL; over = next) {
+		next = over->next;
+		if (over->slab == NULL)
+			leave_to_loop(e, over);
+		else
+			op_free(e, over);
+	}
+}
+
+/* The lock is the loop's too: not for each one, and not for all at once. */
+static void
+finish(struct entries *e, struct op *const *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i += FINISHED_AT_ONCE)
+		finish_some(e, ops + i, n - i < FINISHED_AT_ONCE ? n - i : FINISHED_AT_ONCE);
+}
+
+/* Seen too late, it is only written in vain. */
+static bool
+is_superseded(const struct op *op)
+{
+	return op->request == NULL && !atomic_load_explicit(&op->is_pending, memory_order_relaxed);
 }
 
 static bool
@@ -93,8 +124,7 @@ write_group(struct entries *e, struct op **ops, size_t n, uint64_t pages)
 		for (size_t i = 0; i < n; i++)
 			entries_write_alone(e, ops[i]);
 	}
-	for (size_t i = 0; i < n; i++)
-		finish(e, ops[i]);
+	finish(e, ops, n);
 }
 
 /* Takes small ops off the list as long as they fit into one transaction. */
@@ -113,8 +143,8 @@ gather(struct entries *e, struct op **list, struct op **ops, uint64_t *pages)
 		    *pages > e->page_limit / 8)
 			break;
 		*list = op->next;
-		if (is_superseded(e, op)) {
-			finish(e, op);
+		if (is_superseded(op)) {
+			finish(e, &op, 1);
 			continue;
 		}
 		*pages += pages_for(e, op);
@@ -130,11 +160,11 @@ run_large(struct entries *e, struct op *op)
 		entries_run_purge(e, op->request);
 	else if (op->kind == OP_COMPACT)
 		entries_run_compact(e, op->request);
-	else if (!is_superseded(e, op)) {
+	else if (!is_superseded(op)) {
 		entries_make_room(e, pages_for(e, op) + TREE_PAGES);
 		entries_write_alone(e, op);
 	}
-	finish(e, op);
+	finish(e, &op, 1);
 }
 
 static void
