@@ -1,6 +1,7 @@
 #include "provider/dialect.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "http/gunzip.h"
 #include "http/sse.h"
@@ -160,10 +161,12 @@ struct meter *
 meter_new(
     const struct endpoint *e, int status, struct span content_type, struct span content_encoding)
 {
-	struct meter *m = calloc(1, sizeof(*m));
+	struct meter *m =
+	    malloc(sizeof(*m)); /* glibc's calloc passes by what a thread has just freed */
 
 	if (m == NULL)
 		return NULL;
+	memset(m, 0, sizeof(*m));
 	m->endpoint = *e;
 	m->endpoint.model = SPAN_NONE; /* a view that may not live as long */
 	m->is_2xx = status >= 200 && status < 300;

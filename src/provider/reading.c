@@ -32,10 +32,12 @@ reading_model(struct reading *r, struct json_val model)
 	struct span name;
 
 	/* A name that does not fit the buffer is nobody's model. */
-	if (r->result.model.n > 0 || !json_str(model, &name) || !buf_put_span(&r->model, name))
+	if (r->result.model.n > 0 || !json_str(model, &name) || name.n == 0 ||
+	    name.n > r->model.max)
 		return;
-	buf_shrink(&r->model); /* a stream holds it to its end */
-	r->result.model = buf_view(&r->model);
+	r->model.max = name.n; /* no more than it takes: a stream holds it to its end */
+	if (buf_put_span(&r->model, name))
+		r->result.model = buf_view(&r->model);
 }
 
 struct json_val
