@@ -165,9 +165,10 @@ attempt_end_body(struct exchange *x)
 /* ---- the upstream's events ---- */
 
 static void
-on_ready(void *ctx)
+on_ready(void *ctx, struct upstream *u)
 {
 	struct exchange *x = ctx;
+	x->up = u;
 	x->attempt_us = clock_mono_us();
 	if (!send_request(x))
 		exchange_fail(x, E_OVERLOADED, NULL);

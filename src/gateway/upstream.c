@@ -13,8 +13,10 @@
 static void
 free_pool_if_done(struct pool *p)
 {
-	if (p->is_freed && p->n_open == 0)
-		free(p);
+	if (!p->is_freed || p->n_open > 0)
+		return;
+	defer_stop(&p->turn);
+	free(p);
 }
 
 static void
@@ -36,16 +38,15 @@ free_later(void *ctx)
 	free_upstream(ctx);
 }
 
-/* The one way out: forgets the lessee and closes what is open. */
-static void
-destroy(struct upstream *u)
+/* The one way out. */
+void
+upstream_destroy(struct upstream *u)
 {
 	if (u->state == UP_CLOSING)
 		return;
-	if (u->state == UP_IDLE) {
-		list_remove(&u->link);
+	wait_end(u);
+	if (u->state == UP_IDLE)
 		u->pool->n_idle--;
-	}
 	u->state = UP_CLOSING;
 	u->ev = NULL;
 	timer_stop(u->pool->loop, &u->idle_timer);
@@ -66,14 +67,21 @@ static void
 destroy_longest_idle(struct pool *p)
 {
 	if (!list_is_empty(&p->idle))
-		destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
+		upstream_destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
+}
+
+/* Nobody is told what happens to it. */
+static bool
+is_nobodys(const struct upstream *u)
+{
+	return u->state == UP_IDLE || u->state == UP_PROMISED || u->is_spare;
 }
 
 void
 upstream_fail(struct upstream *u, enum err why)
 {
-	if (u->state == UP_IDLE) {
-		destroy(u);
+	if (is_nobodys(u)) {
+		upstream_destroy(u);
 		return;
 	}
 	if (u->state == UP_FAILED || u->state == UP_CLOSING)
@@ -84,6 +92,9 @@ upstream_fail(struct upstream *u, enum err why)
 	u->state = UP_FAILED;
 	timer_stop(u->pool->loop, &u->idle_timer);
 	u->why = why;
+	if (wait_give(u))
+		return;
+	wait_end(u);
 	if (u->ev != NULL)
 		u->ev->failed(u->ctx, why);
 }
@@ -146,11 +157,11 @@ on_upstream_read(void *ctx, struct span bytes)
 		proxy_tunnel_take(u, bytes);
 		return bytes.n;
 	}
-	if (u->state == UP_IDLE || u->ev == NULL || u->is_complete) {
+	if (is_nobodys(u) || u->ev == NULL || u->is_complete) {
 		/* Bytes that nobody asked for: whatever they are, they are not an answer (CVE-2026-48931). */
 		u->may_keep = false;
-		if (u->state == UP_IDLE)
-			destroy(u);
+		if (is_nobodys(u))
+			upstream_destroy(u);
 		return bytes.n;
 	}
 	/* Staged for whoever asks next. On a new connection it may be a refusal of the connection. */
@@ -174,8 +185,8 @@ static void
 on_upstream_ended(void *ctx, enum err why)
 {
 	struct upstream *u = ctx;
-	if (u->state == UP_IDLE) {
-		destroy(u);
+	if (is_nobodys(u)) {
+		upstream_destroy(u);
 		return;
 	}
 	u->may_keep = false;
@@ -214,9 +225,15 @@ on_upstream_opened(void *ctx)
 	u->state = UP_READY;
 	stream_mark(u->stream);
 	metric_add(M_UPSTREAM_CONNECTS, 1);
+	bool is_spare = u->is_spare;
+	wait_end(u);
+	if (is_spare) {
+		upstream_free_up(u);
+		return;
+	}
 	stream_read_start(u->stream);
 	if (u->ev != NULL)
-		u->ev->ready(u->ctx);
+		u->ev->ready(u->ctx, u);
 }
 
 static void
@@ -271,6 +288,7 @@ pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx)
 	p->own_ctx = ctx;
 	p->most_open = loop_descriptor_budget() / 2;
 	list_init(&p->idle);
+	wait_init(p);
 	pool_keep(p, KEPT_LEAST);
 	return p;
 }
@@ -287,7 +305,8 @@ void
 pool_close_idle(struct pool *p)
 {
 	LIST_EACH(node, &p->idle)
-	destroy(CONTAINER_OF(node, struct upstream, link));
+	upstream_destroy(CONTAINER_OF(node, struct upstream, link));
+	wait_close_spares(p, SIZE_MAX);
 }
 
 void
@@ -309,6 +328,17 @@ is_for(const struct upstream *u, const struct origin *o)
 	    span_eq(span_str(u->host), o->host);
 }
 
+void
+upstream_take(struct upstream *u)
+{
+	timer_park(&u->idle_timer);
+	u->state = UP_READY;
+	u->is_reused = true;
+	stream_mark(u->stream);
+	u->has_answered = u->is_complete = u->may_keep = false;
+	metric_add(M_UPSTREAM_REUSED, 1);
+}
+
 static struct upstream *
 take_idle(struct pool *p, const struct origin *o, enum pool_choice which)
 {
@@ -318,35 +348,40 @@ take_idle(struct pool *p, const struct origin *o, enum pool_choice which)
 		if (!is_for(u, o))
 			continue;
 		if (which == POOL_QUIET && stream_has_input(u->stream)) {
-			destroy(u);
+			upstream_destroy(u);
 			continue;
 		}
 		list_remove(&u->link);
 		p->n_idle--;
-		timer_park(&u->idle_timer);
-		u->state = UP_READY;
-		u->is_reused = true;
-		stream_mark(u->stream);
-		u->has_answered = u->is_complete = u->may_keep = false;
-		metric_add(M_UPSTREAM_REUSED, 1);
+		upstream_take(u);
 		return u;
 	}
 	return NULL;
 }
 
 /* Through a proxy it is the proxy that looks the name up. The operator chose where the proxy is. */
-static void
-start_resolving(struct upstream *u, const struct proxy_way *proxy)
+void
+upstream_dial(struct upstream *u)
 {
 	struct resolver *r = u->pool->resolver;
 
-	if (proxy == NULL) {
+	u->state = UP_RESOLVING;
+	if (u->proxy == NULL)
 		u->query = resolve_start(r, u->host, u->port, u->allow_private, on_resolved, u);
+	else
+		u->query = resolve_start(r, u->proxy->host, u->proxy->port, true, on_resolved, u);
+}
+
+/* One has to go for each that is made: who is of use to nobody first. */
+static void
+make_room(struct pool *p)
+{
+	if (p->n_open < p->most_open)
 		return;
-	}
-	u->proxy = proxy;
-	u->proxy_authority = xstrdup(proxy->authority);
-	u->query = resolve_start(r, proxy->host, proxy->port, true, on_resolved, u);
+	if (p->n_spare > 0)
+		wait_close_spares(p, 1);
+	else
+		destroy_longest_idle(p);
 }
 
 struct upstream *
@@ -356,8 +391,7 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	struct upstream *u = which == POOL_FRESH ? NULL : take_idle(p, o, which);
 	if (u != NULL)
 		return u;
-	if (p->n_open >= p->most_open)
-		destroy_longest_idle(p);
+	make_room(p);
 	u = xcalloc_lines(sizeof(*u));
 	u->pool = p;
 	p->n_open++;
@@ -366,8 +400,10 @@ pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeout
 	u->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
 	u->allow_private = o->allow_private;
 	u->timeouts = *t;
-	u->state = UP_RESOLVING;
-	start_resolving(u, o->proxy);
+	u->which = which;
+	u->proxy = o->proxy;
+	u->proxy_authority = o->proxy == NULL ? NULL : xstrdup(o->proxy->authority);
+	wait_begin(u);
 	return u;
 }
 
@@ -450,34 +486,42 @@ upstream_shutdown(struct upstream *u)
 static void
 on_idle_timeout(void *ctx)
 {
-	destroy(ctx);
+	upstream_destroy(ctx);
+}
+
+void
+upstream_free_up(struct upstream *u)
+{
+	struct pool *p = u->pool;
+
+	u->ev = NULL;
+	parser_free(u->parser);
+	u->parser = NULL;
+	stream_read_start(u->stream);
+	if (wait_promise(u))
+		return;
+	if (p->n_idle >= p->most_idle)
+		destroy_longest_idle(p);
+	u->state = UP_IDLE;
+	list_push(&p->idle, &u->link);
+	p->n_idle++;
+	timer_start(p->loop, &u->idle_timer, u->timeouts.idle_ms, on_idle_timeout, u);
 }
 
 void
 upstream_return(struct upstream *u, bool request_complete)
 {
-	struct pool *p = u->pool;
 	if (u->state != UP_READY || u->is_tunnel || !u->is_complete || !u->may_keep ||
-	    !request_complete || p->is_freed) {
-		destroy(u);
-		return;
-	}
-	if (p->n_idle >= p->most_idle)
-		destroy_longest_idle(p);
-	u->ev = NULL;
-	u->state = UP_IDLE;
-	parser_free(u->parser);
-	u->parser = NULL;
-	list_push(&p->idle, &u->link);
-	p->n_idle++;
-	timer_start(p->loop, &u->idle_timer, u->timeouts.idle_ms, on_idle_timeout, u);
-	stream_read_start(u->stream);
+	    !request_complete || u->pool->is_freed)
+		upstream_destroy(u);
+	else
+		upstream_free_up(u);
 }
 
 void
 upstream_cancel(struct upstream *u)
 {
-	destroy(u);
+	upstream_destroy(u);
 }
 
 const char *

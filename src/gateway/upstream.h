@@ -4,6 +4,11 @@
  * Model      connecting -> ready -> busy (one request, one response) -> idle (pooled) -> closed.
  *            pool_lease gives the newest idle connection of that origin and TLS context, or opens one:
  *            resolve, connect (through a proxy: CONNECT), verify, `ready`.
+ * Waiting    Who waits for a connection that is being made takes one that is given back meanwhile, the
+ *            longest waiting first: `ready` says which it is. What was being made for him is made all
+ *            the same and becomes an idle one, or the next one's (upstream_wait.c). A failure is of one
+ *            who waits at most: of him it was made for, if he waits still. Of handshakes so many begin
+ *            in a turn of the loop.
  * Reading    armed whenever leased or idle. While idle any byte, or the end, destroys the connection.
  * Ownership  the pool owns the connections; the lessee gives each back by upstream_return or
  *            upstream_cancel, exactly once, also after `failed`. No event comes after that.
@@ -28,7 +33,9 @@ struct tls_ctx;
 #define UPSTREAM_LOW_WATER (16 * 1024)
 
 struct upstream_events {
-	void (*ready)(void *ctx); /* connected; not for a pooled one (upstream_is_ready at once) */
+	/* Connected; not for a pooled one (upstream_is_ready at once). u: that one is leased from now on,
+	 * and the one that pool_lease gave, if it is another one, no more. */
+	void (*ready)(void *ctx, struct upstream *u);
 	/* The head of an answer, informational ones (1xx) too. The head lives in the arena given. */
 	void (*head)(void *ctx, const struct response_head *head);
 	void (*body)(void *ctx, struct span bytes); /* valid until `batch` returned */
@@ -63,7 +70,7 @@ void pool_free(struct pool *p); /* all leases must be back; the connections clos
 enum pool_choice {
 	POOL_ANY, /* it fails when something comes before the request has gone out: for one that can be sent again */
 	POOL_QUIET, /* the kernel is asked first whether something has come */
-	POOL_FRESH  /* never a pooled one */
+	POOL_FRESH  /* never a pooled one, nor one that is given back meanwhile */
 };
 /* head_arena receives the answer's head. */
 struct upstream *pool_lease(struct pool *p, const struct origin *o,

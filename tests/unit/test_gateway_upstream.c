@@ -29,8 +29,9 @@ struct fixture {
 };
 
 static void
-on_ready(void *ctx)
+on_ready(void *ctx, struct upstream *u)
 {
+	UNUSED(u);
 	((struct fixture *)ctx)->ready++;
 }
 
