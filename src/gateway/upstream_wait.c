@@ -1,12 +1,13 @@
 /*
  * Who waits for a connection, and whose turn it is to begin one.
  *
- *   lease -> queue -> being made -----------------------------> ready
- *             |            |                                      |
- *             +-- promised, told at the end of the turn: ready    | given back
- *             |            |          ^                           v
- *         (dropped)      spare -------|----------- connected: for who waits, else idle
- *                                     +-----------------------------+
+ *   leased: queue --> being made ----------> ready --> given back ---+
+ *             |            |       opened                            |
+ *             |            |                                         v
+ *             +------------+<-- `ready` with that one -- promised to who waits longest, or idle
+ *             |            |                                         ^
+ *             v            v       opened                            |
+ *          dropped       spare --------------------------------------+
  *
  * A thousand who come at once would each have a handshake of their own, half a millisecond of processor, before the first of them is
  * served a second time, although the first few connections would do for all. So few handshakes begin in a turn, and who waits takes

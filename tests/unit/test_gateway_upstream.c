@@ -26,13 +26,14 @@ struct fixture {
 	uint16_t port;
 	int ready, failed, heads, complete;
 	enum err why;
+	struct upstream *leased; /* that `ready` told of */
 };
 
 static void
 on_ready(void *ctx, struct upstream *u)
 {
-	UNUSED(u);
 	((struct fixture *)ctx)->ready++;
+	((struct fixture *)ctx)->leased = u;
 }
 
 static void
@@ -387,6 +388,33 @@ what_was_not_sent_yet_is_not_sent_after_a_cancel(void **state)
 	fixture_free(f);
 }
 
+/* Plain ones too; no DNS server says a word any more (test_gateway_upstream_wait.c has the others). */
+static void
+who_waits_for_a_name_has_what_is_given_back(void **state)
+{
+	struct record r = {.name = "one.test", .v4 = {"127.0.0.1"}, .ttl = 60};
+	struct fixture *f = fixture_new(&r, 1);
+	struct upstream *u = lease(f, "one.test", true);
+	int fd = answered(f, u);
+
+	UNUSED(state);
+	r.is_silent = true;
+	clock_fake(NOW_NS + 86400 * 1000000000ull, 1);
+	(void)lease_one(f, "one.test", true, POOL_ANY);
+	run_turns(f->loop, 20);
+	assert_int_equal(f->ready + f->failed, 0);
+	upstream_return(u, true);
+	assert_int_equal(f->ready, 0); /* no event inside a call */
+	RUN_UNTIL(f->loop, f->ready == 1);
+	assert_ptr_equal(f->leased, u);
+	assert_true(upstream_is_reused(u));
+	upstream_cancel(u);
+	run_turns(f->loop, 20);
+	assert_int_equal(accepted(f), -1); /* nobody else came */
+	close(fd);
+	fixture_free(f);
+}
+
 /* ---- how many are kept ---- */
 
 /* So many at a time, then given back: how many of them stay open. Those that do not are the first that were given back. */
@@ -466,6 +494,7 @@ main(void)
 	    cmocka_unit_test(what_was_staged_is_no_answer_and_the_request_stays_here),
 	    cmocka_unit_test(who_wants_a_quiet_one_gets_a_new_one),
 	    cmocka_unit_test(what_was_not_sent_yet_is_not_sent_after_a_cancel),
+	    cmocka_unit_test(who_waits_for_a_name_has_what_is_given_back),
 	    cmocka_unit_test(as_many_unused_ones_are_kept_as_there_may_be_clients),
 	    cmocka_unit_test(unused_ones_are_at_most_half_the_descriptors),
 	};
