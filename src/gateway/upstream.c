@@ -8,17 +8,6 @@
 #include "obs/metric.h"
 #include "tls/context.h"
 
-#define KEPT_LEAST 256 /* however few clients there may be: their providers may be many */
-
-static void
-free_pool_if_done(struct pool *p)
-{
-	if (!p->is_freed || p->n_open > 0)
-		return;
-	defer_stop(&p->turn);
-	free(p);
-}
-
 static void
 free_upstream(struct upstream *u)
 {
@@ -29,7 +18,7 @@ free_upstream(struct upstream *u)
 	free(u->proxy_authority);
 	free(u);
 	p->n_open--;
-	free_pool_if_done(p);
+	pool_free_if_done(p);
 }
 
 static void
@@ -61,13 +50,6 @@ upstream_destroy(struct upstream *u)
 		stream_close(u->stream);
 	else
 		defer_start(u->pool->loop, &u->defer, free_later, u);
-}
-
-static void
-destroy_longest_idle(struct pool *p)
-{
-	if (!list_is_empty(&p->idle))
-		upstream_destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
 }
 
 /* Nobody is told what happens to it. */
@@ -278,87 +260,6 @@ on_resolved(void *ctx, enum err why, const struct address *addresses, size_t n)
 	stream_set_low_water(u->stream, UPSTREAM_LOW_WATER);
 }
 
-struct pool *
-pool_new(struct loop *l, struct resolver *r, own_fn is_own, void *ctx)
-{
-	struct pool *p = xcalloc(1, sizeof(*p));
-	p->loop = l;
-	p->resolver = r;
-	p->is_own = is_own;
-	p->own_ctx = ctx;
-	p->most_open = loop_descriptor_budget() / 2;
-	list_init(&p->idle);
-	wait_init(p);
-	pool_keep(p, KEPT_LEAST);
-	return p;
-}
-
-void
-pool_keep(struct pool *p, size_t most)
-{
-	if (most < KEPT_LEAST)
-		most = KEPT_LEAST;
-	p->most_idle = most < p->most_open ? most : p->most_open;
-}
-
-void
-pool_close_idle(struct pool *p)
-{
-	LIST_EACH(node, &p->idle)
-	upstream_destroy(CONTAINER_OF(node, struct upstream, link));
-	wait_close_spares(p, SIZE_MAX);
-}
-
-void
-pool_free(struct pool *p)
-{
-	pool_close_idle(p);
-	p->is_freed = true;
-	free_pool_if_done(p);
-}
-
-static bool
-is_for(const struct upstream *u, const struct origin *o)
-{
-	struct span by = span_str(u->proxy_authority == NULL ? "" : u->proxy_authority);
-
-	if (!span_eq(by, span_str(o->proxy == NULL ? "" : o->proxy->authority)))
-		return false;
-	return u->port == o->port && u->tls == o->tls && u->allow_private == o->allow_private &&
-	    span_eq(span_str(u->host), o->host);
-}
-
-void
-upstream_take(struct upstream *u)
-{
-	timer_park(&u->idle_timer);
-	u->state = UP_READY;
-	u->is_reused = true;
-	stream_mark(u->stream);
-	u->has_answered = u->is_complete = u->may_keep = false;
-	metric_add(M_UPSTREAM_REUSED, 1);
-}
-
-static struct upstream *
-take_idle(struct pool *p, const struct origin *o, enum pool_choice which)
-{
-	LIST_EACH(node, &p->idle)
-	{
-		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
-		if (!is_for(u, o))
-			continue;
-		if (which == POOL_QUIET && stream_has_input(u->stream)) {
-			upstream_destroy(u);
-			continue;
-		}
-		list_remove(&u->link);
-		p->n_idle--;
-		upstream_take(u);
-		return u;
-	}
-	return NULL;
-}
-
 /* Through a proxy it is the proxy that looks the name up. The operator chose where the proxy is. */
 void
 upstream_dial(struct upstream *u)
@@ -370,41 +271,6 @@ upstream_dial(struct upstream *u)
 		u->query = resolve_start(r, u->host, u->port, u->allow_private, on_resolved, u);
 	else
 		u->query = resolve_start(r, u->proxy->host, u->proxy->port, true, on_resolved, u);
-}
-
-/* One has to go for each that is made: who is of use to nobody first. */
-static void
-make_room(struct pool *p)
-{
-	if (p->n_open < p->most_open)
-		return;
-	if (p->n_spare > 0)
-		wait_close_spares(p, 1);
-	else
-		destroy_longest_idle(p);
-}
-
-struct upstream *
-pool_lease(struct pool *p, const struct origin *o, const struct upstream_timeouts *t,
-    enum pool_choice which)
-{
-	struct upstream *u = which == POOL_FRESH ? NULL : take_idle(p, o, which);
-	if (u != NULL)
-		return u;
-	make_room(p);
-	u = xcalloc_lines(sizeof(*u));
-	u->pool = p;
-	p->n_open++;
-	u->host = span_dup(o->host);
-	u->port = o->port;
-	u->tls = o->tls == NULL ? NULL : tls_ctx_ref(o->tls);
-	u->allow_private = o->allow_private;
-	u->timeouts = *t;
-	u->which = which;
-	u->proxy = o->proxy;
-	u->proxy_authority = o->proxy == NULL ? NULL : xstrdup(o->proxy->authority);
-	wait_begin(u);
-	return u;
 }
 
 void
@@ -481,41 +347,6 @@ upstream_shutdown(struct upstream *u)
 {
 	if (u->state == UP_READY)
 		stream_shutdown(u->stream);
-}
-
-static void
-on_idle_timeout(void *ctx)
-{
-	upstream_destroy(ctx);
-}
-
-void
-upstream_free_up(struct upstream *u)
-{
-	struct pool *p = u->pool;
-
-	u->ev = NULL;
-	parser_free(u->parser);
-	u->parser = NULL;
-	stream_read_start(u->stream);
-	if (wait_promise(u))
-		return;
-	if (p->n_idle >= p->most_idle)
-		destroy_longest_idle(p);
-	u->state = UP_IDLE;
-	list_push(&p->idle, &u->link);
-	p->n_idle++;
-	timer_start(p->loop, &u->idle_timer, u->timeouts.idle_ms, on_idle_timeout, u);
-}
-
-void
-upstream_return(struct upstream *u, bool request_complete)
-{
-	if (u->state != UP_READY || u->is_tunnel || !u->is_complete || !u->may_keep ||
-	    !request_complete || u->pool->is_freed)
-		upstream_destroy(u);
-	else
-		upstream_free_up(u);
 }
 
 void

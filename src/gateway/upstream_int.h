@@ -1,5 +1,5 @@
 /*
- * Inside of the pool, for upstream.c, upstream_wait.c and proxy_tunnel.c: the way to the provider
+ * Inside of the pool, for upstream.c, upstream_pool.c, upstream_wait.c and proxy_tunnel.c: the way to the provider
  * through a proxy.
  *
  * Invariants
@@ -90,8 +90,11 @@ void upstream_fail(struct upstream *u, enum err why);
 struct parser *upstream_parser(struct upstream *u);
 void upstream_dial(struct upstream *u);    /* begins to make it */
 void upstream_destroy(struct upstream *u); /* forgets the lessee and closes what is open */
+
+/* upstream_pool.c */
 void upstream_take(struct upstream *u);    /* out of the pool, for another request */
 void upstream_free_up(struct upstream *u); /* connected, and nobody's: for who waits, else idle */
+void pool_free_if_done(struct pool *p);    /* a connection of its is gone */
 
 /* upstream_wait.c */
 void wait_init(struct pool *p);
