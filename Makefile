@@ -56,8 +56,6 @@ WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wstrict-prototypes -Wmissing-prototy
         -Wformat=2 -Wundef -Wwrite-strings -Wpointer-arith -Wswitch-enum -Wimplicit-fallthrough -Werror
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_release := -O3 -D_FORTIFY_SOURCE=3
-# gcc optimises the release binary as a whole when it is linked; the tests, which take the same objects, are linked as ever
-LTO := $(if $(filter release,$(MODE)),$(if $(findstring clang,$(CC)),,-flto=auto))
 CFLAGS_debug := -Og -DCHK_PARANOID
 CFLAGS_asan := -O1 -DCHK_PARANOID $(SAN)
 CFLAGS_fuzz := -O1 -DCHK_PARANOID $(SAN) -fsanitize=fuzzer-no-link
@@ -67,8 +65,8 @@ ifeq ($(filter release,$(MODE))$(findstring clang,$(CC)),)
 WARN += -Wno-maybe-uninitialized
 endif
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -g -fPIE -pthread -fstack-protector-strong -fno-strict-aliasing -fno-common \
-        -ffunction-sections -fdata-sections -Isrc $(WARN) $(CFLAGS_$(MODE)) $(LTO:%=% -ffat-lto-objects)
-ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS_$(MODE)) $(LTO:%=-fno-lto)
+        -ffunction-sections -fdata-sections -Isrc $(WARN) $(CFLAGS_$(MODE))
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS_$(MODE))
 
 LIBS := mbedtls $(if $(filter x86_64,$(ARCH)),ipsecmb) uv cares lmdb zstd z xxhash yyjson yaml llhttp
 ifeq ($(DEPS),system)
@@ -98,7 +96,7 @@ all: $(POSTERN) $(if $(CROSS),,$(if $(filter release,$(MODE)),$(BUILD)/postern))
 
 $(POSTERN): $B/src/main.o $(LIB)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDFLAGS) -o $@ $^ $(DEPS_LIBS) -lm
 $(BUILD)/postern: $(POSTERN)
 	@ln -f $< $@
 # the same objects, with allocations and system calls that fail when a test says so (tests/faults/fail.c)
