@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/hash_int.h"
+#include "base/hash.h"
 #include "crypto/crypto.h"
 #include "crypto/memo.h"
 #include "http/message.h"

@@ -192,7 +192,7 @@ find_wide(struct span text, size_t i)
 	return found != 0 ? last + (size_t)__builtin_ctz(found) : text.n;
 }
 
-/* The compiler does not always clear what would make all SSE code behind it slow (store/checksum.c). */
+/* The compiler does not always clear what would make all SSE code behind it slow (base/hash.c). */
 __attribute__((target("avx2"))) static size_t
 skip_wide(struct span text, size_t i)
 {

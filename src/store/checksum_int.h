@@ -5,11 +5,14 @@
 #ifndef STORE_CHECKSUM_INT_H
 #define STORE_CHECKSUM_INT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "base/hash.h"
 
 /* seed: what the bytes belong to, so that whole bytes in a wrong place do not pass. To go on over
  * several pieces, give the sum of the piece before as the seed. */
-uint64_t checksum(uint64_t seed, const void *p, size_t n);
+static inline uint64_t
+checksum(uint64_t seed, const void *p, size_t n)
+{
+	return hash_64(seed, span_of(p, n));
+}
 
 #endif

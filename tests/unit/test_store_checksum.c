@@ -5,10 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <xxhash.h>
-
 #include "store/checksum_int.h"
-#include "wide_registers.h"
 
 static void
 every_flipped_bit_changes_the_sum(void **state)
@@ -98,41 +95,10 @@ the_place_in_memory_does_not_matter(void **state)
 	}
 }
 
-/* What one processor wrote, another reads. */
-static void
-it_is_xxh3_of_every_size_on_every_processor(void **state)
-{
-	static unsigned char bytes[5000];
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (unsigned char)(i * 2654435761u >> 24);
-	for (size_t n = 0; n < sizeof(bytes) - 3; n++) {
-		assert_int_equal(checksum(0, bytes + n % 3, n), XXH3_64bits(bytes + n % 3, n));
-		assert_int_equal(checksum(n + 7, bytes, n), XXH3_64bits_withSeed(bytes, n, n + 7));
-	}
-}
-
-static void
-it_leaves_the_wide_registers_clear(void **state)
-{
-	static const unsigned char bytes[5000];
-
-	(void)state;
-	if (!wide_registers_can_be_told())
-		skip();
-	for (size_t n = 0; n < sizeof(bytes); n += 50) {
-		(void)checksum(n, bytes, n);
-		assert_true(wide_registers_are_clear());
-	}
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(it_is_xxh3_of_every_size_on_every_processor),
-	    cmocka_unit_test(it_leaves_the_wide_registers_clear),
 	    cmocka_unit_test(every_flipped_bit_changes_the_sum),
 	    cmocka_unit_test(every_two_flipped_bits_change_the_sum),
 	    cmocka_unit_test(exchanged_words_change_the_sum),

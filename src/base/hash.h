@@ -1,8 +1,8 @@
 /*
- * hash_int: XXH3 of what a cache is asked with, the same values whichever way they are made.
+ * hash: XXH3, the same values on every processor. For looking up and against accidents, not against an attacker.
  */
-#ifndef CACHE_HASH_INT_H
-#define CACHE_HASH_INT_H
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
 
 #include <stdint.h>
 

@@ -1,8 +1,9 @@
-#include "cache/hash_int.h"
+#include "base/hash.h"
 
 #include <string.h>
 
-/* As in store/checksum.c, which see: half the instructions a byte with AVX2, where there is any. */
+/* Half the instructions a byte with AVX2, where there is any: xxHash itself chooses when it is compiled. What is told to it here
+ * is what its own dispatcher tells it; the names used below are those of one version. */
 #ifdef __x86_64__
 #include <immintrin.h>
 #define XXH_DISPATCH_AVX2 1
@@ -21,7 +22,8 @@ is_wide(size_t n)
 	return n >= WIDE_MIN && __builtin_cpu_supports("avx2");
 }
 
-/* The wide registers are cleared behind both, or all SSE code of the thread is slow from then on. */
+/* gcc 12 leaves the upper halves of the wide registers in use behind both, and then all SSE code of the thread waits for them,
+ * until somebody clears them: AES-GCM by SSE has half its speed. */
 __attribute__((target("avx2"))) static XXH128_hash_t
 wide_128(uint64_t seed, struct span s)
 {

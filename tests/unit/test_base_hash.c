@@ -7,12 +7,12 @@
 
 #include <xxhash.h>
 
-#include "cache/hash_int.h"
+#include "base/hash.h"
 #include "wide_registers.h"
 
 static unsigned char bytes[5000];
 
-/* What one processor stored, another finds. */
+/* What one processor wrote, another reads. */
 static void
 it_is_xxh3_of_every_size_on_every_processor(void **state)
 {
