@@ -9,10 +9,9 @@
 
 #include <cmocka.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "dns_server.h"
-#include "gateway/upstream.h"
+#include "gateway_lessee.h"
 
 #define NOW_NS 5000000000000ull
 
@@ -21,71 +20,10 @@ struct fixture {
 	struct dns_server dns;
 	struct resolver *resolver;
 	struct pool *pool;
-	struct arena head;
 	int provider; /* listens */
 	uint16_t port;
-	int ready, failed, heads, complete;
-	enum err why;
-	struct upstream *leased; /* that `ready` told of */
+	struct lessee one;
 };
-
-static void
-on_ready(void *ctx, struct upstream *u)
-{
-	((struct fixture *)ctx)->ready++;
-	((struct fixture *)ctx)->leased = u;
-}
-
-static void
-on_failed(void *ctx, enum err why)
-{
-	struct fixture *f = ctx;
-
-	f->failed++;
-	f->why = why;
-}
-
-static void
-on_head(void *ctx, const struct response_head *head)
-{
-	((struct fixture *)ctx)->heads++;
-	assert_int_equal(head->status, 200);
-}
-
-static void
-on_complete(void *ctx)
-{
-	((struct fixture *)ctx)->complete++;
-}
-
-static void
-on_body(void *ctx, struct span bytes)
-{
-	UNUSED(ctx);
-	UNUSED(bytes);
-}
-
-static void
-on_batch(void *ctx)
-{
-	UNUSED(ctx);
-}
-
-static const struct upstream_events events = {.ready = on_ready,
-    .failed = on_failed,
-    .head = on_head,
-    .body = on_body,
-    .drained = on_batch,
-    .complete = on_complete,
-    .batch = on_batch};
-
-static bool
-is_own(void *ctx, const struct stream *s)
-{
-	UNUSED(ctx);
-	UNUSED(s);
-	return false;
-}
 
 static struct fixture *
 fixture_new(struct record *records, size_t n)
@@ -98,8 +36,8 @@ fixture_new(struct record *records, size_t n)
 	dns_server_open(&f->dns, f->loop, records, n);
 	f->resolver = resolver_new(f->loop);
 	resolver_set_servers(f->resolver, f->dns.address, 5000);
-	f->pool = pool_new(f->loop, f->resolver, is_own, f);
-	arena_init(&f->head, 1 << 20);
+	f->pool = pool_new(f->loop, f->resolver, lessee_is_own, f);
+	arena_init(&f->one.head, 1 << 20);
 	f->provider = peer_listen(&a, 8);
 	assert_int_equal(fcntl(f->provider, F_SETFL, O_NONBLOCK), 0);
 	f->port = address_port(&a);
@@ -114,7 +52,7 @@ fixture_free(struct fixture *f)
 	dns_server_close(&f->dns);
 	close(f->provider);
 	loop_free(f->loop);
-	arena_fini(&f->head);
+	arena_fini(&f->one.head);
 	clock_fake(0, 0);
 	free(f);
 }
@@ -127,8 +65,8 @@ lease_one(struct fixture *f, const char *host, bool allow_private, enum pool_cho
 	const struct upstream_timeouts t = {.connect_ms = 5000, .tls_ms = 5000, .idle_ms = 5000};
 	struct upstream *u = pool_lease(f->pool, &o, &t, which);
 
-	f->ready = f->failed = f->heads = f->complete = 0;
-	upstream_attach(u, &events, f, &f->head, METHOD_GET);
+	f->one.ready = f->one.failed = f->one.heads = f->one.complete = 0;
+	upstream_attach(u, &lessee_events, &f->one, &f->one.head, METHOD_GET);
 	return u;
 }
 
@@ -138,7 +76,7 @@ lease(struct fixture *f, const char *host, bool allow_private)
 {
 	struct upstream *u = lease_one(f, host, allow_private, POOL_ANY);
 
-	RUN_UNTIL(f->loop, f->ready + f->failed > 0);
+	RUN_UNTIL(f->loop, f->one.ready + f->one.failed > 0);
 	return u;
 }
 
@@ -158,15 +96,15 @@ a_name_that_leads_to_loopback_is_not_connected_to(void **state)
 
 	UNUSED(state);
 	u = lease(f, "evil.test", false);
-	assert_int_equal(f->failed, 1);
-	assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+	assert_int_equal(f->one.failed, 1);
+	assert_int_equal(f->one.why, E_UPSTREAM_ADDRESS);
 	assert_string_equal(upstream_detail(u), "all of its addresses are private");
 	upstream_cancel(u);
 	run_turns(f->loop, 20);
 	assert_int_equal(accepted(f), -1);
 
 	u = lease(f, "evil.test", true); /* the operator means it */
-	assert_int_equal(f->ready, 1);
+	assert_int_equal(f->one.ready, 1);
 	upstream_cancel(u);
 	close(accepted(f));
 	fixture_free(f);
@@ -182,7 +120,7 @@ a_private_address_is_not_the_second_choice(void **state)
 	struct upstream *u = lease(f, "both.test", false);
 
 	UNUSED(state);
-	assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+	assert_int_equal(f->one.why, E_UPSTREAM_ADDRESS);
 	upstream_cancel(u);
 	run_turns(f->loop, 20);
 	assert_int_equal(accepted(f), -1);
@@ -199,11 +137,11 @@ one_answer_is_checked_and_connected_to(void **state)
 	int fd;
 
 	UNUSED(state);
-	assert_int_equal(f->ready, 1);
+	assert_int_equal(f->one.ready, 1);
 	r.v4[0] = "127.0.0.2";
 	upstream_cancel(u);
 	u = lease(f, "MOVES.test", true);
-	assert_int_equal(f->ready, 1);
+	assert_int_equal(f->one.ready, 1);
 	assert_int_equal(f->dns.asked, 1);
 	upstream_cancel(u);
 	while ((fd = accepted(f)) >= 0)
@@ -222,7 +160,7 @@ numbers_in_disguise_are_not_connected_to(void **state)
 	for (size_t i = 0; i < COUNT_OF(tricks); i++) {
 		struct upstream *u = lease(f, tricks[i], true);
 
-		assert_int_equal(f->why, E_UPSTREAM_ADDRESS);
+		assert_int_equal(f->one.why, E_UPSTREAM_ADDRESS);
 		upstream_cancel(u);
 	}
 	run_turns(f->loop, 20);
@@ -238,7 +176,7 @@ a_name_that_is_none_says_so(void **state)
 	struct upstream *u = lease(f, "gone.test", false);
 
 	UNUSED(state);
-	assert_int_equal(f->why, E_UPSTREAM_DNS);
+	assert_int_equal(f->one.why, E_UPSTREAM_DNS);
 	assert_string_equal(
 	    upstream_detail(u), "there is no such name, or no DNS server could say");
 	upstream_cancel(u);
@@ -263,7 +201,7 @@ answered(struct fixture *f, struct upstream *u)
 	RUN_UNTIL(f->loop, recv(fd, in, sizeof(in), MSG_PEEK | MSG_DONTWAIT) == (ssize_t)all.n);
 	assert_int_equal(recv(fd, in, sizeof(in), MSG_DONTWAIT), all.n);
 	peer_send(fd, answer);
-	RUN_UNTIL(f->loop, f->complete == 1);
+	RUN_UNTIL(f->loop, f->one.complete == 1);
 	return fd;
 }
 
@@ -340,12 +278,12 @@ what_was_staged_is_no_answer_and_the_request_stays_here(void **state)
 
 	UNUSED(state);
 	assert_true(upstream_is_reused(u));
-	assert_int_equal(f->failed, 1);
-	assert_int_equal(f->why, E_UPSTREAM_CLOSED);
+	assert_int_equal(f->one.failed, 1);
+	assert_int_equal(f->one.why, E_UPSTREAM_CLOSED);
 	assert_false(upstream_has_answered(u)); /* so it is asked again, on a new one */
 	upstream_cancel(u);
 	run_turns(f->loop, 5);
-	assert_int_equal(f->heads + f->complete, 0);
+	assert_int_equal(f->one.heads + f->one.complete, 0);
 	assert_int_equal(heard(fd), 0);
 	close(fd);
 	fixture_free(f);
@@ -361,8 +299,8 @@ who_wants_a_quiet_one_gets_a_new_one(void **state)
 
 	UNUSED(state);
 	assert_false(upstream_is_reused(u));
-	RUN_UNTIL(f->loop, f->ready == 1);
-	assert_int_equal(f->failed + f->heads, 0);
+	RUN_UNTIL(f->loop, f->one.ready == 1);
+	assert_int_equal(f->one.failed + f->one.heads, 0);
 	upstream_cancel(u);
 	close(accepted(f));
 	close(fd);
@@ -402,11 +340,11 @@ who_waits_for_a_name_has_what_is_given_back(void **state)
 	clock_fake(NOW_NS + 86400 * 1000000000ull, 1);
 	(void)lease_one(f, "one.test", true, POOL_ANY);
 	run_turns(f->loop, 20);
-	assert_int_equal(f->ready + f->failed, 0);
+	assert_int_equal(f->one.ready + f->one.failed, 0);
 	upstream_return(u, true);
-	assert_int_equal(f->ready, 0); /* no event inside a call */
-	RUN_UNTIL(f->loop, f->ready == 1);
-	assert_ptr_equal(f->leased, u);
+	assert_int_equal(f->one.ready, 0); /* no event inside a call */
+	RUN_UNTIL(f->loop, f->one.ready == 1);
+	assert_ptr_equal(f->one.u, u);
 	assert_true(upstream_is_reused(u));
 	upstream_cancel(u);
 	run_turns(f->loop, 20);
@@ -474,7 +412,7 @@ unused_ones_are_at_most_half_the_descriptors(void **state)
 	few.rlim_cur = 64 + 2 * 3;
 	pool_free(f->pool);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	f->pool = pool_new(f->loop, f->resolver, is_own, f);
+	f->pool = pool_new(f->loop, f->resolver, lessee_is_own, f);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
 	pool_keep(f->pool, 10000);
 	assert_int_equal(kept_of(f, 3), 3);

@@ -8,23 +8,15 @@
 
 #include <cmocka.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "crypto_group.h"
 #include "dns_server.h"
-#include "gateway/upstream.h"
+#include "gateway_lessee.h"
 #include "obs/metric.h"
 #include "tls_pair.h"
 
 #define DAY_NS (86400 * 1000000000ull)
 #define MOST_SPARE 64
-
-struct lessee {
-	struct arena head;
-	struct upstream *u;
-	int ready, failed, complete;
-	enum err why;
-};
 
 struct fixture {
 	struct loop *loop;
@@ -39,66 +31,6 @@ struct fixture {
 	struct lessee first;
 };
 
-static void
-on_ready(void *ctx, struct upstream *u)
-{
-	struct lessee *l = ctx;
-
-	l->ready++;
-	l->u = u;
-}
-
-static void
-on_failed(void *ctx, enum err why)
-{
-	struct lessee *l = ctx;
-
-	l->failed++;
-	l->why = why;
-}
-
-static void
-on_head(void *ctx, const struct response_head *head)
-{
-	UNUSED(ctx);
-	assert_int_equal(head->status, 200);
-}
-
-static void
-on_complete(void *ctx)
-{
-	((struct lessee *)ctx)->complete++;
-}
-
-static void
-on_body(void *ctx, struct span bytes)
-{
-	UNUSED(ctx);
-	UNUSED(bytes);
-}
-
-static void
-on_other(void *ctx)
-{
-	UNUSED(ctx);
-}
-
-static const struct upstream_events events = {.ready = on_ready,
-    .failed = on_failed,
-    .head = on_head,
-    .body = on_body,
-    .drained = on_other,
-    .complete = on_complete,
-    .batch = on_other};
-
-static bool
-is_own(void *ctx, const struct stream *s)
-{
-	UNUSED(ctx);
-	UNUSED(s);
-	return false;
-}
-
 /* ---- asking ---- */
 
 static void
@@ -111,7 +43,7 @@ ask_for(struct fixture *f, struct lessee *l, const char *host, enum pool_choice 
 	memset(l, 0, sizeof(*l));
 	arena_init(&l->head, 1 << 20);
 	l->u = pool_lease(f->pool, &o, &t, which);
-	upstream_attach(l->u, &events, l, &l->head, METHOD_GET);
+	upstream_attach(l->u, &lessee_events, l, &l->head, METHOD_GET);
 }
 
 static void
@@ -211,7 +143,7 @@ fixture_new(void)
 	dns_server_open(&f->dns, f->loop, &f->record, 1);
 	f->resolver = resolver_new(f->loop);
 	resolver_set_servers(f->resolver, f->dns.address, 15000);
-	f->pool = pool_new(f->loop, f->resolver, is_own, f);
+	f->pool = pool_new(f->loop, f->resolver, lessee_is_own, f);
 	f->server = pki_server(PEM_LEAF PEM_INTERMEDIATE, PEM_LEAF_KEY);
 	f->client = pki_client(PEM_ROOT);
 	door_open(&f->door, f->loop, f->server);
