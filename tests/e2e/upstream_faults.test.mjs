@@ -250,16 +250,22 @@ describe('a provider that is not reached', () => {
     }
   });
 
-  test('localhost, of which only one family listens: the other address is tried', async () => {
-    const server = net.createServer((s) => s.once('data', () => s.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nv6')));
+  test('localhost, of which only one family listens: the other address is tried', async (t) => {
+    const listening = (server, port, host) => new Promise((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
+    const four = net.createServer();
+    const six = net.createServer((s) => s.once('data', () => s.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nv6')));
+    t.after(() => six.close());
+    await listening(four, 0, '127.0.0.1'); // a port that no other test has there
+    const { port } = four.address();
     try {
-      await new Promise((resolve, reject) => server.once('error', reject).listen(0, '::1', resolve));
+      await listening(six, port, '::1');
     } catch {
       return; // a machine without IPv6
+    } finally {
+      await new Promise((resolve) => four.close(resolve));
     }
-    const gateway = await startGateway({ config: { providers: { six: { base_url: `http://localhost:${server.address().port}` } } } });
+    const gateway = await startGateway({ config: { providers: { six: { base_url: `http://localhost:${port}` } } } });
     assert.equal((await request(gateway, { path: '/six/x' })).text, 'v6');
-    server.close();
   });
 
   test('because its name is none: 502 or 504, and the log says that it is the name', async () => {

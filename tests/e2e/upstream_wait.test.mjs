@@ -56,6 +56,13 @@ async function answered({ c, reply }, rq) {
   c.close();
 }
 
+// The request that gets the connection of the one that is answered.
+async function passedOn(one, rq) {
+  const coming = provider.next();
+  await answered(one, rq);
+  return coming;
+}
+
 async function begin(upstream = {}) {
   door = await startDoor(provider.port);
   gateway = await startGateway({ config: {
@@ -82,8 +89,7 @@ describe('a request that waits for its connection', () => {
     const second = await ask();
     await door.holds(2);
     const counted = [await gateway.metric('postern_upstream_reused_total'), await gateway.metric('postern_upstream_connects_total')];
-    await answered(first, rq);
-    const again = await provider.next();
+    const again = await passedOn(first, rq);
     assert.equal(again.connection, rq.connection);
     await answered(second, again);
     assert.deepEqual([await gateway.metric('postern_upstream_reused_total'), await gateway.metric('postern_upstream_connects_total')], [counted[0] + 1, counted[1]]);
@@ -100,8 +106,7 @@ describe('a request that waits for its connection', () => {
     const { first, rq } = await begin();
     const second = await ask();
     await door.holds(2);
-    await answered(first, rq);
-    const rq2 = await provider.next();
+    const rq2 = await passedOn(first, rq);
     const third = await ask();
     await door.holds(3);
     door.letThrough(1);
@@ -109,8 +114,9 @@ describe('a request that waits for its connection', () => {
     assert.notEqual(rq3.connection, rq2.connection);
     const record = await Promise.all([answered(second, rq2), answered(third, rq3)]).then(() => gateway.log(third.reply));
     assert.deepEqual([record.ending, record.attempts], ['--', 1]);
+    const coming = [provider.next(), provider.next()];
     const both = [await ask(), await ask()];
-    const asked = [await provider.next(), await provider.next()];
+    const asked = await Promise.all(coming);
     assert.deepEqual(new Set(asked.map((r) => r.connection)), new Set([rq2.connection, rq3.connection]));
     await Promise.all(asked.map((r) => r.json(completion())));
     for (const one of both) await answered(one);
@@ -124,12 +130,11 @@ describe('a request that waits for its connection', () => {
       waiting.push(await ask());
       await door.holds(i + 2);
     }
-    await answered(first, rq);
+    let next = await passedOn(first, rq);
     for (let i = 0; i < 5; i++) {
-      const next = await provider.next();
       assert.equal(next.connection, rq.connection);
       assert.ok(next.text.includes(`wait ${n - 5 + i}"`), next.text);
-      await answered(waiting[i], next);
+      next = await (i < 4 ? passedOn : answered)(waiting[i], next);
     }
     assert.equal(provider.requests.length, 6);
   });
@@ -156,8 +161,7 @@ describe('a request that waits for its connection', () => {
     await second.reply.whole();
     assert.deepEqual([second.reply.status, second.reply.header('postern-error')], [502, 'upstream-tls']);
     assert.equal(await failures(), 1);
-    await answered(first, rq);
-    const served = await provider.next();
+    const served = await passedOn(first, rq);
     assert.equal(served.connection, rq.connection);
     door.refuse(2); // what was made for who is served
     await answered(third, served);
@@ -179,8 +183,7 @@ describe('a request that waits for its connection', () => {
     const { first, rq } = await begin();
     const second = await ask();
     await door.holds(2);
-    await answered(first, rq);
-    const lost = await provider.next();
+    const lost = await passedOn(first, rq);
     lost.done();
     lost.socket.destroy();
     await door.holds(3); // a new one, and no other
@@ -215,8 +218,9 @@ describe('a request that waits for its connection', () => {
     const reply = c.request({ method: 'PUT', path: '/openai/v1/blob', headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': 300000 } });
     await c.send(Buffer.alloc(100000, 'a'));
     await door.holds(2);
+    const coming = provider.nextHead();
     await answered(first, rq);
-    const upload = await provider.nextHead();
+    const upload = await coming;
     assert.equal(upload.connection, rq.connection);
     await c.send(Buffer.alloc(200000, 'b'));
     await upload.onBody.promise;
