@@ -281,8 +281,6 @@ upstream_attach(struct upstream *u, const struct upstream_events *ev, void *ctx,
 	u->ctx = ctx;
 	u->head_arena = head_arena;
 	u->method = method;
-	if (u->parser != NULL)
-		parser_reset(u->parser, head_arena, method);
 }
 
 bool

@@ -85,6 +85,14 @@ struct upstream {
 	enum err why;
 };
 
+/* What two connections agree in when the one will do for the other. */
+struct way {
+	struct span host, proxy; /* "": direct */
+	const struct tls_ctx *tls;
+	uint16_t port;
+	bool allow_private;
+};
+
 /* upstream.c */
 void upstream_fail(struct upstream *u, enum err why);
 struct parser *upstream_parser(struct upstream *u);
@@ -92,6 +100,10 @@ void upstream_dial(struct upstream *u);    /* begins to make it */
 void upstream_destroy(struct upstream *u); /* forgets the lessee and closes what is open */
 
 /* upstream_pool.c */
+struct way upstream_way(const struct upstream *u); /* a view */
+bool upstream_goes(const struct upstream *u, const struct way *w);
+/* False: it was to be quiet, and something has come; it is destroyed. */
+bool upstream_is_fit(struct upstream *u, enum pool_choice which);
 void upstream_take(struct upstream *u);    /* out of the pool, for another request */
 void upstream_free_up(struct upstream *u); /* connected, and nobody's: for who waits, else idle */
 void pool_free_if_done(struct pool *p);    /* a connection of its is gone */

@@ -63,15 +63,37 @@ destroy_longest_idle(struct pool *p)
 		upstream_destroy(CONTAINER_OF(p->idle.prev, struct upstream, link));
 }
 
-static bool
-is_for(const struct upstream *u, const struct origin *o)
+static struct span
+proxy_named(const char *authority)
 {
-	struct span by = span_str(u->proxy_authority == NULL ? "" : u->proxy_authority);
+	return span_str(authority == NULL ? "" : authority);
+}
 
-	if (!span_eq(by, span_str(o->proxy == NULL ? "" : o->proxy->authority)))
-		return false;
-	return u->port == o->port && u->tls == o->tls && u->allow_private == o->allow_private &&
-	    span_eq(span_str(u->host), o->host);
+struct way
+upstream_way(const struct upstream *u)
+{
+	return (struct way){.host = span_str(u->host),
+	    .proxy = proxy_named(u->proxy_authority),
+	    .tls = u->tls,
+	    .port = u->port,
+	    .allow_private = u->allow_private};
+}
+
+bool
+upstream_goes(const struct upstream *u, const struct way *w)
+{
+	return u->port == w->port && u->tls == w->tls && u->allow_private == w->allow_private &&
+	    span_eq(span_str(u->host), w->host) &&
+	    span_eq(proxy_named(u->proxy_authority), w->proxy);
+}
+
+bool
+upstream_is_fit(struct upstream *u, enum pool_choice which)
+{
+	if (which != POOL_QUIET || !stream_has_input(u->stream))
+		return true;
+	upstream_destroy(u);
+	return false;
 }
 
 void
@@ -88,15 +110,17 @@ upstream_take(struct upstream *u)
 static struct upstream *
 take_idle(struct pool *p, const struct origin *o, enum pool_choice which)
 {
+	const struct way to = {.host = o->host,
+	    .proxy = proxy_named(o->proxy == NULL ? NULL : o->proxy->authority),
+	    .tls = o->tls,
+	    .port = o->port,
+	    .allow_private = o->allow_private};
+
 	LIST_EACH(node, &p->idle)
 	{
 		struct upstream *u = CONTAINER_OF(node, struct upstream, link);
-		if (!is_for(u, o))
+		if (!upstream_goes(u, &to) || !upstream_is_fit(u, which))
 			continue;
-		if (which == POOL_QUIET && stream_has_input(u->stream)) {
-			upstream_destroy(u);
-			continue;
-		}
 		list_remove(&u->link);
 		p->n_idle--;
 		upstream_take(u);

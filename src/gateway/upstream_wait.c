@@ -14,7 +14,6 @@
  * what is given back. It is not their number under way that is limited: with a provider far away that would be waiting for nothing.
  */
 #include "gateway/upstream_int.h"
-#include "http/parser.h"
 
 /* While there are more the loop does not rest, so a turn with nothing else in it is short. */
 #define BEGUN_A_TURN 1
@@ -74,26 +73,17 @@ wait_begin(struct upstream *u)
 
 /* ---- another one instead ---- */
 
-static bool
-is_alike(const struct upstream *a, const struct upstream *b)
-{
-	const char *by[2] = {a->proxy_authority, b->proxy_authority};
-
-	return a->port == b->port && a->tls == b->tls && a->allow_private == b->allow_private &&
-	    span_eq(span_str(a->host), span_str(b->host)) &&
-	    span_eq(span_str(by[0] == NULL ? "" : by[0]), span_str(by[1] == NULL ? "" : by[1]));
-}
-
 bool
 wait_promise(struct upstream *u)
 {
 	struct pool *p = u->pool;
+	const struct way to = upstream_way(u);
 
 	LIST_EACH(node, &p->waiting)
 	{
 		struct upstream *w = CONTAINER_OF(node, struct upstream, link);
 
-		if (!is_alike(u, w))
+		if (!upstream_goes(w, &to))
 			continue;
 		list_remove(&w->link);
 		list_append(&p->promised, &w->link);
@@ -157,12 +147,8 @@ wait_give(struct upstream *w)
 {
 	struct upstream *u = w->given;
 
-	if (u == NULL)
+	if (u == NULL || !upstream_is_fit(u, w->which))
 		return false;
-	if (w->which == POOL_QUIET && stream_has_input(u->stream)) {
-		upstream_destroy(u);
-		return false;
-	}
 	part(w, u);
 	upstream_take(u);
 	upstream_attach(u, w->ev, w->ctx, w->head_arena, w->method);
