@@ -100,7 +100,7 @@ $(POSTERN): $B/src/main.o $(LIB)
 $(BUILD)/postern: $(POSTERN)
 	@ln -f $< $@
 # the same objects, with allocations and system calls that fail when a test says so (tests/faults/fail.c)
-FAILING := malloc calloc realloc strdup read recv pread recvmsg write pwrite writev pwritev sendmsg fsync fdatasync ftruncate \
+FAILING := malloc calloc aligned_alloc realloc strdup read recv pread recvmsg write pwrite writev pwritev sendmsg fsync fdatasync ftruncate \
            posix_fallocate fallocate open socket connect accept4 mmap reserve_open
 $B/postern-fail: $B/src/main.o $B/tests/faults/fail.o $(LIB)
 	@echo "  LINK $@"

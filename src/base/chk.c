@@ -35,7 +35,7 @@ xcalloc(size_t count, size_t size)
 void *
 xcalloc_lines(size_t size)
 {
-	return checked(reserve_calloc_lines(CACHE_LINE, size));
+	return checked(reserve_calloc_lines(size));
 }
 
 void *
@@ -50,4 +50,12 @@ xstrdup(const char *s)
 	size_t n = strlen(s) + 1;
 
 	return memcpy(xmalloc(n), s, n);
+}
+
+void *
+malloc_zeroed(size_t n)
+{
+	void *p = malloc(n);
+
+	return p == NULL ? NULL : memset(p, 0, n);
 }

@@ -30,10 +30,12 @@ __attribute__((noreturn)) void chk_failed(const char *file, int line, const char
  * abort when there is none, and the reserve is used up. */
 void *xmalloc(size_t n);
 void *xcalloc(size_t count, size_t size);
-/* Zeroed, and on a boundary of the processor's caches: for what there are thousands of. */
-#define CACHE_LINE 64
+/* On lines of its own of the processor's caches: for what there are thousands of. */
 void *xcalloc_lines(size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
+/* Zeroed; NULL when there is none. For what comes and goes with a request: glibc's calloc passes by what the thread has just
+ * freed. */
+void *malloc_zeroed(size_t n);
 
 #endif

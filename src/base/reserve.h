@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #define RESERVE_BYTES (1024 * 1024)
+#define CACHE_LINE 64 /* bytes of the processor's caches that come and go together */
 
 /* Whether it is there; tries to fill it again if it is not. */
 bool reserve_is_whole(void);
@@ -24,7 +25,7 @@ void reserve_open(void);     /* an allocation failed: it may be tried again */
 /* malloc and friends that use the reserve; NULL when that is gone as well. n of 0 is 1. */
 void *reserve_malloc(size_t n);
 void *reserve_calloc(size_t count, size_t size);
-void *reserve_calloc_lines(size_t line, size_t size); /* aligned to a line */
+void *reserve_calloc_lines(size_t size); /* begins on a line, and nothing else is on its last one */
 void *reserve_realloc(void *p, size_t n);
 
 #endif

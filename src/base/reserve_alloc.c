@@ -26,14 +26,14 @@ reserve_calloc(size_t count, size_t size)
 }
 
 void *
-reserve_calloc_lines(size_t line, size_t size)
+reserve_calloc_lines(size_t size)
 {
-	size_t n = (size + line - 1) / line * line;
-	void *p = aligned_alloc(line, n);
+	size_t n = size == 0 ? CACHE_LINE : (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	void *p = aligned_alloc(CACHE_LINE, n);
 
 	if (p == NULL) {
 		reserve_open();
-		p = aligned_alloc(line, n);
+		p = aligned_alloc(CACHE_LINE, n);
 	}
 	return p == NULL ? NULL : memset(p, 0, n);
 }

@@ -91,11 +91,9 @@ struct flight *
 flight_open(struct flights *fs, const struct entry_key *key, struct span preimage, uint64_t max,
     const struct leader *leader)
 {
-	struct flight *f =
-	    malloc(sizeof(*f)); /* glibc's calloc passes by what a thread has just freed */
+	struct flight *f = malloc_zeroed(sizeof(*f));
 	if (f == NULL)
 		return NULL;
-	memset(f, 0, sizeof(*f));
 	f->all = fs;
 	f->key = *key;
 	f->preimage = preimage;

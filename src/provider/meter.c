@@ -62,9 +62,7 @@ is_one_of(struct span s, const char *const *list)
 static bool
 is_other_json_type(struct span type)
 {
-	static const char *const names[] = {"text/json", NULL};
-
-	return is_one_of(type, names) ||
+	return span_eq_nocase(type, SPAN_LIT("text/json")) ||
 	    (type.n > 5 && span_eq_nocase(span_skip(type, type.n - 5), SPAN_LIT("+json")));
 }
 
@@ -161,12 +159,10 @@ struct meter *
 meter_new(
     const struct endpoint *e, int status, struct span content_type, struct span content_encoding)
 {
-	struct meter *m =
-	    malloc(sizeof(*m)); /* glibc's calloc passes by what a thread has just freed */
+	struct meter *m = malloc_zeroed(sizeof(*m));
 
 	if (m == NULL)
 		return NULL;
-	memset(m, 0, sizeof(*m));
 	m->endpoint = *e;
 	m->endpoint.model = SPAN_NONE; /* a view that may not live as long */
 	m->is_2xx = status >= 200 && status < 300;

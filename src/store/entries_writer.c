@@ -334,15 +334,11 @@ entries_writer(void *arg)
 	int wait_ms = EXPIRE_MS;
 
 	start(e);
-	if (known_learn(e))
-		wait_ms = 0;
-	while (take_ops(e, wait_ms, &list)) {
+	while (take_ops(e, known_learn(e) ? 0 : wait_ms, &list)) {
 		run_ops(e, list);
 		if (atomic_load(&e->is_damaged))
 			entries_renew(e);
 		wait_ms = atomic_load(&e->is_damaged) ? EXPIRE_MS : expire_if_due(e, &is_behind);
-		if (known_learn(e))
-			wait_ms = 0;
 	}
 	return NULL;
 }

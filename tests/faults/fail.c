@@ -119,6 +119,11 @@ WRAPPED(void *, calloc, size_t count, size_t size)
 	return no_memory(count * size) ? NULL : __real_calloc(count, size);
 }
 
+WRAPPED(void *, aligned_alloc, size_t line, size_t n)
+{
+	return no_memory(n) ? NULL : __real_aligned_alloc(line, n);
+}
+
 WRAPPED(void *, realloc, void *p, size_t n)
 {
 	return n > 0 && no_memory(n) ? NULL : __real_realloc(p, n);

@@ -42,6 +42,27 @@ nothing_is_something(void **state)
 	p = reserve_calloc(0, 8);
 	assert_non_null(p);
 	free(p);
+	p = reserve_calloc_lines(0);
+	assert_non_null(p);
+	free(p);
+}
+
+static void
+lines_are_whole_and_zeroed(void **state)
+{
+	static const char zeroes[2 * CACHE_LINE];
+
+	(void)state;
+	for (size_t n = 1; n <= CACHE_LINE + 1; n += CACHE_LINE / 2) {
+		size_t all = n <= CACHE_LINE ? CACHE_LINE : 2 * CACHE_LINE;
+		char *p = reserve_calloc_lines(n);
+
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % CACHE_LINE, 0);
+		assert_memory_equal(p, zeroes, all);
+		memset(p, 0xff, all); /* ours up to its end */
+		free(p);
+	}
 }
 
 #ifndef __SANITIZE_ADDRESS__
@@ -54,17 +75,24 @@ eat(void)
 			continue;
 }
 
-static int
-child(void)
+static bool
+eat_all(void)
 {
 	struct rlimit lim = {64 << 20, 64 << 20};
-	void *p;
 
 	if (!reserve_is_whole() || setrlimit(RLIMIT_AS, &lim) != 0)
-		return 1;
+		return false;
 	eat();
-	if (reserve_is_spent())
-		return 2;
+	return !reserve_is_spent();
+}
+
+static int
+take_it(void)
+{
+	void *p;
+
+	if (!eat_all())
+		return 1;
 	p = xcalloc(1, 100 * 1024);
 	if (!reserve_is_spent() || reserve_is_whole())
 		return 3; /* it is in use, and there is no other memory */
@@ -74,14 +102,45 @@ child(void)
 	return malloc(2 * RESERVE_BYTES) == NULL ? 0 : 5;
 }
 
-/* Just under: an allocation that fits into the reserve. Just over: one that does not ends the process. */
+static int
+take_lines_of_it(void)
+{
+	const size_t n = 100 * 1024;
+	const char *p;
+
+	if (!eat_all())
+		return 1;
+	p = xcalloc_lines(n);
+	if (!reserve_is_spent())
+		return 2;
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != 0)
+			return 3;
+	return 0;
+}
+
+static int
+take_more_than_it(void)
+{
+	if (!eat_all())
+		return 1;
+	return reserve_malloc(4 * RESERVE_BYTES) == NULL && reserve_is_spent() ? 0 : 2;
+}
+
+static int
+take_more_lines_than_it(void)
+{
+	if (!eat_all())
+		return 1;
+	return reserve_calloc_lines(4 * RESERVE_BYTES) == NULL && reserve_is_spent() ? 0 : 2;
+}
+
 static void
-an_allocation_without_memory_takes_it(void **state)
+assert_ends_well(int (*child)(void))
 {
 	pid_t pid = fork();
 	int status;
 
-	(void)state;
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(child());
@@ -90,25 +149,21 @@ an_allocation_without_memory_takes_it(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* Just under: an allocation that fits into the reserve. Just over: one that does not. */
+static void
+an_allocation_without_memory_takes_it(void **state)
+{
+	(void)state;
+	assert_ends_well(take_it);
+	assert_ends_well(take_lines_of_it);
+}
+
 static void
 what_is_larger_fails(void **state)
 {
-	pid_t pid = fork();
-	int status;
-
 	(void)state;
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct rlimit lim = {64 << 20, 64 << 20};
-
-		if (!reserve_is_whole() || setrlimit(RLIMIT_AS, &lim) != 0)
-			_exit(1);
-		eat();
-		_exit(reserve_malloc(4 * RESERVE_BYTES) == NULL && reserve_is_spent() ? 0 : 2);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_ends_well(take_more_than_it);
+	assert_ends_well(take_more_lines_than_it);
 }
 #endif
 
@@ -118,6 +173,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_is_filled_again_when_somebody_asks),
 	    cmocka_unit_test(nothing_is_something),
+	    cmocka_unit_test(lines_are_whole_and_zeroed),
 #ifndef __SANITIZE_ADDRESS__
 	    cmocka_unit_test(an_allocation_without_memory_takes_it),
 	    cmocka_unit_test(what_is_larger_fails),
