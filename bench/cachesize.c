@@ -139,7 +139,7 @@ print_times(struct bench *b, const char *phase)
 static uint64_t
 disk_bytes(const struct bench *b)
 {
-	static const char *const names[] = {".", "data.mdb", "data.mdb-lock", "format"};
+	static const char *const names[] = {".", "data.mdb", "data.mdb-lock", "format", "index"};
 	uint64_t blocks = 0;
 	struct stat st;
 

@@ -54,7 +54,9 @@ on_impossible_page(MDB_env *mdb, const char *what)
 static uint64_t
 map_size_for(uint64_t max_size)
 {
-	return (max_size - ENTRIES_OVERHEAD) / MAP_UNIT * MAP_UNIT;
+	uint64_t others = ENTRIES_OVERHEAD + index_bytes_max(max_size / ENTRIES_BYTES_A_SLOT);
+
+	return (max_size - others) / MAP_UNIT * MAP_UNIT;
 }
 
 static const struct format format = {.version = ENTRIES_FORMAT, .oldest = ENTRIES_FORMAT};
@@ -80,7 +82,7 @@ must_wipe(const struct entries *e, bool was_clean)
 static enum err
 open_env(struct entries *e)
 {
-	static const struct env_dbi dbis[ENTRIES_DBIS] = {[DBI_HEAD] = {"head", 0},
+	static const struct env_dbi dbis[ENTRIES_DBIS] = {[DBI_HEAD] = {"head", MDB_INTEGERKEY},
 	    [DBI_CHUNK] = {"chunk", 0},
 	    [DBI_AGE] = {"age", MDB_INTEGERKEY},
 	    [DBI_EXPIRY] = {"expiry", 0}};
@@ -124,6 +126,15 @@ entries_open_store(struct entries *e, bool was_clean, const struct fault *f)
 	return err;
 }
 
+static enum err
+open_index(struct entries *e, const struct fault *f)
+{
+	char path[FILE_PATH_SIZE];
+
+	file_path(path, e->dir, "index");
+	return index_open(path, e->max_size / ENTRIES_BYTES_A_SLOT, &e->index, f);
+}
+
 static uint64_t
 visited_bits(uint64_t max_size)
 {
@@ -148,7 +159,6 @@ make(const struct datadir *d, uint64_t max_size)
 	slabs_init(&e->slabs);
 	e->visited_mask = visited_bits(max_size) - 1;
 	e->visited = xcalloc((e->visited_mask + 1) / 64, sizeof(*e->visited));
-	known_init(e);
 	CHK(pthread_mutex_init(&e->lock, NULL) == 0);
 	CHK(pthread_mutex_init(&e->reader_lock, NULL) == 0);
 	CHK(pthread_condattr_init(&clock) == 0);
@@ -170,7 +180,6 @@ unmake(struct entries *e)
 	(void)pthread_cond_destroy(&e->has_work);
 	(void)pthread_cond_destroy(&e->has_purged);
 	free(e->visited);
-	known_fini(e);
 	free(e);
 }
 
@@ -190,6 +199,9 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 	err = entries_open_store(e, d->was_clean, &f);
 	if (err != E_OK)
 		goto fail_made;
+	err = open_index(e, &f);
+	if (err != E_OK)
+		goto fail_store;
 	e->page_size = e->env.page_size;
 	e->page_limit = map_size_for(max_size) / e->page_size * 9 / 10;
 	if (pthread_create(&e->thread, NULL, entries_writer, e) != 0) {
@@ -200,6 +212,8 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 	return E_OK;
 
 fail_opened:
+	index_close(&e->index);
+fail_store:
 	env_close(&e->env);
 fail_made:
 	entries_guard_stop();
@@ -217,11 +231,29 @@ stop_writer(struct entries *e)
 	CHK(pthread_join(e->thread, NULL) == 0);
 }
 
+/* When the writer has ended. */
+static void
+seal(struct entries *e)
+{
+	if (e->is_learnt)
+		index_seal(&e->index);
+}
+
+static bool
+sync_all(struct entries *e)
+{
+	if (atomic_load(&e->is_damaged) || e->env.mdb == NULL)
+		return false;
+	seal(e);
+	return mdb_env_sync(e->env.mdb, 1) == 0 && index_sync(&e->index) == E_OK;
+}
+
 void
 entries_leave(struct entries *e)
 {
 	CHK(!e->has_left);
 	stop_writer(e);
+	seal(e);
 	entries_guard_stop(); /* a crash of ours is not the new server's */
 	e->has_left = true;
 }
@@ -238,17 +270,13 @@ entries_close(struct entries *e)
 	}
 	if (e->reader != NULL)
 		mdb_txn_abort(e->reader);
-	if (e->has_left) {
-		env_close(&e->env);
-		unmake(e);
-		return;
-	}
 	/* The clean mark that the caller sets next promises that all is on the disk. */
-	if (atomic_load(&e->is_damaged) || e->env.mdb == NULL || mdb_env_sync(e->env.mdb, 1) != 0) {
+	if (!e->has_left && !sync_all(e)) {
 		log_line(LOG_WARN, "cache: cannot sync %s; starting empty next time", e->dir);
 		env_close(&e->env);
 		entries_wipe(e->dir);
 	}
+	index_close(&e->index);
 	env_close(&e->env);
 	unmake(e);
 }

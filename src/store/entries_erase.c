@@ -4,21 +4,6 @@
 
 /* ---- removing ---- */
 
-/* The fixed part is enough, and a damaged head must be removable too: no checksum. */
-static int
-head_of(struct entries *e, MDB_txn *txn, const struct entry_key *k, struct entry_head *out)
-{
-	MDB_val key = val_of(k, sizeof(*k)), value;
-	int rc = mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value);
-
-	if (rc != 0)
-		return rc;
-	if (value.mv_size < sizeof(*out))
-		return MDB_CORRUPTED;
-	memcpy(out, value.mv_data, sizeof(*out));
-	return 0;
-}
-
 int
 entries_delete_expiry(struct entries *e, MDB_txn *txn, int64_t expires_ms, uint64_t generation)
 {
@@ -94,34 +79,46 @@ entries_erase(struct entries *e, struct slice *s, uint64_t generation)
 
 /* The leaf, which is copied, and those besides it that a value of more than half a page has. */
 static int
-head_pages(const struct entries *e, const struct entry_head *h)
+head_pages(const struct entries *e, const MDB_val *value)
 {
-	uint64_t size = entry_value_size(h);
+	return value->mv_size < e->page_size / 2 ? 1 : 1 + pages_of(e, value);
+}
 
-	if (size < e->page_size / 2)
-		return 1;
-	return 2 + (int)((size < ENTRY_VALUE_MAX ? size : ENTRY_VALUE_MAX) / e->page_size);
+/* A damaged one too: nothing of it is looked at. */
+static int
+erase_head(struct entries *e, struct slice *s, uint64_t generation)
+{
+	MDB_val key = val_of(&generation, sizeof(generation)), value;
+	int rc = mdb_get(s->txn, e->env.dbi[DBI_HEAD], &key, &value);
+
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc != 0)
+		return rc;
+	s->head_pages += head_pages(e, &value);
+	rc = mdb_del(s->txn, e->env.dbi[DBI_HEAD], &key, NULL);
+	if (rc == 0)
+		rc = entries_erase(e, s, generation);
+	s->removed += rc == 0;
+	return rc;
+}
+
+static int
+erase_of_key(struct entries *e, struct slice *s, const struct entry_key *k, uint64_t generation)
+{
+	int rc = erase_head(e, s, generation);
+
+	if (rc == 0)
+		slice_note(s, k, generation, false);
+	return rc;
 }
 
 int
 entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k)
 {
-	MDB_val key = val_of(k, sizeof(*k));
-	struct entry_head h;
-	int rc = head_of(e, s->txn, k, &h);
+	uint64_t generation = index_find(&e->index, entry_key_hash(k));
 
-	if (rc == MDB_NOTFOUND)
-		return 0;
-	if (rc == 0 || rc == MDB_CORRUPTED) {
-		bool is_known = rc == 0;
-
-		rc = mdb_del(s->txn, e->env.dbi[DBI_HEAD], &key, NULL);
-		s->head_pages += is_known ? head_pages(e, &h) : 1;
-		if (rc == 0 && is_known)
-			rc = entries_erase(e, s, h.generation);
-	}
-	s->removed += rc == 0;
-	return rc;
+	return generation == 0 ? 0 : erase_of_key(e, s, k, generation);
 }
 
 void
@@ -137,7 +134,7 @@ entries_bury(struct entries *e, uint64_t generation)
 			mdb_txn_abort(s.txn);
 			return;
 		}
-		if (entries_commit(e, s.txn) != 0)
+		if (entries_commit(e, &s) != 0)
 			return;
 	} while (s.leftover != 0);
 }
@@ -162,16 +159,16 @@ age_row_at(MDB_cursor *c, uint64_t from, struct age_row *out)
 int
 age_row_remove(struct entries *e, struct slice *s, const struct age_row *row, bool is_live)
 {
-	return is_live ? entries_erase_key(e, s, &row->age.key)
+	return is_live ? erase_of_key(e, s, &row->age.key, row->generation)
 		       : entries_erase(e, s, row->generation);
 }
 
 bool
 age_row_is_live(struct entries *e, MDB_txn *txn, const struct age_row *row)
 {
-	struct entry_head h;
+	MDB_val key = val_of(&row->generation, sizeof(row->generation)), value;
 
-	return head_of(e, txn, &row->age.key, &h) == 0 && h.generation == row->generation;
+	return mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value) == 0;
 }
 
 void

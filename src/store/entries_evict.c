@@ -26,7 +26,7 @@ finish_evicting(struct entries *e, struct slice *s, int rc)
 		entries_suspect(e, rc);
 		return rc;
 	}
-	rc = entries_commit(e, s->txn);
+	rc = entries_commit(e, s);
 	if (rc == 0)
 		metric_add(M_CACHE_EVICTED, s->removed);
 	return rc;
@@ -222,16 +222,15 @@ is_match(struct span wanted, struct span have)
 static bool
 is_purged(struct entries *e, MDB_txn *txn, const struct age_row *row, const struct request *rq)
 {
-	MDB_val key = val_of(&row->age.key, sizeof(row->age.key)), value;
+	MDB_val key = val_of(&row->generation, sizeof(row->generation)), value;
 	struct entry_view v;
 
 	if (mdb_get(txn, e->env.dbi[DBI_HEAD], &key, &value) != 0)
 		return true;
 	if (!entry_decode(span_of_val(value), &v))
 		return true;
-	return v.head.generation != row->generation ||
-	    (is_match(rq->gateway, v.gateway) && is_match(rq->provider, v.provider) &&
-		is_match(rq->model, v.model));
+	return is_match(rq->gateway, v.gateway) && is_match(rq->provider, v.provider) &&
+	    is_match(rq->model, v.model);
 }
 
 /* From *at on; MDB_NOTFOUND when the rows below `end` are all done. */
@@ -277,7 +276,7 @@ entries_run_purge(struct entries *e, struct request *rq)
 			entries_suspect(e, rc);
 			return;
 		}
-		if (entries_commit(e, s.txn) != 0)
+		if (entries_commit(e, &s) != 0)
 			return;
 		rq->count += s.removed;
 	}

@@ -9,7 +9,7 @@
  *   entries_erase.c  the writer's thread: one entry and all that belongs to it
  *   entries_evict.c  the writer's thread: room, expiry, purge
  *   entries_mend.c   the writer's thread: compact; a damaged file is replaced
- *   entries_known.c  which keys cannot be there
+ *   entries_learn.c  what the index of a killed server may lack
  *   entries_guard.c  a crash is remembered
  *
  * Invariants of an op, which the lock guards
@@ -30,13 +30,15 @@
 #include "store/entry_codec_int.h"
 #include "store/env_int.h"
 #include "store/file_int.h"
+#include "store/index_int.h"
 #include "store/slab_int.h"
 
 #define ENTRIES_PENDING_MAX (UINT64_C(32) << 20)
 #define ENTRIES_GATHER_BYTES (UINT64_C(640) << 10)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
-#define ENTRIES_FORMAT 4
+#define ENTRIES_BYTES_A_SLOT 1024             /* of max_size: the index has one for each */
+#define ENTRIES_FORMAT 5
 
 enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, DBI_EXPIRY, ENTRIES_DBIS };
 
@@ -56,7 +58,6 @@ struct op {
 	enum op_kind kind;
 	unsigned refs;
 	_Atomic bool is_pending; /* set with the lock held */
-	bool is_new;             /* nothing was there under its key */
 	struct slab *slab;       /* where it lies; NULL: malloc's */
 	uint64_t cost;           /* counted against ENTRIES_PENDING_MAX */
 	struct entry_new new;    /* OP_PUT: spans into bytes; OP_REMOVE: only the key */
@@ -65,22 +66,13 @@ struct op {
 	char bytes[];
 };
 
-/*
- * Two bits a key for all that may be there: who lacks one is not looked for. Most of what is asked for the first time is answered
- * by that, without LMDB, whose pages are cold for a key at random.
- * Bits are never taken away one by one: when there are many more than entries the writer clears them and reads the keys
- * anew, as it does after the start. Until it is through nothing is known.
- */
-struct known {
-	_Atomic uint64_t *words;
-	uint64_t mask; /* words - 1 */
-	_Atomic bool is_whole;
-	_Atomic uint64_t added; /* keys, since they were cleared */
-	uint64_t next;          /* the writer's: the generation it reads on from */
-};
+/* How many of the pending keys have a hash like this: where there is none the loop need not take the lock
+ * to look. */
+#define PENDING_HASHES 4096
 
 struct entries {
 	struct env env;
+	struct index index; /* key -> generation; a hint: the head says whose it is */
 	uint64_t max_size;
 	unsigned page_size;
 	uint64_t page_limit; /* eviction keeps the pages in use below it */
@@ -98,6 +90,7 @@ struct entries {
 	pthread_mutex_t lock;
 	pthread_cond_t has_work, has_purged;
 	struct map pending;
+	_Atomic uint16_t pending_like[PENDING_HASHES];
 	struct slabs slabs; /* the loop takes of them */
 	struct op *first, **last;
 	bool has_left; /* the loop's: there is no writer any more */
@@ -109,11 +102,12 @@ struct entries {
 	_Atomic uint64_t commits, entries, pages;
 	_Atomic uint64_t *visited; /* one bit a hash of a key; SIEVE's */
 	uint64_t visited_mask;     /* bits - 1 */
-	struct known known;
 
 	/* the writer's */
 	pthread_t thread;
 	uint64_t next_generation;
+	bool is_learnt;           /* the index has all that is stored */
+	uint64_t learn_next;      /* generation to go on from, if not */
 	uint64_t scattered_until; /* generation from which on entries are compact again */
 	uint64_t building;        /* generation whose chunks are being written; 0: none */
 	uint64_t hand;            /* where eviction goes on... */
@@ -129,6 +123,11 @@ entry_key_hash(const struct entry_key *k)
 
 	memcpy(&h, k->b, sizeof(h));
 	return h;
+}
+static inline _Atomic uint16_t *
+pending_like(struct entries *e, const struct entry_key *k)
+{
+	return &e->pending_like[entry_key_hash(k) % PENDING_HASHES];
 }
 
 /* entries_ops.c; with the lock held */
@@ -152,6 +151,7 @@ void entries_wipe(const char *dir);
 /* entries_write.c */
 #define GROUP_OPS 256
 #define GROUP_BYTES (UINT64_C(1) << 20) /* a transaction, about */
+struct slice;
 /* There were not as many pages next to each other as a value takes: for a while all values are of
  * one page. False: they are already. */
 bool entries_scatter(struct entries *e);
@@ -161,8 +161,8 @@ MUST_CHECK int entries_write_together(struct entries *e, struct op *const *ops, 
  * failed. */
 void entries_write_alone(struct entries *e, struct op *op);
 MUST_CHECK int entries_begin(struct entries *e, MDB_txn **txn);
-/* Commits and publishes the figures. The transaction is over in any case. */
-MUST_CHECK int entries_commit(struct entries *e, MDB_txn *txn);
+/* Commits, and publishes the figures and what the index has to know. The transaction is over in any case. */
+MUST_CHECK int entries_commit(struct entries *e, struct slice *s);
 /* Pages in use, as this transaction sees them. */
 uint64_t entries_pages(struct entries *e, MDB_txn *txn);
 
@@ -172,6 +172,7 @@ uint64_t entries_pages(struct entries *e, MDB_txn *txn);
  * nothing can be removed any more, because there are no two free pages next to each other. */
 #define SLICE_BUDGET 300
 #define SLICE_HEAD_PAGES 128
+#define SLICE_CHANGES (2 * GROUP_OPS)
 /* What is to be deleted in one transaction, so that none is long. */
 struct slice {
 	MDB_txn *txn;
@@ -179,7 +180,19 @@ struct slice {
 	int head_pages;    /* given back for heads */
 	unsigned removed;  /* entries */
 	uint64_t leftover; /* a generation that the budget did not suffice for; 0: none */
+	unsigned n_changes;
+	struct index_change { /* of the index, when it is committed */
+		uint64_t hash, generation;
+		bool is_there;
+	} changes[SLICE_CHANGES];
 };
+static inline void
+slice_note(struct slice *s, const struct entry_key *k, uint64_t generation, bool is_there)
+{
+	CHK(s->n_changes < SLICE_CHANGES);
+	s->changes[s->n_changes++] = (struct index_change){
+	    .hash = entry_key_hash(k), .generation = generation, .is_there = is_there};
+}
 static inline bool
 slice_has_room(const struct slice *s)
 {
@@ -188,7 +201,7 @@ slice_has_room(const struct slice *s)
 /* Deletes the chunks of a generation and then its age row. When the budget does not suffice the
  * age row stays, and it becomes the slice's leftover: the rest goes in another slice. */
 MUST_CHECK int entries_erase(struct entries *e, struct slice *s, uint64_t generation);
-/* The head of that key and what belongs to it. 0 also when there is none. */
+/* What the index has under that key: the head and what belongs to it. 0 also when there is none. */
 MUST_CHECK int entries_erase_key(struct entries *e, struct slice *s, const struct entry_key *k);
 /* A generation whose head is not there, in as many transactions as it takes. */
 void entries_bury(struct entries *e, uint64_t generation);
@@ -227,15 +240,9 @@ void entries_renew(struct entries *e); /* after entries_suspect; may fail, then 
 void entries_await_reader(struct entries *e);
 void entries_run_compact(struct entries *e, struct request *rq);
 
-/* entries_known.c */
-void known_init(struct entries *e);
-void known_fini(struct entries *e);
-void known_add(
-    struct entries *e, const struct entry_key *k); /* with the lock held, or the writer */
-/* The loop's: neither stored nor pending. */
-bool known_is_absent(const struct entries *e, const struct entry_key *k);
-/* The writer's, between two transactions: reads a part of the keys if need be. True: there is more. */
-bool known_learn(struct entries *e);
+/* entries_learn.c */
+/* The writer's, between two transactions: puts a part of what is stored into the index, if need be. True: there is more. */
+bool entries_learn(struct entries *e);
 
 /* entries_guard.c */
 /* LMDB checks little of its pages: damaged ones can end the process in it. Between these two a crash

@@ -79,6 +79,8 @@ entries_renew(struct entries *e)
 	entries_wipe(e->dir);
 	atomic_store(&e->pages, 0);
 	atomic_store(&e->entries, 0);
+	index_clear(&e->index);
+	e->is_learnt = true;
 	e->hand = e->lap_end = 0;
 	e->expires_next = INT64_MAX;
 	if (entries_open_store(e, true, &f) != E_OK) {

@@ -87,6 +87,7 @@ op_hide(struct entries *e, struct op *op)
 		return;
 	map_remove(&e->pending, &op->node);
 	op->is_pending = false;
+	atomic_fetch_sub_explicit(pending_like(e, &op->new.key), 1, memory_order_release);
 	atomic_fetch_sub(&e->pending_ops, 1);
 }
 
@@ -100,6 +101,7 @@ op_show(struct entries *e, struct op *op)
 		op_hide(e, older);
 	map_insert(&e->pending, &op->node, entry_key_hash(&op->new.key));
 	op->is_pending = true;
+	atomic_fetch_add(pending_like(e, &op->new.key), 1);
 	atomic_fetch_add(&e->pending_ops, 1);
 }
 
@@ -121,10 +123,6 @@ op_push(struct entries *e, struct op *op)
 	struct op *spent;
 
 	(void)pthread_mutex_lock(&e->lock);
-	if (op->kind == OP_PUT) {
-		op->is_new = known_is_absent(e, &op->new.key);
-		known_add(e, &op->new.key);
-	}
 	if (op->request == NULL)
 		op_show(e, op);
 	else

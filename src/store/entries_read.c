@@ -74,7 +74,7 @@ pin_pending(struct entries *e, const struct entry_key *k, bool *is_known)
 	struct op *op;
 
 	*is_known = false;
-	if (atomic_load(&e->pending_ops) == 0)
+	if (atomic_load_explicit(pending_like(e, k), memory_order_acquire) == 0)
 		return NULL;
 	(void)pthread_mutex_lock(&e->lock);
 	op = op_find(e, k);
@@ -210,29 +210,32 @@ entry_of_view(struct entries *e, const struct entry_view *v, uint32_t checked)
 }
 
 static bool
-get_view(struct entries *e, const struct entry_key *k, struct entry_view *v, bool *is_there)
+get_view(struct entries *e, uint64_t generation, struct entry_view *v, bool *is_there)
 {
-	MDB_val key = val_of(k, sizeof(*k)), value;
+	MDB_val key = val_of(&generation, sizeof(generation)), value;
 
 	*is_there = get(e, DBI_HEAD, &key, &value) == 0;
-	return *is_there && entry_decode(span_of_val(value), v) &&
-	    memcmp(&v->head.key, k, sizeof(*k)) == 0;
+	return *is_there && entry_decode(span_of_val(value), v) && v->head.generation == generation;
 }
 
 static struct entry *
 find_stored(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
 {
+	/* Before the transaction, which so is no older. */
+	uint64_t generation = index_find(&e->index, entry_key_hash(k));
 	struct entry_view v;
 	uint32_t checked;
 	bool is_there;
 
-	if (!begin_reading(e, true))
+	if (generation == 0 || !begin_reading(e, true))
 		return NULL;
-	if (!get_view(e, k, &v, &is_there)) {
+	if (!get_view(e, generation, &v, &is_there)) {
 		if (is_there)
 			entries_remove(e, k);
 		return NULL;
 	}
+	if (memcmp(&v.head.key, k, sizeof(*k)) != 0)
+		return NULL;
 	if (!is_in_time(&v.head.meta, now_ms)) {
 		metric_add(M_CACHE_EVICTED, 1);
 		entries_remove(e, k);
@@ -252,11 +255,8 @@ struct entry *
 entry_find(struct entries *e, const struct entry_key *k, struct span preimage, int64_t now_ms)
 {
 	bool is_known;
-	struct op *op;
+	struct op *op = pin_pending(e, k, &is_known);
 
-	if (known_is_absent(e, k))
-		return NULL;
-	op = pin_pending(e, k, &is_known);
 	if (op != NULL)
 		return find_pending(e, op, preimage, now_ms);
 	return is_known ? NULL : find_stored(e, k, preimage, now_ms);
@@ -283,10 +283,8 @@ inline_body(struct entry *en)
 	struct entry_view v;
 	bool is_there;
 
-	if (!get_view(en->owner, &en->head.key, &v, &is_there))
+	if (!get_view(en->owner, en->head.generation, &v, &is_there))
 		return is_there ? E_CORRUPT : E_EOF;
-	if (v.head.generation != en->head.generation)
-		return E_EOF;
 	en->body = v.body;
 	en->turn = en->owner->turn;
 	return E_OK;

@@ -39,24 +39,39 @@ entries_pages(struct entries *e, MDB_txn *txn)
 	return pages;
 }
 
-int
-entries_commit(struct entries *e, MDB_txn *txn)
+static void
+change_index(struct entries *e, const struct slice *s)
 {
-	uint64_t pages = entries_pages(e, txn);
+	for (unsigned i = 0; i < s->n_changes; i++) {
+		const struct index_change *c = &s->changes[i];
+
+		if (c->is_there)
+			index_put(&e->index, c->hash, c->generation);
+		else
+			index_drop(&e->index, c->hash, c->generation);
+	}
+}
+
+int
+entries_commit(struct entries *e, struct slice *s)
+{
+	uint64_t pages = entries_pages(e, s->txn);
 	MDB_stat st = {.ms_entries = 0};
-	int rc = mdb_stat(txn, e->env.dbi[DBI_HEAD], &st);
+	int rc = mdb_stat(s->txn, e->env.dbi[DBI_HEAD], &st);
 
 	if (rc != 0) {
-		mdb_txn_abort(txn);
+		mdb_txn_abort(s->txn);
 		return rc;
 	}
-	rc = noted(e, mdb_txn_commit(txn));
+	rc = noted(e, mdb_txn_commit(s->txn));
 	if (rc != 0)
 		return rc;
 	env_cover(&e->env);
+	index_fit(&e->index, st.ms_entries);
+	atomic_fetch_add(&e->commits, 1);
+	change_index(e, s);
 	atomic_store(&e->pages, pages);
 	atomic_store(&e->entries, st.ms_entries);
-	atomic_fetch_add(&e->commits, 1);
 	metric_set(M_CACHE_BYTES, pages * e->page_size);
 	metric_set(M_CACHE_ENTRIES, st.ms_entries);
 	return 0;
@@ -103,14 +118,17 @@ put_chunk(
 static int
 put_head(struct entries *e, struct slice *s, const struct op *op, const struct entry_head *h)
 {
-	MDB_val key = val_of(&h->key, sizeof(h->key)), value = {.mv_size = entry_value_size(h)};
-	int rc = op->is_new ? 0 : entries_erase_key(e, s, &h->key);
+	MDB_val key = val_of(&h->generation, sizeof(h->generation)),
+		value = {.mv_size = entry_value_size(h)};
+	int rc = entries_erase_key(e, s, &h->key);
 
 	if (rc == 0)
-		rc = mdb_put(s->txn, e->env.dbi[DBI_HEAD], &key, &value, MDB_RESERVE);
-	if (rc == 0)
-		entry_encode(&op->new, h, value.mv_data);
-	return rc;
+		rc = mdb_put(s->txn, e->env.dbi[DBI_HEAD], &key, &value, MDB_RESERVE | MDB_APPEND);
+	if (rc != 0)
+		return rc;
+	entry_encode(&op->new, h, value.mv_data);
+	slice_note(s, &h->key, h->generation, true);
+	return 0;
 }
 
 /* Chunks [from, to); the age row before the first, the head after the last. */
@@ -161,7 +179,7 @@ finish_slice(struct entries *e, struct slice *s, int rc)
 		mdb_txn_abort(s->txn);
 		return noted(e, rc);
 	}
-	rc = entries_commit(e, s->txn);
+	rc = entries_commit(e, s);
 	if (rc == 0 && s->leftover != 0)
 		entries_bury(e, s->leftover);
 	return rc;

@@ -321,7 +321,10 @@ start(struct entries *e)
 		last = newest > last ? newest : last;
 	}
 	e->next_generation = last + 1;
-	if (entries_commit(e, s.txn) == 0 && has_chunks)
+	e->is_learnt = e->index.was_whole;
+	if (last == 0)
+		index_clear(&e->index); /* there may be that of a cache that was emptied */
+	if (entries_commit(e, &s) == 0 && has_chunks)
 		entries_bury_unfinished(e, last);
 }
 
@@ -334,7 +337,7 @@ entries_writer(void *arg)
 	int wait_ms = EXPIRE_MS;
 
 	start(e);
-	while (take_ops(e, known_learn(e) ? 0 : wait_ms, &list)) {
+	while (take_ops(e, entries_learn(e) ? 0 : wait_ms, &list)) {
 		run_ops(e, list);
 		if (atomic_load(&e->is_damaged))
 			entries_renew(e);

@@ -1,7 +1,7 @@
 /*
  * entry_codec_int: how an entry of the cache lies on the disk.
  *
- *   head   key 16 -> entry_head, gateway, provider, model, headers, [preimage], [body]
+ *   head   generation 8, native -> entry_head, gateway, provider, model, headers, [preimage], [body]
  *   chunk  generation 8 + number 2, big-endian -> checksum 8, up to ENTRY_CHUNK bytes: the
  *          preimage's, then the body's
  *   age    generation 8, native -> entry_age: the order of eviction

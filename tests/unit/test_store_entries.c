@@ -415,6 +415,7 @@ a_flipped_bit_of_a_small_entry_is_a_miss(void **state)
 	struct sample s = {
 	    .number = 1, .preimage = 60, .body = 80, .gateway = "default", .model = "m"};
 	struct entry_key key = sample_key(1);
+	uint64_t generation;
 	size_t size = 1;
 
 	for (size_t bit = 0; bit < size * 8; bit++) {
@@ -423,7 +424,8 @@ a_flipped_bit_of_a_small_entry_is_a_miss(void **state)
 		assert_int_equal(sample_put(c, &s), E_OK);
 		cache_settle(c);
 		assert_true(sample_hits(c, &s));
-		at = place_of(c, DBI_HEAD, span_of(&key, sizeof(key)), &size);
+		generation = index_find(&c->entries->index, entry_key_hash(&key));
+		at = place_of(c, DBI_HEAD, span_of(&generation, sizeof(generation)), &size);
 		store_dir_flip(data_file(c), at + (off_t)(bit / 8), (int)(bit % 8));
 		assert_false(sample_hits(c, &s));
 		/* ... which removed it: the next answer is stored anew */
@@ -796,6 +798,7 @@ kill_9_leaves_whole_entries_only(void **state)
 		(void)close(acks[0]);
 		assert_int_equal(waitpid(child, NULL, 0), child);
 		cache_open(c);
+		cache_settle(c); /* behind the first slice that is learnt */
 		for (unsigned i = 0; i < 40; i++)
 			for (unsigned j = 0; j < N_SIZES; j++) {
 				struct sample s = {
@@ -819,6 +822,105 @@ kill_9_leaves_whole_entries_only(void **state)
 		cache_close(c);
 	}
 	cache_open(c);
+}
+
+/* The index of a killed server, or none at all: more entries than a slice has. */
+static void
+what_the_index_lacks_is_learnt(void **state)
+{
+	struct cache *c = *state;
+	const unsigned n = 5000;
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct sample s = {.number = i, .body = 10};
+
+		assert_int_equal(sample_put(c, &s), E_OK);
+	}
+	cache_close(c);
+	assert_int_equal(unlink(store_dir_path(&c->dir, "cache/index")), 0);
+	cache_open(c);
+	for (unsigned i = 0; i < 4; i++)
+		cache_settle(c); /* a slice before each */
+	for (unsigned i = 0; i < n; i++) {
+		struct sample s = {.number = i, .body = 10};
+
+		found += sample_hits(c, &s);
+	}
+	assert_int_equal(found, n);
+	cache_reopen(c);
+	assert_true(c->entries->index.was_whole);
+}
+
+/* What is asked for while it is learnt, and the version that came meanwhile. */
+static void
+what_comes_while_it_is_learnt_is_the_newer(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.body = 10};
+
+	for (s.number = 0; s.number < 5000; s.number++)
+		assert_int_equal(sample_put(c, &s), E_OK);
+	cache_close(c);
+	assert_int_equal(unlink(store_dir_path(&c->dir, "cache/index")), 0);
+	cache_open(c);
+	s.version = 1;
+	for (s.number = 4000; s.number < 5000; s.number++) {
+		assert_int_equal(sample_put(c, &s), E_OK);
+		assert_true(sample_hits(c, &s));
+	}
+	for (unsigned i = 0; i < 4; i++)
+		cache_settle(c);
+	for (s.number = 4000; s.number < 5000; s.number++)
+		assert_true(sample_hits(c, &s));
+}
+
+/* An index that knows what is no longer there, as of a cache that was emptied: a miss, and the next answer is stored. */
+static void
+an_index_of_another_cache_does_no_harm(void **state)
+{
+	struct cache *c = *state;
+	struct sample s = {.number = 1, .body = 10};
+
+	for (; s.number < 100; s.number++)
+		assert_int_equal(sample_put(c, &s), E_OK);
+	cache_close(c);
+	assert_int_equal(unlink(data_file(c)), 0);
+	cache_open(c);
+	for (s.number = 1; s.number < 100; s.number++) {
+		assert_false(sample_hits(c, &s));
+		assert_int_equal(sample_put(c, &s), E_OK);
+		cache_settle(c);
+		assert_true(sample_hits(c, &s));
+	}
+	assert_int_equal(cache_stats(c).entries, 99);
+}
+
+/* Two keys that the index cannot tell apart: one of them is found at most, and never for the other. */
+static void
+keys_with_the_same_hash_are_not_confused(void **state)
+{
+	struct cache *c = *state;
+	struct entry_new n = {.key = sample_key(1),
+	    .preimage = SPAN_LIT("one"),
+	    .meta = {.stored_ms = CACHE_NOW, .expires_ms = CACHE_NOW + 1000, .status = 200},
+	    .body = SPAN_LIT("first")};
+	struct entry_key other = sample_key(1);
+	struct entry *en;
+
+	other.b[15] ^= 1;
+	assert_int_equal(entries_put(c->entries, &n), E_OK);
+	cache_settle(c);
+	assert_null(entry_find(c->entries, &other, SPAN_LIT("one"), CACHE_NOW));
+	n.key = other;
+	assert_int_equal(entries_put(c->entries, &n), E_OK);
+	cache_settle(c);
+	en = entry_find(c->entries, &other, SPAN_LIT("one"), CACHE_NOW);
+	assert_non_null(en);
+	entry_release(en);
+	n.key = sample_key(1);
+	assert_null(entry_find(c->entries, &n.key, SPAN_LIT("one"), CACHE_NOW));
+	assert_int_equal(cache_stats(c).entries, 1);
 }
 
 static void
@@ -890,6 +992,10 @@ main(void)
 	    TEST(is_emptied_when_its_pages_prove_damaged),
 	    TEST(goes_on_without_a_file_until_it_has_one),
 	    TEST(kill_9_leaves_whole_entries_only),
+	    TEST(what_the_index_lacks_is_learnt),
+	    TEST(what_comes_while_it_is_learnt_is_the_newer),
+	    TEST(an_index_of_another_cache_does_no_harm),
+	    TEST(keys_with_the_same_hash_are_not_confused),
 	    TEST(too_small_a_cache_is_refused),
 	    TEST(opens_in_less_than_10_ms),
 	};

@@ -10,6 +10,7 @@
 
 #include "crypto/crypto.h"
 #include "obs/metric.h"
+#include "store/index_int.h"
 #include "store_cache.h"
 #include "store_log.h"
 
@@ -201,6 +202,39 @@ a_full_disk_costs_the_cache_entries_and_nothing_else(void **state)
 	store_dir_remove(&c.dir);
 }
 
+/* It does not grow, and goes on with what it has. */
+static void
+a_full_disk_keeps_the_index_small(void **state)
+{
+	struct store_dir dir;
+	char path[FILE_PATH_SIZE], text[512];
+	const struct fault f = {text, sizeof(text)};
+	struct index x;
+	uint64_t slots;
+
+	(void)state;
+	need_tmpfs();
+	store_dir_make(&dir);
+	mount_small(&dir, "size=256k,mode=0700");
+	file_path(path, dir.data, "index");
+	assert_int_equal(index_open(path, 1 << 20, &x, &f), E_OK);
+	for (uint64_t i = 1; i <= 100000; i++) {
+		index_fit(&x, i);
+		index_put(&x, i * UINT64_C(0x9e3779b97f4a7c15) >> 7, i);
+		assert_int_equal(index_find(&x, i * UINT64_C(0x9e3779b97f4a7c15) >> 7), i);
+	}
+	slots = index_slots(&x);
+	assert_true(slots >= 4096 && slots * 16 < 256 << 10);
+	index_close(&x);
+	fill_disk(&dir);
+	assert_int_equal(unlink(path), 0);
+	fill_disk(&dir);
+	assert_int_equal(index_open(path, 1 << 20, &x, &f), E_FULL);
+	assert_non_null(strstr(text, "index"));
+	unmount(&dir);
+	store_dir_remove(&dir);
+}
+
 int
 main(void)
 {
@@ -209,6 +243,7 @@ main(void)
 	    cmocka_unit_test(a_full_disk_at_the_start_is_survived),
 	    cmocka_unit_test(no_room_for_the_queue_is_said_at_the_start),
 	    cmocka_unit_test(a_full_disk_costs_the_cache_entries_and_nothing_else),
+	    cmocka_unit_test(a_full_disk_keeps_the_index_small),
 	};
 
 	if (!crypto_init())
