@@ -77,6 +77,7 @@ struct queue {
 	uint64_t end;           /* is_readonly: where the whole frames end, in place of head */
 	uint64_t released;      /* the tail when pages were last given back to the kernel */
 	uint64_t prepared;      /* pages before it are there to be written */
+	uint64_t touched; /* of the ring: pages before it have been there since it was opened */
 };
 
 /* queue_open.c */
