@@ -1,18 +1,22 @@
 /*
- * entries: the cache on disk. One LMDB environment without sync; disposable.
+ * entries: the cache on disk. One LMDB environment without sync, its entries in the order they came, and a
+ *          table that says where each key has its own (index_int.h); disposable.
  *
  * Model      The loop's thread looks up and reads (memory-mapped, no system call) and hands new
  *            entries over; ONE writer thread of this room commits them in groups, evicts and
  *            expires, so that no write ever stops the loop. An entry handed over is found at once:
  *            until it is committed it is served from memory.
  * An entry   = key (16 bytes) -> preimage (compared whole before a hit), status, a few headers,
- *            times, body. Values over 16 KB - 16 B are stored in chunks (feasibility.md 4).
+ *            times, body. Values over 16 KB - 16 B are stored in chunks (feasibility.md 4). Of keys whose
+ *            first 8 bytes are the same only the latest is found.
  * Limits     max_size bytes on disk, as du counts DIR/cache: eviction starts at 90 % of it
  *            (first what has expired, then what was least recently used, approximately: CLOCK), the
  *            map is never larger than the cap. Expired entries go within seconds too when there is
  *            room. Entries over max_size / 4 are refused. What cannot be trusted (the machine went
  *            down with the server running, the server crashed, another format, a smaller max_size,
  *            a file cut short, damaged pages) is not asked about but emptied, while running too.
+ *            After a kill -9 what the table lacks is put into it again, within a second for a million
+ *            entries; until then those are misses.
  * Leaving    at a takeover entries_leave stops the writer, when it has written what it was given, and lets
  *            another process open the cache at once. Who leaves goes on finding and reading what is
  *            there, also what comes new, until entries_close; what he puts or removes is dropped.

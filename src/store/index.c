@@ -10,6 +10,7 @@
 #define HEADER_SIZE 4096
 #define LINE_SIZE (INDEX_LINE_SLOTS * sizeof(struct index_slot))
 #define VERSION 1
+#define REACHED ((INDEX_REACH + 1) * INDEX_LINE_SLOTS) /* slots that a hash may stand in */
 
 static const char magic[8] = "PSTNIDX";
 
@@ -203,14 +204,14 @@ struct place {
 	struct index_slot *match, *free, *oldest; /* match or free is NULL; oldest: if both are */
 };
 
-/* Slots of a line are taken from the first on, but given back anywhere. */
+/* To the end of the first line with a free slot. */
 static struct place
 look(const struct index *x, uint64_t hash, uint64_t lines)
 {
 	struct index_slot *s = x->slots + (hash & (lines - 1)) * INDEX_LINE_SLOTS;
 	struct place p = {.oldest = s};
 
-	for (unsigned i = 0; i < (INDEX_REACH + 1) * INDEX_LINE_SLOTS; i++, s++) {
+	for (unsigned i = 0; i < REACHED; i++, s++) {
 		uint64_t there = hash_at(s);
 
 		if (there == hash) {
@@ -243,27 +244,12 @@ uint64_t
 index_find(const struct index *x, uint64_t hash)
 {
 	const uint64_t lines = lines_now(x);
-	const struct index_slot *s, *end;
+	struct place p;
 
 	if (lines > x->max_lines) /* a successor's, who may have more than is mapped here */
 		return 0;
-	hash = used_hash(hash);
-	s = x->slots + (hash & (lines - 1)) * INDEX_LINE_SLOTS;
-	end = s + (INDEX_REACH + 1) * INDEX_LINE_SLOTS;
-	while (s < end) {
-		bool is_last = false;
-
-		for (unsigned i = 0; i < INDEX_LINE_SLOTS; i++, s++) {
-			uint64_t there = hash_at(s);
-
-			if (there == hash)
-				return generation_at(s);
-			is_last = is_last || there == 0;
-		}
-		if (is_last)
-			return 0;
-	}
-	return 0;
+	p = look(x, used_hash(hash), lines);
+	return p.match == NULL ? 0 : generation_at(p.match);
 }
 
 /* ---- writing ---- */
