@@ -51,10 +51,21 @@ on_impossible_page(MDB_env *mdb, const char *what)
 	(void)unlink(path);
 }
 
+/* One for each 400 to 800 bytes: an entry that is asked and answered in a line or two takes 900. */
+static uint64_t
+slots_for(uint64_t max_size)
+{
+	uint64_t slots = 1;
+
+	while (2 * slots * sizeof(struct index_slot) <= max_size / ENTRIES_INDEX_PART)
+		slots *= 2;
+	return slots;
+}
+
 static uint64_t
 map_size_for(uint64_t max_size)
 {
-	uint64_t others = ENTRIES_OVERHEAD + index_bytes_max(max_size / ENTRIES_BYTES_A_SLOT);
+	uint64_t others = ENTRIES_OVERHEAD + index_bytes_max(slots_for(max_size));
 
 	return (max_size - others) / MAP_UNIT * MAP_UNIT;
 }
@@ -132,7 +143,7 @@ open_index(struct entries *e, const struct fault *f)
 	char path[FILE_PATH_SIZE];
 
 	file_path(path, e->dir, "index");
-	return index_open(path, e->max_size / ENTRIES_BYTES_A_SLOT, &e->index, f);
+	return index_open(path, slots_for(e->max_size), &e->index, f);
 }
 
 static uint64_t
@@ -204,6 +215,7 @@ entries_open(const struct datadir *d, uint64_t max_size, struct entries **out, c
 		goto fail_store;
 	e->page_size = e->env.page_size;
 	e->page_limit = map_size_for(max_size) / e->page_size * 9 / 10;
+	e->count_limit = slots_for(max_size) / 8 * 7;
 	if (pthread_create(&e->thread, NULL, entries_writer, e) != 0) {
 		err = fault_set(&f, E_NOMEM, "cache: cannot start the writer's thread");
 		goto fail_opened;

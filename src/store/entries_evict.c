@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,6 +14,10 @@
  * times while the cache's fill is exchanged once stays, and what is read no more goes within two
  * laps. A hit writes nothing but one bit in memory; a restart loses those bits and the hand's
  * place.
+ *
+ * Entries lie in the order they came, several small ones to a page, and a page is free when all of
+ * them are gone: so a small one that stays is written once more, behind the newest, and does not
+ * keep the pages of its neighbours.
  */
 #define SLICE_ENTRIES 64
 #define SLICE_EXAMINED 4096 /* looked at in one transaction */
@@ -71,7 +76,7 @@ static bool
 is_enough(struct entries *e, const struct slice *s, uint64_t target)
 {
 	return s->removed >= SLICE_ENTRIES || s->leftover != 0 || !slice_has_room(s) ||
-	    entries_pages(e, s->txn) <= target;
+	    (entries_pages(e, s->txn) <= target && entries_count(e, s->txn) <= e->count_limit);
 }
 
 /* 0: the slice is full or the target reached, MDB_NOTFOUND: nothing (more) has expired. */
@@ -136,6 +141,30 @@ row_to_judge(struct entries *e, MDB_cursor *c, struct age_row *row)
 	return age_row_at(c, 0, row);
 }
 
+/* Of one that was read: it stays where it is when it has its pages for itself. */
+static int
+move_on(struct entries *e, struct slice *s, const struct age_row *row)
+{
+	MDB_val key = val_of(&row->generation, sizeof(row->generation)), value;
+	struct entry_view v;
+	char *copy;
+	int rc = mdb_get(s->txn, e->env.dbi[DBI_HEAD], &key, &value);
+
+	if (rc != 0 || value.mv_size >= e->page_size / 2 || row->age.chunks > 0)
+		return rc;
+	copy = malloc(value.mv_size);
+	if (copy == NULL)
+		return 0;
+	memcpy(copy, value.mv_data, value.mv_size);
+	rc = age_row_remove(e, s, row, true);
+	if (rc == 0 && entry_decode(span_of(copy, value.mv_size), &v)) {
+		rc = entries_rewrite(e, s, &v, span_of(copy, value.mv_size));
+		s->removed--;
+	}
+	free(copy);
+	return rc;
+}
+
 static int
 evict_step(struct entries *e, MDB_cursor *c, struct slice *s)
 {
@@ -150,7 +179,7 @@ evict_step(struct entries *e, MDB_cursor *c, struct slice *s)
 		return 0;
 	live = age_row_is_live(e, s->txn, &row);
 	if (live && visited_test_and_clear(e, &row.age.key))
-		return 0;
+		return s->can_move ? move_on(e, s, &row) : 0;
 	rc = age_row_remove(e, s, &row, live);
 	if (s->leftover == row.generation)
 		e->hand = row.generation; /* a large one: its age row is still there */
@@ -177,9 +206,9 @@ evict_slice(struct entries *e, struct slice *s, uint64_t target)
 
 /* What became of one slice. */
 static int
-try_to_evict(struct entries *e, uint64_t target)
+try_to_evict(struct entries *e, uint64_t target, bool can_move)
 {
-	struct slice s = {.budget = SLICE_BUDGET};
+	struct slice s = {.budget = SLICE_BUDGET, .can_move = can_move};
 	int rc = entries_begin(e, &s.txn), committed;
 
 	if (rc != 0)
@@ -192,11 +221,11 @@ try_to_evict(struct entries *e, uint64_t target)
 bool
 entries_evict(struct entries *e, uint64_t target)
 {
-	int rc = try_to_evict(e, target);
+	int rc = try_to_evict(e, target, true);
 
 	if (env_err(rc) == E_FULL) {
 		entries_await_reader(e);
-		rc = try_to_evict(e, target);
+		rc = try_to_evict(e, target, false);
 	}
 	return rc == 0; /* MDB_NOTFOUND: empty */
 }
@@ -206,7 +235,8 @@ entries_make_room(struct entries *e, uint64_t pages)
 {
 	uint64_t target = e->page_limit > pages ? e->page_limit - pages : 0;
 
-	while (atomic_load(&e->pages) > target && entries_evict(e, target))
+	while ((atomic_load(&e->pages) > target || atomic_load(&e->entries) > e->count_limit) &&
+	    entries_evict(e, target))
 		continue;
 }
 

@@ -37,7 +37,7 @@
 #define ENTRIES_GATHER_BYTES (UINT64_C(640) << 10)
 #define ENTRIES_SIZE_MIN (UINT64_C(1) << 20)
 #define ENTRIES_OVERHEAD (UINT64_C(64) << 10) /* of max_size: lock file, format, directory */
-#define ENTRIES_BYTES_A_SLOT 1024             /* of max_size: the index has one for each */
+#define ENTRIES_INDEX_PART 25                 /* of max_size: the index may have this part of it */
 #define ENTRIES_FORMAT 5
 
 enum entries_dbi { DBI_HEAD, DBI_CHUNK, DBI_AGE, DBI_EXPIRY, ENTRIES_DBIS };
@@ -75,7 +75,8 @@ struct entries {
 	struct index index; /* key -> generation; a hint: the head says whose it is */
 	uint64_t max_size;
 	unsigned page_size;
-	uint64_t page_limit; /* eviction keeps the pages in use below it */
+	/* Eviction keeps the pages in use below the one, and the entries below the other: what the index has room for. */
+	uint64_t page_limit, count_limit;
 	char dir[4096];
 
 	/* the loop's; reader_lock, because the writer may take the environment away between two
@@ -163,8 +164,12 @@ void entries_write_alone(struct entries *e, struct op *op);
 MUST_CHECK int entries_begin(struct entries *e, MDB_txn **txn);
 /* Commits, and publishes the figures and what the index has to know. The transaction is over in any case. */
 MUST_CHECK int entries_commit(struct entries *e, struct slice *s);
-/* Pages in use, as this transaction sees them. */
+/* As this transaction sees them: pages in use, entries. */
 uint64_t entries_pages(struct entries *e, MDB_txn *txn);
+uint64_t entries_count(struct entries *e, MDB_txn *txn);
+/* Writes an entry that is in its head alone once more, under the next generation: `value` as read, of the size. */
+MUST_CHECK int entries_rewrite(
+    struct entries *e, struct slice *s, const struct entry_view *v, struct span value);
 
 /* entries_erase.c */
 /* Rows and pages given back in one transaction (feasibility.md 4: 500 rows, 0.3 ms). LMDB keeps the
@@ -180,6 +185,7 @@ struct slice {
 	int head_pages;    /* given back for heads */
 	unsigned removed;  /* entries */
 	uint64_t leftover; /* a generation that the budget did not suffice for; 0: none */
+	bool can_move;     /* eviction: what stays may be written anew */
 	unsigned n_changes;
 	struct index_change { /* of the index, when it is committed */
 		uint64_t hash, generation;

@@ -276,6 +276,21 @@ entry_headers(const struct entry *en)
 	return en->headers;
 }
 
+/* The same version, wherever eviction has moved it. */
+static bool
+has_moved(struct entry *en, struct entry_view *v, bool *is_there)
+{
+	struct entries *e = en->owner;
+	uint64_t generation = index_find(&e->index, entry_key_hash(&en->head.key));
+
+	if (!begin_reading(e, true) || !get_view(e, generation, v, is_there))
+		return false;
+	*is_there = memcmp(&v->head.key, &en->head.key, sizeof(v->head.key)) == 0 &&
+	    memcmp(&v->head.meta, &en->meta, sizeof(en->meta)) == 0;
+	en->head.generation = generation;
+	return *is_there;
+}
+
 /* Looks it up once more, in a later turn. */
 static enum err
 inline_body(struct entry *en)
@@ -283,7 +298,8 @@ inline_body(struct entry *en)
 	struct entry_view v;
 	bool is_there;
 
-	if (!get_view(en->owner, en->head.generation, &v, &is_there))
+	if (!get_view(en->owner, en->head.generation, &v, &is_there) &&
+	    (is_there || !has_moved(en, &v, &is_there)))
 		return is_there ? E_CORRUPT : E_EOF;
 	en->body = v.body;
 	en->turn = en->owner->turn;

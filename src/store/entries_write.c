@@ -39,6 +39,14 @@ entries_pages(struct entries *e, MDB_txn *txn)
 	return pages;
 }
 
+uint64_t
+entries_count(struct entries *e, MDB_txn *txn)
+{
+	MDB_stat st;
+
+	return mdb_stat(txn, e->env.dbi[DBI_HEAD], &st) == 0 ? st.ms_entries : 0;
+}
+
 static void
 change_index(struct entries *e, const struct slice *s)
 {
@@ -55,25 +63,19 @@ change_index(struct entries *e, const struct slice *s)
 int
 entries_commit(struct entries *e, struct slice *s)
 {
-	uint64_t pages = entries_pages(e, s->txn);
-	MDB_stat st = {.ms_entries = 0};
-	int rc = mdb_stat(s->txn, e->env.dbi[DBI_HEAD], &st);
+	uint64_t pages = entries_pages(e, s->txn), count = entries_count(e, s->txn);
+	int rc = noted(e, mdb_txn_commit(s->txn));
 
-	if (rc != 0) {
-		mdb_txn_abort(s->txn);
-		return rc;
-	}
-	rc = noted(e, mdb_txn_commit(s->txn));
 	if (rc != 0)
 		return rc;
 	env_cover(&e->env);
-	index_fit(&e->index, st.ms_entries);
+	index_fit(&e->index, count);
 	atomic_fetch_add(&e->commits, 1);
 	change_index(e, s);
 	atomic_store(&e->pages, pages);
-	atomic_store(&e->entries, st.ms_entries);
+	atomic_store(&e->entries, count);
 	metric_set(M_CACHE_BYTES, pages * e->page_size);
-	metric_set(M_CACHE_ENTRIES, st.ms_entries);
+	metric_set(M_CACHE_ENTRIES, count);
 	return 0;
 }
 
@@ -128,6 +130,26 @@ put_head(struct entries *e, struct slice *s, const struct op *op, const struct e
 		return rc;
 	entry_encode(&op->new, h, value.mv_data);
 	slice_note(s, &h->key, h->generation, true);
+	return 0;
+}
+
+int
+entries_rewrite(struct entries *e, struct slice *s, const struct entry_view *v, struct span value)
+{
+	struct entry_head h = v->head;
+	MDB_val key = val_of(&h.generation, sizeof(h.generation)), to = {.mv_size = value.n};
+	int rc;
+
+	h.generation = e->next_generation++;
+	rc = put_age(e, s->txn, &h);
+	if (rc == 0)
+		rc = mdb_put(s->txn, e->env.dbi[DBI_HEAD], &key, &to, MDB_RESERVE | MDB_APPEND);
+	if (rc != 0)
+		return rc;
+	memcpy(to.mv_data, value.p, value.n);
+	memcpy(to.mv_data, &h, sizeof(h));
+	entry_seal(to.mv_data, value.n);
+	slice_note(s, &h.key, h.generation, true);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "crypto/crypto.h"
 #include "obs/metric.h"
+#include "store/entries_int.h"
 #include "store_cache.h"
 
 static uint32_t dice;
@@ -267,6 +268,86 @@ what_is_read_regularly_survives_a_flood(void **state)
 	clock_fake(0, 0);
 }
 
+/* Entries that many share a page: one in ten is read now and then, and nine go. What stays may not keep the pages of those. */
+static void
+what_stays_does_not_keep_the_pages_of_what_goes(void **state)
+{
+	const struct sample like = {.body = 200};
+	struct cache *c = *state;
+	uint64_t without;
+	unsigned hot = 0;
+
+	clock_fake(1, CACHE_NOW);
+	resize(c, 4 << 20);
+	put_many(c, 100000, 20000, &like);
+	without = cache_stats(c).entries;
+	for (unsigned i = 0; i < 40000; i += 500) {
+		put_many(c, 200000 + i, 500, &like);
+		for (unsigned j = 200000; j < 200000 + i && j < 200000 + without; j += 10)
+			hot = j == 200000 ? hits(c, j, 1, 200) : hot + hits(c, j, 1, 200);
+	}
+	assert_true(hot > without / 10 * 97 / 100); /* keys may share a bit */
+	assert_true(cache_stats(c).entries > without * 9 / 10);
+	clock_fake(0, 0);
+}
+
+/* Somebody reads it slowly meanwhile. Once it is replaced its reader is told so. */
+static void
+what_eviction_moves_can_be_read_on(void **state)
+{
+	const struct sample like = {.body = 200};
+	struct sample s = {.number = 1, .body = 300},
+		      later = {.number = 1, .version = 1, .body = 300};
+	struct cache *c = *state;
+	struct entry *en;
+	uint64_t generation;
+	struct entry_key k = sample_key(1);
+
+	clock_fake(1, CACHE_NOW);
+	resize(c, 1 << 20);
+	assert_int_equal(sample_put(c, &s), E_OK);
+	cache_settle(c);
+	generation = index_find(&c->entries->index, entry_key_hash(&k));
+	en = sample_find(c, &s);
+	assert_non_null(en);
+	entries_turn_end(c->entries);
+	for (unsigned i = 0; i < 5; i++) {
+		put_many(c, 1000 + 900 * i, 900, &like);
+		assert_int_equal(sample_read(c, en, &s, 100), E_OK);
+		assert_true(sample_hits(c, &s));
+	}
+	assert_true(index_find(&c->entries->index, entry_key_hash(&k)) > generation);
+	assert_int_equal(sample_put(c, &later), E_OK);
+	cache_settle(c);
+	assert_int_equal(sample_read(c, en, &s, 100), E_EOF);
+	entry_release(en);
+	assert_true(sample_hits(c, &later));
+	clock_fake(0, 0);
+}
+
+/* So small that there would be pages for more of them than the index has room for: all that are there are found. */
+static void
+there_are_no_more_than_can_be_found(void **state)
+{
+	struct sample s = {.preimage = 1, .body = 1};
+	struct cache *c = *state;
+	const unsigned n = 8000;
+	unsigned found = 0;
+
+	resize(c, 1 << 20);
+	for (s.number = 0; s.number < n; s.number++) {
+		assert_int_equal(sample_put(c, &s), E_OK);
+		if (s.number % 16 == 0)
+			cache_settle(c);
+	}
+	cache_settle(c);
+	assert_true(cache_stats(c).entries > c->entries->count_limit * 9 / 10);
+	assert_true(cache_stats(c).entries <= c->entries->count_limit + 16);
+	for (s.number = 0; s.number < n; s.number++)
+		found += sample_hits(c, &s);
+	assert_true(found >= cache_stats(c).entries * 99 / 100);
+}
+
 /* However old the live ones are and however often the expired ones were read. */
 static void
 what_has_expired_goes_before_what_lives(void **state)
@@ -282,10 +363,10 @@ what_has_expired_goes_before_what_lives(void **state)
 	put_many(c, 2000, 400, &live);
 	assert_int_equal(hits(c, 1000, 600, 3000), 600);
 	clock_fake(1, CACHE_NOW + 10);
-	put_many(c, 3000, 650, &live);
+	put_many(c, 3000, 600, &live);
 	assert_int_equal(hits(c, 0, 600, 3000), 600);
 	assert_int_equal(hits(c, 2000, 400, 3000), 400);
-	assert_int_equal(hits(c, 3000, 650, 3000), 650);
+	assert_int_equal(hits(c, 3000, 600, 3000), 600);
 	clock_fake(0, 0);
 }
 
@@ -596,6 +677,9 @@ main(void)
 	    TEST(the_hand_takes_what_has_expired),
 	    TEST(what_was_just_stored_is_there),
 	    TEST(what_is_read_regularly_survives_a_flood),
+	    TEST(what_stays_does_not_keep_the_pages_of_what_goes),
+	    TEST(what_eviction_moves_can_be_read_on),
+	    TEST(there_are_no_more_than_can_be_found),
 	    TEST(what_has_expired_goes_before_what_lives),
 	    TEST(what_has_expired_goes_by_itself),
 	    TEST(du_stays_below_with_25_mb_each),

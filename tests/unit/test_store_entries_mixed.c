@@ -45,7 +45,8 @@ large_ones_find_room_among_small_ones(void **state)
 		cache_settle(c);
 		assert_true(sample_hits(c, &s));
 		assert_true(store_dir_du(&c->dir, "cache") <= c->max_size);
-		assert_true(cache_stats(c).bytes >= c->max_size / 4 * 3);
+		/* one of 7 MB may have gone, no more */
+		assert_true(cache_stats(c).bytes >= c->max_size / 8 * 5);
 	}
 	assert_int_equal(metric_get(M_CACHE_FAILED), failed);
 	cache_reopen(c);

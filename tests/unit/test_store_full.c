@@ -80,7 +80,9 @@ a_full_disk_stops_the_log_and_nothing_else(void **state)
 	fill_disk(&l.dir);
 	for (; !records_is_failing(l.r); n++) {
 		log_append(&l, log_id(LOG_NOW + n, n), 300, -1, -1);
-		(void)sched_yield();
+		/* a writer who gets no processor may not make the queue overflow yet */
+		STORE_WAIT_UNTIL(
+		    log_stats(&l).queued_bytes < l.o.queue_size / 2 || records_is_failing(l.r));
 	}
 	assert_int_equal(metric_get(M_LOG_FAILING), 1);
 	for (uint32_t i = 0; i < n; i++)
